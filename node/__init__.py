@@ -1,0 +1,1 @@
+"""Groundglass: an AI node for the hospital's DICOM network."""

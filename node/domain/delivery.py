@@ -1,0 +1,100 @@
+"""The outbox: one delivery is one result object on its way to one destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from node.domain.states import StateTable
+
+
+class DeliveryState(StrEnum):
+    """Where one delivery stands."""
+
+    WITHHELD = "withheld"
+    """The destination was not live, or does not accept a demonstration model, when the result was made."""
+    PENDING = "pending"
+    """To be sent when due."""
+    SENDING = "sending"
+    """Claimed by the courier."""
+    DELIVERED = "delivered"
+    """The destination answered with success."""
+    REFUSED = "refused"
+    """The destination refused it for good, or the attempts ran out; an operator must look."""
+    CANCELLED = "cancelled"
+    """Overtaken by a newer version or withdrawn before it was sent."""
+
+
+class DeliveryEvent(StrEnum):
+    """What may happen to a delivery."""
+
+    CLAIM = "claim"
+    SUCCESS = "success"
+    RETRY = "retry"
+    REFUSE = "refuse"
+    RELEASE = "release"
+    CANCEL = "cancel"
+    RESTART = "restart"
+
+
+DELIVERY = StateTable[DeliveryState, DeliveryEvent](
+    "delivery",
+    {
+        (DeliveryState.PENDING, DeliveryEvent.CLAIM): DeliveryState.SENDING,
+        (DeliveryState.SENDING, DeliveryEvent.SUCCESS): DeliveryState.DELIVERED,
+        (DeliveryState.SENDING, DeliveryEvent.RETRY): DeliveryState.PENDING,
+        (DeliveryState.SENDING, DeliveryEvent.REFUSE): DeliveryState.REFUSED,
+        (DeliveryState.SENDING, DeliveryEvent.RESTART): DeliveryState.PENDING,
+        (DeliveryState.WITHHELD, DeliveryEvent.RELEASE): DeliveryState.PENDING,
+        (DeliveryState.REFUSED, DeliveryEvent.RELEASE): DeliveryState.PENDING,
+        (DeliveryState.PENDING, DeliveryEvent.CANCEL): DeliveryState.CANCELLED,
+        (DeliveryState.WITHHELD, DeliveryEvent.CANCEL): DeliveryState.CANCELLED,
+        (DeliveryState.REFUSED, DeliveryEvent.CANCEL): DeliveryState.CANCELLED,
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutgoingObject:
+    """A result object to be sent."""
+
+    delivery_id: int
+    """Row of the outbox."""
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    path: Path
+    """PS3.10 file whose data set is sent as it lies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendReply:
+    """What became of one object."""
+
+    delivery_id: int
+    delivered: bool
+    """Whether the destination answered with success or a warning (PS3.4 B.2.3)."""
+    retryable: bool
+    """Whether a failure may pass by itself."""
+    detail: str
+    """For the operator: status and meaning, without patient data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One row of the outbox."""
+
+    id: int
+    destination: str
+    state: DeliveryState
+    attempts: int
+    due_at: datetime | None
+    detail: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    kind: str
+    object_key: str
+    study_instance_uid: str

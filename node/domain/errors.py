@@ -1,0 +1,164 @@
+"""Everything that can go wrong, as one tree.
+
+GroundglassError
+├── SettingsError                 the configuration cannot be used
+├── IllegalTransition             a state table has no such step
+├── DicomError                    what a peer sent
+│   ├── NotDicom                  no DICOM data set could be read
+│   ├── TruncatedObject           the data set ends too early
+│   ├── IdentityMissing           a UID that identifies the object is absent or malformed
+│   ├── IdentityMismatch          data set and C-STORE request name different objects
+│   ├── ObjectTooLarge            larger than the limit
+│   ├── UnsupportedTransferSyntax no decoder for it
+│   ├── DecodeFailed              the pixel data cannot be decoded
+│   └── HounsfieldUnknown         rescale to HU is absent or not HU
+├── GeometryError                 slices do not form a volume
+│   └── OrientationUnknown        ImageOrientationPatient is missing or malformed
+├── StoreError                    the index or the object files
+│   ├── OutOfSpace                no room left on the device
+│   ├── StoreInUse                another node holds this store
+│   ├── ObjectMissing             the index names a file that is not there or differs
+│   └── UnknownSubject            no such study, series, screening or destination
+├── ModelError                    the model folder and the engine
+│   ├── InputSpecError            input_spec.json is malformed
+│   ├── BundleError               a file of the model folder is missing or malformed
+│   ├── HandshakeFailed           digests of folder and configuration differ
+│   ├── CanaryFailed              the golden replay differs: nothing may be screened
+│   └── EngineUnavailable         the engine cannot answer now (retryable)
+├── ScreeningError                one job failed
+└── DeliveryError                 one object did not reach one destination
+    ├── DestinationUnavailable    no association (retryable)
+    └── DestinationRefused        the destination said no (an operator must look)
+"""
+
+from __future__ import annotations
+
+
+class GroundglassError(Exception):
+    """Base of every error of the node.
+
+    Attributes
+    ----------
+    retryable : bool
+        Whether the same action may succeed later without anybody changing anything.
+    """
+
+    retryable: bool = False
+
+
+class SettingsError(GroundglassError):
+    """The configuration cannot be used; the message names the key."""
+
+
+class IllegalTransition(GroundglassError):
+    """A state table has no step for this state and event."""
+
+
+class DicomError(GroundglassError):
+    """Something is wrong with an object that a peer sent."""
+
+
+class NotDicom(DicomError):
+    """No DICOM data set could be read."""
+
+
+class TruncatedObject(DicomError):
+    """The data set ends before its announced length."""
+
+
+class IdentityMissing(DicomError):
+    """A UID that identifies the object is absent or malformed (PS3.5 section 9.1)."""
+
+
+class IdentityMismatch(DicomError):
+    """Data set and C-STORE request name different objects (PS3.4 B.2.3, A900H)."""
+
+
+class ObjectTooLarge(DicomError):
+    """The object is larger than the limit of the settings."""
+
+
+class UnsupportedTransferSyntax(DicomError):
+    """No decoder of the node reads this transfer syntax."""
+
+
+class DecodeFailed(DicomError):
+    """The pixel data cannot be decoded."""
+
+
+class HounsfieldUnknown(DicomError):
+    """The rescale to Hounsfield units is absent, or the rescale type is another one (PS3.3 C.8.2.1)."""
+
+
+class GeometryError(GroundglassError):
+    """Slices do not form a volume."""
+
+
+class OrientationUnknown(GeometryError):
+    """ImageOrientationPatient or ImagePositionPatient is missing or malformed."""
+
+
+class StoreError(GroundglassError):
+    """The index or the object files."""
+
+
+class OutOfSpace(StoreError):
+    """No room is left on the device; the sender is answered A700H."""
+
+    retryable = True
+
+
+class StoreInUse(StoreError):
+    """Another node holds this store."""
+
+
+class ObjectMissing(StoreError):
+    """The index names a file that is not there or has another digest."""
+
+
+class UnknownSubject(StoreError):
+    """No such study, series, screening, delivery or destination."""
+
+
+class ModelError(GroundglassError):
+    """The model folder and the engine."""
+
+
+class InputSpecError(ModelError):
+    """input_spec.json is malformed; the message names the key."""
+
+
+class BundleError(ModelError):
+    """A file of the model folder is missing or malformed."""
+
+
+class HandshakeFailed(ModelError):
+    """The digests of the folder and of its configuration differ."""
+
+
+class CanaryFailed(ModelError):
+    """The golden replay differs from the stored answer: nothing may be screened."""
+
+
+class EngineUnavailable(ModelError):
+    """The engine cannot answer now; the screening is parked."""
+
+    retryable = True
+
+
+class ScreeningError(GroundglassError):
+    """One screening failed."""
+
+
+class DeliveryError(GroundglassError):
+    """One object did not reach one destination."""
+
+
+class DestinationUnavailable(DeliveryError):
+    """No association with the destination, or it ended before the answer."""
+
+    retryable = True
+
+
+class DestinationRefused(DeliveryError):
+    """The destination refused the object; an operator must look."""

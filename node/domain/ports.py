@@ -1,0 +1,165 @@
+"""The few ports of the node. What is cheap and real (SQLite) has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Generic, Protocol, TypeVar
+
+from node.domain.delivery import OutgoingObject, SendReply
+from node.domain.model import ModelIdentity
+
+Tensor = TypeVar("Tensor")
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    def now(self) -> datetime:
+        """Return the time of day, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start, never going back; for durations."""
+        ...
+
+
+class UidSource(Protocol):
+    """Where identifiers that must be new come from. Result objects never use it: theirs are derived."""
+
+    def uid(self) -> str:
+        """Return a new DICOM UID under the 2.25 root (PS3.5 B.2)."""
+        ...
+
+    def token(self) -> str:
+        """Return a new short random name (hexadecimal), for temporary files and worker names."""
+        ...
+
+
+class Scorer(Protocol, Generic[Tensor]):
+    """An inference engine with one loaded model.
+
+    ``Tensor`` is the engine's array type (numpy arrays in this node); the domain does not name it.
+    """
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """Return which model, weights, engine and precision answer."""
+        ...
+
+    def score(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Score a batch.
+
+        Parameters
+        ----------
+        batch : float32 array, shape (slices, channels, rows, columns)
+
+        Returns
+        -------
+        probabilities : float32 array, shape (slices, classes)
+            In the class order of the input specification.
+        cam : float32 array, shape (slices, grid rows, grid columns)
+            Grad-CAM of the positive class, not negative, not normalised.
+
+        Raises
+        ------
+        EngineUnavailable
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the engine."""
+        ...
+
+
+class Sender(Protocol):
+    """One destination that takes result objects."""
+
+    @property
+    def name(self) -> str:
+        """Return the destination's name in the settings."""
+        ...
+
+    def send(self, objects: Sequence[OutgoingObject]) -> list[SendReply]:
+        """Send objects; one reply each, in order.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Before any object was sent.
+        """
+        ...
+
+    def echo(self) -> None:
+        """Verify that the destination answers (C-ECHO).
+
+        Raises
+        ------
+        DeliveryError
+        """
+        ...
+
+
+class ObjectFiles(Protocol):
+    """Where the bytes of objects lie: a local disk, later an object store."""
+
+    def spool(self) -> AbstractContextManager[Spooled]:
+        """Open a new temporary object; leaving the context without ``commit`` removes it."""
+        ...
+
+    def path(self, key: str) -> Path:
+        """Return the file of an object (PS3.10 file).
+
+        Raises
+        ------
+        ObjectMissing
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object that no row names any more."""
+        ...
+
+
+class Spooled(Protocol):
+    """An object on its way into the store."""
+
+    @property
+    def stream(self) -> BinaryIO:
+        """Return the file to write to."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Return the temporary file's path."""
+        ...
+
+    def commit(self) -> StoredFile:
+        """Make the bytes durable under their final name: file synced, renamed, directory synced.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        ...
+
+
+class StoredFile(Protocol):
+    """What a committed object became."""
+
+    @property
+    def key(self) -> str:
+        """Return the name in the store, made of the content's digest."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of the bytes, hexadecimal."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        ...
