@@ -1,1 +1,4 @@
-"""The vocabulary of the node: identity, study, job, result, delivery, errors and ports. Standard library only."""
+"""The vocabulary of the node: identity, study, job, result, delivery, errors, ports.
+
+Standard library only.
+"""

@@ -22,7 +22,7 @@ class PatientKey:
 
 
 def is_valid_uid(text: str) -> bool:
-    """Whether ``text`` is a UID by PS3.5 section 9.1: dotted digits, no leading zeros, at most 64 characters."""
+    """Whether ``text`` is a UID by PS3.5 section 9.1: dotted digits, no leading zeros, 64 characters."""
     return len(text) <= UID_MAX_LENGTH and UID_PATTERN.fullmatch(text) is not None
 
 
@@ -54,8 +54,8 @@ def _feed(state: hashlib._Hash, kind: bytes, data: bytes) -> None:
 def derived_uid(*parts: str) -> str:
     """Return the UID that belongs to ``parts``: the same parts give the same UID for ever.
 
-    The first 128 bits of the digest, with the version (8, custom) and variant bits of a UUID set, as a decimal
-    under 2.25 (PS3.5 B.2).
+    The first 128 bits of the digest, with the version (8, custom) and variant bits of a UUID set,
+    as a decimal under 2.25 (PS3.5 B.2).
     """
     number = int(digest(*parts)[:32], 16)
     number = number & ~(0xF << 76) | (0x8 << 76)  # RFC 9562 section 5.8: version 8

@@ -54,7 +54,7 @@ class OperatingPoint:
     slice_threshold: float
     """A slice is positive when its probability reaches this (inclusive)."""
     share: Fraction
-    """A study is positive when the share of positive slices among the selected ones reaches this (inclusive)."""
+    """Positive when the share of positive slices among the selected ones reaches this (inclusive)."""
     chosen_on: str
     """The data it was chosen on."""
     validated: bool

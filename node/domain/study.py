@@ -94,7 +94,7 @@ class Intake(StrEnum):
     TO_COMPARE = "to-compare"
     """The same SOP Instance UID with other bytes: kept aside until it has been compared."""
     CONFLICT = "conflict"
-    """A Study or Series Instance UID that belongs to another patient or study: kept aside, the study is held."""
+    """A Study or Series Instance UID of another patient or study: kept aside, the study is held."""
     OWN = "own"
     """A result object of this node, sent back by a PACS."""
 

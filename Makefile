@@ -1,0 +1,52 @@
+# The two commands of the README: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+NODE_STAMP := $(VENV)/.installed-node
+TEST_STAMP := $(VENV)/.installed-test
+SOURCES := node trainer tests benchmarks
+
+.PHONY: demo test test-all lint types imports unit long system-packages docs clean
+
+demo: $(NODE_STAMP)
+	$(BIN)/groundglass demo $(DEMO_ARGS)
+
+test: $(TEST_STAMP) system-packages lint types imports
+	$(BIN)/python -m pytest -q -m "not long"
+
+test-all: $(TEST_STAMP) system-packages lint types imports
+	$(BIN)/python -m pytest -q
+
+lint: $(TEST_STAMP)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(TEST_STAMP)
+	$(BIN)/mypy
+
+imports: $(TEST_STAMP)
+	$(BIN)/lint-imports --no-cache
+
+docs: $(NODE_STAMP)
+	$(BIN)/python -m node.cli.reference
+
+system-packages:
+	@tests/system-packages.sh
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Groundglass needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(NODE_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	@touch $@
+
+# torch is named with its version: the wheel for CPUs where one is offered, and never a newer, larger build.
+$(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[trainer,test]'
+	@touch $@ $(NODE_STAMP)
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
