@@ -24,6 +24,7 @@ GroundglassError
 │   ├── BundleError               a file of the model folder is missing or malformed
 │   ├── HandshakeFailed           digests of folder and configuration differ
 │   ├── CanaryFailed              the golden replay differs: nothing may be screened
+│   ├── ScoresInvalid             the engine's answer is not a set of scores
 │   └── EngineUnavailable         the engine cannot answer now (retryable)
 ├── ScreeningError                one job failed
 └── DeliveryError                 one object did not reach one destination
@@ -138,6 +139,10 @@ class HandshakeFailed(ModelError):
 
 class CanaryFailed(ModelError):
     """The golden replay differs from the stored answer: nothing may be screened."""
+
+
+class ScoresInvalid(ModelError):
+    """The engine's answer is not a set of scores: wrong shape, not finite, or outside its range."""
 
 
 class EngineUnavailable(ModelError):
