@@ -1,0 +1,87 @@
+"""All tables together: everything that the node is told."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from node.domain.network import Destination, ListenLimits, Peer
+from node.settings.tables import (
+    AssembleSettings,
+    DeliverSettings,
+    DestinationSettings,
+    HealthSettings,
+    InferSettings,
+    LimitSettings,
+    NodeSettings,
+    PeerSettings,
+    ReportSettings,
+    SelectSettings,
+)
+
+ENV_PREFIX = "GROUNDGLASS_"
+NESTED = "__"
+
+
+class Settings(BaseSettings):
+    """Everything that the node is told."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter=NESTED
+    )
+
+    node: NodeSettings = NodeSettings()
+    limits: LimitSettings = LimitSettings()
+    peers: tuple[PeerSettings, ...] = ()
+    destinations: tuple[DestinationSettings, ...] = ()
+    deliver: DeliverSettings = DeliverSettings()
+    assemble: AssembleSettings = AssembleSettings()
+    select: SelectSettings = SelectSettings()
+    infer: InferSettings = InferSettings()
+    report: ReportSettings = ReportSettings()
+    health: HealthSettings = HealthSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing from the process by itself: :func:`load` names the sources."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [destination.name for destination in self.destinations]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"destinations: the name {name!r} stands twice; give each its own")
+        titles = [peer.ae_title for peer in self.peers]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f"peers: {title!r} stands twice; list all its addresses in one entry")
+        return self
+
+    def peer_records(self) -> tuple[Peer, ...]:
+        """Return who may call."""
+        return tuple(peer.record() for peer in self.peers)
+
+    def destination_records(self) -> tuple[Destination, ...]:
+        """Return where results may go."""
+        return tuple(destination.record() for destination in self.destinations)
+
+    def listen_limits(self) -> ListenLimits:
+        """Return what a peer can make big, bounded."""
+        return ListenLimits(
+            max_associations=self.limits.max_associations,
+            max_pdu=self.limits.max_pdu_bytes,
+            max_object_bytes=self.limits.max_object_bytes,
+            idle_seconds=self.limits.idle_seconds,
+            acse_seconds=self.limits.acse_seconds,
+            dimse_seconds=self.limits.dimse_seconds,
+        )

@@ -1,0 +1,274 @@
+"""The tables of ``groundglass.toml``: every key with its default, its unit in its name, and its description.
+
+The settings reference of the documentation is generated from here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from node.domain.model import Precision
+from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destination, Peer, QuietTimes, Right
+
+MEBIBYTE = 1024 * 1024
+DEFAULT_MODELS_DIR = Path(__file__).resolve().parent.parent / "triton_models"
+
+
+def _ae_title(value: str) -> str:
+    """Refuse what VR AE does not allow (PS3.5 section 6.2)."""
+    text = value.strip(" ")
+    allowed = all(" " <= character <= "~" and character != "\\" for character in text)
+    if not text or len(text) > AE_TITLE_MAX_LENGTH or not allowed:
+        raise ValueError(
+            f"{value!r} is not an AE title: 1 to {AE_TITLE_MAX_LENGTH} ASCII characters, no backslash"
+        )
+    return text
+
+
+def _address(value: str) -> str:
+    """Refuse what is neither an IP address nor a network."""
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not an IP address or network; write for example '10.0.0.5' or '10.0.0.0/24'"
+        ) from None
+    return value
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Address = Annotated[str, AfterValidator(_address)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+ListenPort = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """One table of the file; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NodeSettings(Section):
+    """The node on the network and on the disk."""
+
+    ae_title: AETitle = Field("GROUNDGLASS", description="AE title of this node.")
+    host: str = Field("0.0.0.0", description="Address on which the node listens for associations.")  # noqa: S104
+    port: ListenPort = Field(11112, description="Port on which it listens; 0 takes a free one.")
+    data_dir: Path = Field(
+        Path("groundglass-data"),
+        description="Folder of the index and of the objects; a relative path starts at the settings file.",
+    )
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the index; by default SQLite within `data_dir`."
+    )
+    accept_called_ae_title_only: bool = Field(
+        True, description="Refuse an association that calls another AE title than `ae_title`."
+    )
+
+
+class LimitSettings(Section):
+    """What a peer can make big, bounded."""
+
+    max_associations: int = Field(16, ge=1, le=1000, description="Associations open at the same time.")
+    max_pdu_bytes: int = Field(
+        128 * 1024, ge=4096, le=16 * MEBIBYTE, description="Largest PDU that this node accepts (PS3.8 D.1)."
+    )
+    max_object_bytes: int = Field(
+        2048 * MEBIBYTE, ge=MEBIBYTE, description="Largest SOP instance; a larger one is answered A700H."
+    )
+    idle_seconds: Seconds = Field(
+        60.0, description="Without any PDU for this long an association is aborted."
+    )
+    acse_seconds: Seconds = Field(30.0, description="Longest wait for an answer of association control.")
+    dimse_seconds: Seconds = Field(60.0, description="Longest wait for the next DIMSE message part.")
+
+
+class PeerSettings(Section):
+    """An application entity that may call this node."""
+
+    ae_title: AETitle = Field(description="Calling AE title.")
+    addresses: tuple[Address, ...] = Field(
+        min_length=1, description="IP addresses or networks (CIDR) from which it calls."
+    )
+    rights: frozenset[Right] = Field(
+        frozenset({Right.STORE, Right.ECHO}), min_length=1, description="What it may do here."
+    )
+    authority: bool = Field(
+        False, description="Its corrections of patient and study attributes need no operator's confirmation."
+    )
+
+    def record(self) -> Peer:
+        """Return the domain's record."""
+        return Peer(
+            ae_title=self.ae_title, addresses=self.addresses, rights=self.rights, authority=self.authority
+        )
+
+
+class DestinationSettings(Section):
+    """An application entity that takes results, once it is live."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name in commands and lists: letters, digits, dot, dash, underscore.",
+    )
+    ae_title: AETitle = Field(description="Called AE title.")
+    host: str = Field(min_length=1, description="Host name or address.")
+    port: Port = Field(description="Port.")
+    accept_demonstration: bool = Field(
+        False, description="Take results of a model whose card says `demonstration` or `untrained`."
+    )
+
+    def record(self) -> Destination:
+        """Return the domain's record."""
+        return Destination(
+            name=self.name,
+            ae_title=self.ae_title,
+            host=self.host,
+            port=self.port,
+            accept_demonstration=self.accept_demonstration,
+        )
+
+
+class DeliverSettings(Section):
+    """How results leave."""
+
+    mode: Literal["silent"] = Field(
+        "silent",
+        description="Everything runs and nothing leaves until `groundglass go-live DESTINATION` opens a "
+        "destination; no setting opens one.",
+    )
+    courier_seconds: Seconds = Field(2.0, description="Time between two looks into the outbox.")
+    first_retry_seconds: Seconds = Field(10.0, description="Delay after the first failed attempt.")
+    retry_factor: float = Field(2.0, ge=1, le=10, description="The delay grows by this factor each time.")
+    longest_retry_seconds: Seconds = Field(1800.0, description="The delay grows no further than this.")
+    retry_jitter: float = Field(0.2, ge=0, le=1, description="Share of the delay that is random.")
+    max_attempts: int = Field(
+        50, ge=1, le=10_000, description="After so many attempts a delivery waits for an operator."
+    )
+    connect_seconds: Seconds = Field(10.0, description="Longest wait for the TCP connection.")
+    acse_seconds: Seconds = Field(30.0, description="Longest wait for an answer of association control.")
+    dimse_seconds: Seconds = Field(60.0, description="Longest wait for a C-STORE response.")
+
+    def backoff(self) -> Backoff:
+        """Return the domain's record."""
+        return Backoff(
+            first=timedelta(seconds=self.first_retry_seconds),
+            factor=self.retry_factor,
+            longest=timedelta(seconds=self.longest_retry_seconds),
+            jitter=self.retry_jitter,
+            max_attempts=self.max_attempts,
+        )
+
+
+class AssembleSettings(Section):
+    """When a series counts as complete and a study as settled."""
+
+    sweep_seconds: Seconds = Field(5.0, description="Time between two looks at what is being received.")
+    geometry_quiet_seconds: Seconds = Field(
+        30.0,
+        description="Silence after which a series is complete whose positions show no gap or duplicate, "
+        "whose lungs close at both ends and whose association was released normally.",
+    )
+    plain_quiet_seconds: Seconds = Field(
+        120.0, description="Silence after which any other series with a released association is complete."
+    )
+    study_quiet_seconds: Seconds = Field(120.0, description="Silence after which a study settles.")
+    cap_seconds: Seconds = Field(1800.0, description="A series open for this long is taken as incomplete.")
+    gap_multiple: float = Field(
+        3.0,
+        ge=0,
+        le=100,
+        description="Quiet times rise to this many times the sender's 99th percentile gap ...",
+    )
+    floor_seconds: Seconds = Field(30.0, description="... but are never shorter than this ...")
+    ceiling_seconds: Seconds = Field(300.0, description="... and never longer than this.")
+    cap_policy: CapPolicy = Field(
+        CapPolicy.SKIP_AND_NOTIFY,
+        description="A study whose best series is incomplete: `skip-and-notify` or `run-and-flag`.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.floor_seconds > self.ceiling_seconds:
+            raise ValueError("floor_seconds is above ceiling_seconds; lower it")
+        return self
+
+    def quiet_times(self) -> QuietTimes:
+        """Return the domain's record."""
+        return QuietTimes(
+            geometry=timedelta(seconds=self.geometry_quiet_seconds),
+            plain=timedelta(seconds=self.plain_quiet_seconds),
+            study=timedelta(seconds=self.study_quiet_seconds),
+            cap=timedelta(seconds=self.cap_seconds),
+            gap_multiple=self.gap_multiple,
+            floor=timedelta(seconds=self.floor_seconds),
+            ceiling=timedelta(seconds=self.ceiling_seconds),
+        )
+
+
+class SelectSettings(Section):
+    """Which series may be screened."""
+
+    minimum_slices: int | None = Field(
+        None, ge=1, le=10_000, description="Fewest slices of a series; by default what the model asks for."
+    )
+
+
+class InferSettings(Section):
+    """The model and its engine."""
+
+    engine: Literal["embedded"] = Field("embedded", description="`embedded`: OpenVINO within the process.")
+    model: str = Field(
+        "covid-ct-lite0",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="Name of the model's folder.",
+    )
+    models_dir: Path = Field(
+        DEFAULT_MODELS_DIR,
+        description="Folder that holds the model folders; by default `triton_models` of the checkout.",
+    )
+    precision: Precision = Field(
+        Precision.F32,
+        description="Arithmetic of the engine; another than `f32` only where the model allows it.",
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads of the engine; 0 takes every core.")
+    workers: int = Field(1, ge=1, le=64, description="Screenings at the same time.")
+    lease_seconds: Seconds = Field(
+        900.0, description="A screening without an end for this long is taken over."
+    )
+    canary_seconds: Seconds = Field(600.0, description="Time between two golden replays.")
+
+    def bundle_dir(self) -> Path:
+        """Return the folder of the chosen model."""
+        return self.models_dir / self.model
+
+
+class ReportSettings(Section):
+    """What the result objects say of this node."""
+
+    max_heatmaps: int = Field(10, ge=0, le=200, description="Most heatmaps of one study, strongest first.")
+    manufacturer: str = Field(
+        "Groundglass", min_length=1, max_length=64, description="Manufacturer (0008,0070)."
+    )
+    serial_number: str = Field(
+        "1", min_length=1, max_length=64, description="Device Serial Number (0018,1000)."
+    )
+
+
+class HealthSettings(Section):
+    """The HTTP endpoint with `/healthz` and `/metrics`."""
+
+    enabled: bool = Field(True, description="Whether it is there.")
+    host: str = Field("127.0.0.1", description="Address; keep it on loopback unless a proxy guards it.")
+    port: ListenPort = Field(8042, description="Port; 0 takes a free one.")
+    least_free_bytes: int = Field(
+        1024 * MEBIBYTE,
+        ge=0,
+        description="`/healthz` answers 503 with less free space than this in `data_dir`.",
+    )
