@@ -1,0 +1,1 @@
+"""Watching the node: health, metrics, and what an operator asks for."""

@@ -1,0 +1,107 @@
+"""The health verdict and its HTTP endpoint, over a real socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from node.domain.errors import SettingsError
+from node.operate.health import Facts, HealthEndpoint, TickAge, judge, port_is_free
+
+WELL = Facts(
+    store_problem="",
+    canary_problem="",
+    listening=True,
+    ticks=(TickAge(name="sweep", period_seconds=5, age_seconds=4),),
+    free_bytes=2000,
+    least_free_bytes=1000,
+)
+
+
+@contextmanager
+def serving(facts: Facts) -> Iterator[int]:
+    endpoint = HealthEndpoint("127.0.0.1", 0, health=lambda: judge(facts), metrics=lambda: b"a 1\n")
+    port = endpoint.start()
+    try:
+        yield port
+    finally:
+        endpoint.stop()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_node_that_is_well_is_ready() -> None:
+    assert judge(WELL).ready
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        (replace(WELL, store_problem="locked"), "store: locked"),
+        (replace(WELL, canary_problem="scores differ"), "model: scores differ"),
+        (replace(WELL, listening=False), "network: not listening for associations"),
+        (replace(WELL, free_bytes=999), "disk: 999 bytes free, fewer than 1000"),
+        (
+            replace(WELL, ticks=(TickAge(name="sweep", period_seconds=5, age_seconds=111),)),
+            "schedule: sweep last ended 111 s ago",
+        ),
+    ],
+)
+def test_each_problem_is_named_and_stops_readiness(facts: Facts, problem: str) -> None:
+    health = judge(facts)
+    assert not health.ready
+    assert health.problems == (problem,)
+
+
+def test_a_late_tick_is_not_yet_overdue() -> None:
+    assert not TickAge(name="sweep", period_seconds=5, age_seconds=110).overdue
+
+
+def test_healthz_answers_200_when_well_and_503_when_not() -> None:
+    with serving(WELL) as port:
+        status, body = get(port, "/healthz")
+        assert (status, json.loads(body)["ready"]) == (200, True)
+    with serving(replace(WELL, listening=False)) as port:
+        status, body = get(port, "/healthz")
+        assert status == 503
+        assert json.loads(body)["problems"] == ["network: not listening for associations"]
+
+
+def test_metrics_and_unknown_paths() -> None:
+    with serving(WELL) as port:
+        assert get(port, "/metrics") == (200, b"a 1\n")
+        assert get(port, "/metrics?x=1")[0] == 200
+        assert get(port, "/../etc/passwd")[0] == 404
+
+
+def test_a_client_that_says_nothing_does_not_keep_others_waiting() -> None:
+    with serving(WELL) as port, socket.create_connection(("127.0.0.1", port)):
+        assert get(port, "/healthz")[0] == 200
+
+
+def test_a_taken_port_is_a_settings_error() -> None:
+    with serving(WELL) as port:
+        other = HealthEndpoint("127.0.0.1", port, health=lambda: judge(WELL), metrics=lambda: b"")
+        with pytest.raises(SettingsError, match=r"health\.port"):
+            other.start()
+
+
+def test_port_is_free_tells_a_taken_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert not port_is_free("127.0.0.1", port)
+    assert port_is_free("127.0.0.1", 0)

@@ -1,0 +1,65 @@
+"""The figures that Prometheus scrapes."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from node.domain.study import AssociationEnd, Intake
+from node.operate.metrics import Figures, Metrics
+
+FIGURES = Figures(
+    screenings={("done", "negative"): 3, ("queued", ""): 1},
+    deliveries={("pacs", "delivered"): 7},
+    held_studies=2,
+)
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {  # label values in the order of the label names
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_index_is_read_at_each_scrape() -> None:
+    reads: list[int] = []
+
+    def figures() -> Figures:
+        reads.append(1)
+        return FIGURES
+
+    metrics = Metrics(figures)
+    assert reads == []
+    found = samples(metrics)
+    assert found["groundglass_screenings", ("negative", "done")] == 3
+    assert found["groundglass_screenings", ("", "queued")] == 1
+    assert found["groundglass_deliveries", ("pacs", "delivered")] == 7
+    assert found["groundglass_held_studies", ()] == 2
+    samples(metrics)
+    assert len(reads) == 2
+
+
+def test_events_are_counted() -> None:
+    metrics = Metrics(lambda: FIGURES)
+    metrics.association_opened()
+    metrics.association_opened()
+    metrics.association_ended(AssociationEnd.RELEASED)
+    metrics.caller_refused()
+    metrics.received(Intake.NEW)
+    metrics.received(Intake.NEW)
+    metrics.stage("infer", 3.0)
+    found = samples(metrics)
+    assert found["groundglass_associations_open", ()] == 1
+    assert found["groundglass_associations_ended_total", ("released",)] == 1
+    assert found["groundglass_associations_refused_total", ()] == 1
+    assert found["groundglass_instances_received_total", ("new",)] == 2
+    assert found["groundglass_instances_received_total", ("own",)] == 0
+    assert found["groundglass_stage_seconds_sum", ("infer",)] == 3.0
+
+
+def test_two_nodes_in_one_process_do_not_share_figures() -> None:
+    first, second = Metrics(lambda: FIGURES), Metrics(lambda: FIGURES)
+    first.caller_refused()
+    assert samples(second)["groundglass_associations_refused_total", ()] == 0
