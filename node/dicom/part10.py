@@ -1,0 +1,185 @@
+"""The DICOM file format (PS3.10 section 7): preamble, File Meta Information, and what encoding follows."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from node.dicom.elements import Attributes, Encoding, PixelData, Walk, Wanted
+from node.dicom.stream import ByteSource, FileBytes, InflatedBytes, open_bytes
+from node.domain.errors import NotDicom, TruncatedObject
+from node.domain.identity import derived_uid, is_valid_uid
+
+Source = Path | BinaryIO | bytes
+
+IMPLEMENTATION_CLASS_UID = derived_uid("groundglass", "implementation class", "1")
+IMPLEMENTATION_VERSION_NAME = "GROUNDGLASS_01"  # VR SH, at most 16 characters
+
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED_DATA_SETS = frozenset(
+    {
+        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+
+PREAMBLE = b"\0" * 128 + b"DICM"
+TRANSFER_SYNTAX_UID = 0x00020010
+META_ELEMENTS = Wanted(values=frozenset({TRANSFER_SYNTAX_UID}))
+LAST_IDENTIFYING_GROUP = 0x0008
+"""Elements ascend by tag (PS3.5 section 7.1): what begins above group 0008 has no SOPInstanceUID."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """The wanted elements of one object."""
+
+    transfer_syntax_uid: str
+    attributes: Attributes
+    pixel_data: PixelData | None
+    source: ByteSource
+    """At the first byte of the pixel data, or at the end."""
+    begin: int
+    """Position of the data set's first byte within ``source``."""
+
+
+def scan(stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = None) -> Scan:
+    """Read the wanted elements of an object, up to its pixel data.
+
+    Parameters
+    ----------
+    stream : BinaryIO
+        A PS3.10 file, or a bare data set when ``transfer_syntax_uid`` is given; at its first byte.
+    wanted : Wanted
+    transfer_syntax_uid : str, optional
+        In force where there is no File Meta Information.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject, ObjectTooLarge
+    """
+    source, syntax = _data_set(stream, transfer_syntax_uid)
+    begin = source.position
+    walk = Walk(source, _encoding(source, syntax), wanted)
+    attributes = walk.run()
+    return Scan(
+        transfer_syntax_uid=syntax,
+        attributes=attributes,
+        pixel_data=walk.pixel_data,
+        source=source,
+        begin=begin,
+    )
+
+
+def data_set_bytes(stream: BinaryIO, end: int) -> bytes:
+    """Return the data set of a PS3.10 file from its first byte to the position ``end`` of an earlier scan."""
+    source, _ = _data_set(stream, None)
+    return source.read(end - source.position)
+
+
+def _data_set(stream: BinaryIO, transfer_syntax_uid: str | None) -> tuple[ByteSource, str]:
+    """Return the bytes of the data set, inflated where its transfer syntax says so, and that syntax."""
+    source: ByteSource = FileBytes(stream)
+    syntax = _file_meta_syntax(source) or transfer_syntax_uid
+    if syntax is None:
+        raise NotDicom(
+            "no preamble and no File Meta Information (PS3.10 section 7.1): not a DICOM file; "
+            "store it again from its source"
+        )
+    return (InflatedBytes(source) if syntax in DEFLATED_DATA_SETS else source), syntax
+
+
+def open_source(source: Source) -> BinaryIO:
+    """Return a readable stream of a path, of bytes or of a stream (rewound)."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    if isinstance(source, bytes):
+        return open_bytes(source)
+    source.seek(0)
+    return source
+
+
+def _file_meta_syntax(source: ByteSource) -> str | None:
+    """Read preamble and File Meta Information; None when the object has none."""
+    head = source.peek(len(PREAMBLE))
+    if head[128:] == b"DICM":
+        source.skip(len(PREAMBLE))
+    elif head[:6] != b"\x02\0\0\0UL":  # File Meta Information without its preamble, seen in the field
+        return None
+    meta = _FileMeta(source, Encoding(implicit=False, little_endian=True), META_ELEMENTS).run()
+    syntax = meta.text(TRANSFER_SYNTAX_UID)
+    if not is_valid_uid(syntax):
+        raise NotDicom("the File Meta Information names no transfer syntax (0002,0010)")
+    return syntax
+
+
+class _FileMeta(Walk):
+    """A walk that ends where group 0002 does, whatever the group length says."""
+
+    def _at_end(self) -> bool:
+        return super()._at_end() or self.source.peek(2) != b"\x02\0"
+
+
+def _encoding(source: ByteSource, syntax: str) -> Encoding:
+    """Return how the data set is written: byte order by its syntax, explicit or not by its first element.
+
+    Some senders write explicit VR under the implicit syntax, or the reverse; the letters of a VR cannot be
+    the length of a first element.
+    """
+    head = source.peek(8)
+    if len(head) < 8:
+        raise TruncatedObject("the object has no data set behind its File Meta Information")
+    little_endian = syntax != EXPLICIT_BIG_ENDIAN
+    group = struct.unpack_from("<H" if little_endian else ">H", head)[0]
+    if group > LAST_IDENTIFYING_GROUP:
+        raise NotDicom(
+            f"the data set begins with group {group:04X} under transfer syntax {syntax}: "
+            "it is not DICOM, or its transfer syntax is another one"
+        )
+    code = head[4:6]
+    return Encoding(implicit=not (code.isalpha() and code.isupper()), little_endian=little_endian)
+
+
+def part10_prefix(*, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Return preamble and File Meta Information of an object that came by C-STORE (PS3.10 section 7.1).
+
+    The sender is not named in it: the same data set gives the same file, whoever sent it.
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid : str
+        Of the C-STORE request.
+    transfer_syntax_uid : str
+        Of the accepted presentation context.
+
+    Returns
+    -------
+    bytes
+        To be followed by the data set as received.
+    """
+    elements = b"".join(
+        (
+            struct.pack("<HH2sHI2s", 0x0002, 0x0001, b"OB", 0, 2, b"\0\1"),
+            _ui(0x0002, sop_class_uid),
+            _ui(0x0003, sop_instance_uid),
+            _ui(0x0010, transfer_syntax_uid),
+            _ui(0x0012, IMPLEMENTATION_CLASS_UID),
+            _short(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
+        )
+    )
+    return PREAMBLE + struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+def _ui(element: int, uid: str) -> bytes:
+    return _short(element, b"UI", uid.encode("ascii"), b"\0")
+
+
+def _short(element: int, vr: bytes, value: bytes, padding: bytes) -> bytes:
+    if len(value) % 2:
+        value += padding
+    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
