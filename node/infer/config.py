@@ -175,7 +175,9 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         found = _TOKEN.match(text, position)
         if found is None or found.lastgroup is None:
             line = text.count("\n", 0, position) + 1
-            raise BundleError(f"config.pbtxt, line {line}: {text[position : position + 10]!r} is not understood")
+            raise BundleError(
+                f"config.pbtxt, line {line}: {text[position : position + 10]!r} is not understood"
+            )
         if found.lastgroup == "string":
             yield "string", re.sub(r"\\.", lambda escape: _ESCAPES[escape.group()], found.group()[1:-1])
         elif found.lastgroup != "space":

@@ -126,7 +126,8 @@ class EmbeddedScorer:
     def _verify(self, count: int, probabilities: Scores, cam: Scores) -> None:
         if probabilities.shape != (count, self._classes) or cam.ndim != 3 or len(cam) != count:
             raise ScoresInvalid(
-                f"{self._identity.name} answered shapes {probabilities.shape} and {cam.shape} to {count} slices"
+                f"{self._identity.name} answered shapes {probabilities.shape} and {cam.shape} "
+                f"to {count} slices"
             )
         if not (np.isfinite(probabilities).all() and np.isfinite(cam).all()):
             raise ScoresInvalid(f"{self._identity.name} answered values that are not finite")
@@ -140,10 +141,13 @@ def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
     if precision not in bundle.precisions:
         recorded = ", ".join(sorted(bundle.precisions))
         raise SettingsError(
-            f"infer.precision: {precision.value} was not judged for {bundle.name} at export; choose {recorded}"
+            f"infer.precision: {precision.value} was not judged for {bundle.name} at export; "
+            f"choose {recorded}"
         )
     if precision not in _TYPES:
-        raise SettingsError(f"infer.precision: the embedded engine does not run {precision.value}; choose f32")
+        raise SettingsError(
+            f"infer.precision: the embedded engine does not run {precision.value}; choose f32"
+        )
     if precision not in bundle.golden.tolerances:
         raise SettingsError(
             f"infer.precision: golden.npz of {bundle.name} has no tolerance for {precision.value}; choose f32"
@@ -161,7 +165,9 @@ def _read(core: openvino.Core, bundle: Bundle) -> openvino.Model:
     expected = openvino.PartialShape([-1, bundle.spec.input.channels, *bundle.spec.input.size])
     if len(model.inputs) != 1 or model.inputs[0].partial_shape != expected:
         found = [str(item.partial_shape) for item in model.inputs]
-        raise BundleError(f"{bundle.onnx}: the network's inputs are {found}, the specification says {expected}")
+        raise BundleError(
+            f"{bundle.onnx}: the network's inputs are {found}, the specification says {expected}"
+        )
     names = {name for output in model.outputs for name in output.names}
     for name in (bundle.spec.outputs.probabilities, bundle.spec.outputs.cam):
         if name not in names:

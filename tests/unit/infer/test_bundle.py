@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from node.domain.errors import BundleError, HandshakeFailed, InputSpecError
+from node.domain.model import ModelStatus, Precision
+from node.infer.bundle import Bundle, load_bundle
+from tests.model_folder import TinyNet, tiny_spec, write_model_folder
+
+Rewrite = Callable[[Path, str, str], None]
+
+
+def test_reads_the_whole_folder(bundle: Bundle) -> None:
+    assert (bundle.name, bundle.version, bundle.status) == ("tiny", 1, ModelStatus.VALIDATED)
+    assert bundle.precisions == {Precision.F32, Precision.BF16}
+    assert bundle.golden.tolerances == {Precision.F32: 1e-5, Precision.BF16: 5e-2}
+    assert bundle.source_probe == ""
+    assert bundle.golden.slices.shape == (3, 128, 128)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.pbtxt", "input_spec.json", "CARD.md", "1/model.onnx", "1/golden.npz"]
+)
+def test_every_file_is_needed(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=Path(name).name):
+        load_bundle(folder)
+
+
+def test_swapped_weights_are_refused(folder: Path) -> None:
+    (folder / "1" / "model.onnx").write_bytes(TinyNet(gain=5).onnx())
+    with pytest.raises(HandshakeFailed, match="onnx_sha256"):
+        load_bundle(folder)
+
+
+def test_edited_spec_is_refused(folder: Path, rewrite: Rewrite) -> None:
+    rewrite(folder / "input_spec.json", '"slice_threshold": 0.5', '"slice_threshold": 0.4')
+    with pytest.raises(HandshakeFailed, match="spec_sha256"):
+        load_bundle(folder)
+
+
+def test_malformed_spec_is_refused(folder: Path, rewrite: Rewrite) -> None:
+    rewrite(folder / "input_spec.json", '"active_point": "tiny"', '"active_point": "other"')
+    with pytest.raises(InputSpecError):
+        load_bundle(folder)
+
+
+def test_a_renamed_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(HandshakeFailed, match="name of config"):
+        load_bundle(folder.rename(folder.with_name("other")))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({"status": "demonstration"}, HandshakeFailed),
+        ({"precisions": "bf16"}, BundleError),
+        ({"precisions": "f32,f64"}, BundleError),
+    ],
+)
+def test_parameters_are_held_against_the_folder(
+    tmp_path: Path, golden_slices: list[Any], parameters: dict[str, str], error: type[Exception]
+) -> None:
+    folder = write_model_folder(tmp_path, golden_slices, parameters=parameters)
+    with pytest.raises(error):
+        load_bundle(folder)
+
+
+def test_an_empty_card_is_refused(folder: Path) -> None:
+    (folder / "CARD.md").write_text(" \n", encoding="utf-8")
+    with pytest.raises(BundleError, match="CARD"):
+        load_bundle(folder)
+
+
+def test_a_card_that_is_not_text_is_refused(folder: Path) -> None:
+    (folder / "CARD.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BundleError, match="CARD"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"slices": np.zeros((3, 8, 8), dtype=np.int16)},
+        {"slices": np.zeros((0, 8, 8), dtype=np.uint16)},
+        {"prepared": np.zeros((3, 1, 32, 32), dtype=np.float32)},
+        {"probabilities": np.zeros((3, 3), dtype=np.float32)},
+        {"probabilities": np.full((3, 2), np.nan, dtype=np.float32)},
+        {"cam": np.zeros((2, 8, 8), dtype=np.float32)},
+        {"tolerance_f32": np.zeros(2)},
+        {"tolerance_f32": None},
+        {"cam": None},
+        {"cam": np.array([object()], dtype=object)},
+    ],
+)
+def test_malformed_golden_is_refused(folder: Path, change: dict[str, Any]) -> None:
+    path = folder / "1" / "golden.npz"
+    with np.load(path) as archive:
+        arrays = {**{name: archive[name] for name in archive.files}, **change}
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    with pytest.raises(BundleError, match="golden"):
+        load_bundle(folder)
+
+
+def test_a_golden_that_is_no_archive_is_refused(folder: Path) -> None:
+    (folder / "1" / "golden.npz").write_bytes(b"<html>not here</html>")
+    with pytest.raises(BundleError, match="golden"):
+        load_bundle(folder)
+
+
+def test_what_the_source_probe_says_is_kept(tmp_path: Path, golden_slices: list[Any]) -> None:
+    folder = write_model_folder(tmp_path, golden_slices, parameters={"source_probe": "tells sources apart"})
+    assert load_bundle(folder).source_probe == "tells sources apart"
+
+
+def test_registers_its_digests(bundle: Bundle) -> None:
+    class Registry:
+        def __init__(self) -> None:
+            self.rows: list[tuple[str, int, str, str]] = []
+
+        def register_model(self, name: str, version: int, spec_sha256: str, weights_sha256: str) -> None:
+            self.rows.append((name, version, spec_sha256, weights_sha256))
+
+    registry = Registry()
+    bundle.register(registry)
+    assert registry.rows == [("tiny", 1, bundle.spec_sha256, bundle.weights_sha256)]
+
+
+def test_spec_helper_writes_what_it_reads(tmp_path: Path, golden_slices: list[Any]) -> None:
+    spec = tiny_spec()
+    assert load_bundle(write_model_folder(tmp_path, golden_slices, spec=spec)).spec == spec

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+
+from node.domain.errors import BundleError, EngineUnavailable, ScoresInvalid, SettingsError
+from node.domain.model import Precision
+from node.infer.bundle import Bundle, load_bundle
+from node.infer.openvino import EmbeddedScorer
+from tests.model_folder import TinyNet, tiny_spec, write_model_folder
+
+
+@pytest.fixture
+def scorer(bundle: Bundle) -> EmbeddedScorer:
+    return EmbeddedScorer(bundle, precision=Precision.F32, threads=1)
+
+
+def batch(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(7).normal(size=(count, 1, 64, 64)).astype(np.float32)
+
+
+def test_identity_names_weights_engine_and_precision(scorer: EmbeddedScorer, bundle: Bundle) -> None:
+    identity = scorer.identity
+    assert (identity.name, identity.weights_sha256) == ("tiny", bundle.weights_sha256)
+    assert (identity.engine, identity.precision, identity.device) == ("openvino", Precision.F32, "CPU")
+    assert identity.engine_version == openvino.get_version()
+
+
+@pytest.mark.parametrize("count", [1, 3, 16])
+def test_answers_as_the_network_in_numpy(scorer: EmbeddedScorer, count: int) -> None:
+    slices = batch(count)
+    probabilities, cam = scorer.score(slices)
+    expected = TinyNet()(slices)
+    np.testing.assert_allclose(probabilities, expected[0], atol=1e-6)
+    np.testing.assert_allclose(cam, expected[1], atol=1e-6)
+
+
+def test_answers_are_copies(scorer: EmbeddedScorer) -> None:
+    first, first_cam = scorer.score(batch(2))
+    kept = first.copy(), first_cam.copy()
+    scorer.score(-batch(2))
+    np.testing.assert_array_equal(first, kept[0])
+    np.testing.assert_array_equal(first_cam, kept[1])
+
+
+def test_threads_get_their_own_answers(scorer: EmbeddedScorer) -> None:
+    slices = batch(12)
+    expected = TinyNet()(slices)[0]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda index: scorer.score(slices[index : index + 1])[0][0], range(12)))
+    np.testing.assert_allclose(np.stack(answers), expected, atol=1e-6)
+
+
+def test_wrong_shape_is_an_engine_error(scorer: EmbeddedScorer) -> None:
+    with pytest.raises(EngineUnavailable):
+        scorer.score(np.zeros((1, 3, 64, 64), dtype=np.float32))
+
+
+def test_values_that_are_not_finite_are_refused(scorer: EmbeddedScorer) -> None:
+    with pytest.raises(ScoresInvalid, match="finite"):
+        scorer.score(np.full((1, 1, 64, 64), np.nan, dtype=np.float32))
+
+
+def test_closed_engine_does_not_answer(scorer: EmbeddedScorer) -> None:
+    scorer.close()
+    with pytest.raises(EngineUnavailable, match="closed"):
+        scorer.score(batch(1))
+
+
+def test_compiled_models_are_kept_where_told(bundle: Bundle, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    EmbeddedScorer(bundle, precision=Precision.F32, threads=1, cache_dir=cache)
+    assert list(cache.iterdir())
+
+
+def test_a_precision_that_was_not_judged_is_refused(tmp_path: Path, golden_slices: list[Any]) -> None:
+    bundle = load_bundle(write_model_folder(tmp_path, golden_slices, parameters={"precisions": "f32"}))
+    with pytest.raises(SettingsError, match=r"infer\.precision"):
+        EmbeddedScorer(bundle, precision=Precision.BF16, threads=1)
+
+
+def test_int8_is_not_run_by_this_engine(tmp_path: Path, golden_slices: list[Any]) -> None:
+    bundle = load_bundle(write_model_folder(tmp_path, golden_slices, parameters={"precisions": "f32 int8"}))
+    with pytest.raises(SettingsError, match="int8"):
+        EmbeddedScorer(bundle, precision=Precision.INT8, threads=1)
+
+
+def test_weights_that_are_no_network_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"<html>")
+    with pytest.raises(BundleError, match="cannot be read"):
+        EmbeddedScorer(dataclasses.replace(bundle, onnx=broken), precision=Precision.F32, threads=1)
+
+
+def test_a_network_of_another_input_size_is_refused(bundle: Bundle) -> None:
+    spec = tiny_spec(input=dataclasses.replace(bundle.spec.input, size=(32, 32)))
+    with pytest.raises(BundleError, match="inputs"):
+        EmbeddedScorer(dataclasses.replace(bundle, spec=spec), precision=Precision.F32, threads=1)
+
+
+def test_a_network_without_the_named_output_is_refused(bundle: Bundle) -> None:
+    spec = tiny_spec(outputs=dataclasses.replace(bundle.spec.outputs, cam="map"))
+    with pytest.raises(BundleError, match="'map'"):
+        EmbeddedScorer(dataclasses.replace(bundle, spec=spec), precision=Precision.F32, threads=1)
