@@ -13,7 +13,8 @@ GroundglassError
 │   ├── DecodeFailed              the pixel data cannot be decoded
 │   └── HounsfieldUnknown         rescale to HU is absent or not HU
 ├── GeometryError                 slices do not form a volume
-│   └── OrientationUnknown        ImageOrientationPatient is missing or malformed
+│   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
+│   └── MixedOrientation          slices of one stack have different orientations
 ├── StoreError                    the index or the object files
 │   ├── OutOfSpace                no room left on the device
 │   ├── StoreInUse                another node holds this store
@@ -97,6 +98,10 @@ class GeometryError(GroundglassError):
 
 class OrientationUnknown(GeometryError):
     """ImageOrientationPatient or ImagePositionPatient is missing or malformed."""
+
+
+class MixedOrientation(GeometryError):
+    """Slices that should form one stack have different orientations."""
 
 
 class StoreError(GroundglassError):
