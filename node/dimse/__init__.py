@@ -1,0 +1,1 @@
+"""The shared ground of DIMSE: entity, admission, listening, incoming objects, associations as SCU."""

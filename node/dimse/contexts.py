@@ -1,0 +1,153 @@
+"""Which SOP classes and transfer syntaxes are negotiated, as acceptor and as requestor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import (
+    AllTransferSyntaxes,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+from pynetdicom import AllStoragePresentationContexts
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from node.domain.network import Right
+
+MAX_CONTEXTS = 128
+"""Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
+
+PRIVATE_STORAGE = {
+    "SiemensCSANonImageStorage": "1.3.12.2.1107.5.9.1",
+}
+"""Storage SOP classes of manufacturers that come along with CT studies."""
+
+WITHOUT_OBJECT = frozenset(
+    {
+        "1.2.840.10008.1.2.4.94",  # JPIP Referenced: the pixels stay with the sender
+        "1.2.840.10008.1.2.4.95",
+        "1.2.840.10008.1.2.4.204",
+        "1.2.840.10008.1.2.4.205",
+        "1.2.840.10008.1.2.7.1",  # SMPTE ST 2110: real-time video, not stored objects
+        "1.2.840.10008.1.2.7.2",
+        "1.2.840.10008.1.2.7.3",
+    }
+)
+"""Transfer syntaxes that do not carry a whole object; never accepted."""
+
+PREFERRED = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    RLELossless,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+)
+"""Taken first when one context proposes several: lossless ones, and explicit VR because it
+keeps the VR of private attributes."""
+
+TRANSFER_SYNTAXES = tuple(
+    dict.fromkeys(
+        (*map(str, PREFERRED), *(str(uid) for uid in AllTransferSyntaxes if uid not in WITHOUT_OBJECT))
+    )
+)
+"""Every transfer syntax that is accepted, in the order of preference."""
+
+CONVERTIBLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
+"""Between these two a data set is re-encoded without touching pixel data."""
+
+
+def retired_storage() -> dict[str, str]:
+    """Return keyword to UID of the retired storage SOP classes (PS3.6 table A-1); old archives hold them."""
+    return {
+        keyword: uid
+        for uid, (name, kind, _info, retired, keyword) in UID_dictionary.items()
+        if kind == "SOP Class"
+        and retired
+        and uid.startswith("1.2.840.10008.5.1.4.1.1.")
+        and "Storage" in name
+        and keyword.isidentifier()
+    }
+
+
+STORAGE_SOP_CLASSES = frozenset(
+    {
+        *(str(context.abstract_syntax) for context in AllStoragePresentationContexts),
+        *retired_storage().values(),
+        *PRIVATE_STORAGE.values(),
+    }
+)
+"""Every storage SOP class that is accepted."""
+
+
+def supported_contexts(
+    proposed: Iterable[PresentationContext], rights: Collection[Right]
+) -> list[PresentationContext]:
+    """Return the contexts to support on one association.
+
+    Only what the peer proposed is built: an acceptor's full table of some two hundred SOP classes with forty
+    transfer syntaxes each would be copied for every association.
+
+    Parameters
+    ----------
+    proposed : iterable of PresentationContext
+        The peer's presentation context definition list.
+    rights : collection of Right
+        What the peer may do here; the rest is answered "abstract syntax not supported" (PS3.8 table 9-18).
+    """
+    supported: dict[str, PresentationContext] = {}
+    for context in proposed:
+        uid = str(context.abstract_syntax)
+        if uid == Verification and Right.ECHO in rights:
+            supported[uid] = build_context(uid, list(CONVERTIBLE))
+        elif uid in STORAGE_SOP_CLASSES and Right.STORE in rights:
+            supported[uid] = build_context(uid, list(TRANSFER_SYNTAXES))
+    return list(supported.values())
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Syntaxes:
+    """What one object needs negotiated."""
+
+    sop_class_uid: str
+    transfer_syntax_uid: str
+
+
+def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
+    """Return the contexts to propose for objects to be sent.
+
+    One context for each pair of SOP class and transfer syntax, so that every object can go as it lies. For an
+    uncompressed one a second context with the sibling encoding: Implicit VR Little Endian is the default
+    transfer syntax, which every peer must take (PS3.5 section 10.1).
+
+    Raises
+    ------
+    ValueError
+        When more than 128 contexts would be needed; split the objects with `batches`.
+    """
+    contexts = []
+    for item in sorted(set(needed)):
+        contexts.append(build_context(item.sop_class_uid, item.transfer_syntax_uid))
+        if item.transfer_syntax_uid in CONVERTIBLE:
+            contexts.extend(
+                build_context(item.sop_class_uid, sibling)
+                for sibling in CONVERTIBLE
+                if sibling != item.transfer_syntax_uid
+            )
+    unique = {(context.abstract_syntax, context.transfer_syntax[0]): context for context in contexts}
+    if len(unique) > MAX_CONTEXTS:
+        raise ValueError(
+            f"{len(unique)} presentation contexts are needed, {MAX_CONTEXTS} are possible: send fewer kinds"
+        )
+    return list(unique.values())

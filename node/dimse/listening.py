@@ -1,0 +1,163 @@
+"""The listener: opens the port, runs the associations, stops cleanly."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from node.dimse.admission import Gate
+from node.dimse.entity import Timeouts, application_entity
+from node.dimse.services import StorageServices
+from node.dimse.session import Session
+from node.dimse.transport import BoundedServer, SocketLimits
+from node.domain.network import ListenLimits
+from node.domain.ports import Clock
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
+logger = logging.getLogger(__name__)
+
+CONNECTIONS_PER_ASSOCIATION = 4
+"""Connections that may be open for each association that may be admitted: callers that have not said yet who
+they are need places, but not without end."""
+SPARE_CONNECTIONS = 16
+POLL_SECONDS = 0.05
+
+
+class Listener:
+    """An application entity that accepts associations for storage and verification.
+
+    Parameters
+    ----------
+    ae_title : str
+        Own AE title.
+    host : str
+        Address to listen on; empty for all.
+    port : int
+        0 lets the system choose one.
+    limits : ListenLimits
+        What a peer may make big.
+    gate : Gate
+        Who comes in.
+    services : StorageServices
+        The station that takes the objects.
+    clock : Clock
+    """
+
+    def __init__(
+        self,
+        *,
+        ae_title: str,
+        host: str,
+        port: int,
+        limits: ListenLimits,
+        gate: Gate,
+        services: StorageServices,
+        clock: Clock,
+    ) -> None:
+        self._ae_title = ae_title
+        self._address = (host, port)
+        self._limits = limits
+        self._gate = gate
+        self._services = services
+        self._clock = clock
+        self._places = threading.BoundedSemaphore(limits.max_associations)
+        self._sessions: dict[Association, Session] = {}
+        self._changed = threading.Condition()
+        self._server: BoundedServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def connections(self) -> int:
+        """Return the number of connections that are open."""
+        with self._changed:
+            return len(self._sessions)
+
+    def start(self) -> int:
+        """Open the port and return its number.
+
+        Raises
+        ------
+        OSError
+            When the port cannot be opened.
+        """
+        limits = self._limits
+        entity = application_entity(
+            self._ae_title,
+            max_pdu=limits.max_pdu,
+            timeouts=Timeouts(
+                acse=limits.acse_seconds, dimse=limits.dimse_seconds, network=limits.idle_seconds
+            ),
+        )
+        self._server = server = BoundedServer(
+            entity,
+            self._address,
+            attach=self._attach,
+            ended=self._ended,
+            max_connections=limits.max_associations * CONNECTIONS_PER_ASSOCIATION + SPARE_CONNECTIONS,
+            socket_limits=SocketLimits(
+                max_pdu=limits.max_pdu,
+                request_seconds=limits.acse_seconds,
+                pdu_seconds=limits.idle_seconds,
+            ),
+            clock=self._clock,
+        )
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
+        )
+        self._thread.start()
+        port = int(server.server_address[1])
+        logger.info("%s listens on port %d", self._ae_title, port)
+        return port
+
+    def stop(self, *, grace_seconds: float = 5.0, abort_seconds: float = 5.0) -> bool:
+        """Close the port, let associations end, abort the rest; return whether none is left.
+
+        Parameters
+        ----------
+        grace_seconds : float
+            How long associations may go on by themselves.
+        abort_seconds : float
+            How long to wait for aborted ones.
+        """
+        if self._server is None or self._thread is None:
+            return True
+        self._server.shutdown()
+        self._thread.join()
+        self._server = self._thread = None
+        if self._wait_until_empty(grace_seconds):
+            return True
+        with self._changed:
+            remaining = list(self._sessions.values())
+        for session in remaining:
+            session.stop()
+        if self._wait_until_empty(abort_seconds):
+            return True
+        logger.error("%d associations did not end", self.connections)
+        return False
+
+    def _wait_until_empty(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._sessions, timeout=seconds)
+
+    def _attach(self, association: Association) -> None:
+        session = Session(
+            association,
+            gate=self._gate,
+            services=self._services,
+            places=self._places,
+            max_object_bytes=self._limits.max_object_bytes,
+        )
+        with self._changed:
+            self._sessions[association] = session
+
+    def _ended(self, association: Association) -> None:
+        session = self._sessions[association]
+        try:
+            session.ended()
+        finally:
+            with self._changed:
+                del self._sessions[association]
+                self._changed.notify_all()

@@ -1,0 +1,292 @@
+"""Associations that this node opens: C-ECHO and C-STORE as a service class user.
+
+Data sets go out as they lie in their files. Only when the peer accepted no more than the sibling of an
+uncompressed transfer syntax (implicit for explicit VR, or the reverse) is one re-encoded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pynetdicom import evt
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+
+from node.dimse.contexts import CONVERTIBLE, MAX_CONTEXTS, Syntaxes, proposed_contexts
+from node.dimse.entity import Timeouts, application_entity
+from node.dimse.status import Meaning, meaning_of
+from node.dimse.transport import without_delay
+from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_IDS = 65535  # MessageID (0000,0110) is US
+KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
+"""An uncompressed pair of SOP class and transfer syntax takes two presentation contexts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remote:
+    """A peer to call."""
+
+    ae_title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredInstance:
+    """A PS3.10 file to be sent, with what its File Meta Information says."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+    @property
+    def syntaxes(self) -> Syntaxes:
+        """Return what must be negotiated for it."""
+        return Syntaxes(sop_class_uid=self.sop_class_uid, transfer_syntax_uid=self.transfer_syntax_uid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentFile:
+    """What a peer answered to one file."""
+
+    path: Path
+    sop_instance_uid: str
+    meaning: Meaning
+
+
+class StorageAssociation:
+    """An open association on which objects are sent, one after the other.
+
+    Made by `associate`.
+    """
+
+    def __init__(self, association: Association, remote: Remote) -> None:
+        self._association = association
+        self._remote = remote
+        self._sent = 0
+
+    def send(self, instance: StoredInstance) -> Meaning:
+        """Send one object and return what the peer's answer means.
+
+        Raises
+        ------
+        DestinationRefused
+            The peer accepted no presentation context for it.
+        DestinationUnavailable
+            The association ended before the answer.
+        """
+        content = self._content(instance)
+        if not self._association.is_established:
+            raise DestinationUnavailable(f"{self._remote} closed the association; the object is sent again")
+        message_id = self._sent % MESSAGE_IDS + 1
+        self._sent += 1
+        answer = self._association.send_c_store(content, msg_id=message_id)
+        if "Status" not in answer:
+            raise DestinationUnavailable(
+                f"{self._remote} gave no answer to a C-STORE; the object is sent again"
+            )
+        return meaning_of(answer.Status)
+
+    def _content(self, instance: StoredInstance) -> Path | Dataset:
+        """Return the file when it goes as it lies, its data set when it must be re-encoded."""
+        accepted = {
+            str(context.transfer_syntax[0])
+            for context in self._association.accepted_contexts
+            if context.abstract_syntax == instance.sop_class_uid
+        }
+        if instance.transfer_syntax_uid in accepted:
+            return instance.path
+        if instance.transfer_syntax_uid in CONVERTIBLE and not accepted.isdisjoint(CONVERTIBLE):
+            return dcmread(instance.path)
+        raise DestinationRefused(
+            f"{self._remote} accepts no {instance.sop_class_uid} in {instance.transfer_syntax_uid}; "
+            "enable this SOP class and transfer syntax there"
+        )
+
+
+@contextmanager
+def associate(
+    remote: Remote, *, calling_ae_title: str, needed: Iterable[Syntaxes], timeouts: Timeouts
+) -> Iterator[StorageAssociation]:
+    """Open an association for objects to be sent; it is released at the end, or aborted after an exception.
+
+    Parameters
+    ----------
+    remote : Remote
+        Who is called.
+    calling_ae_title : str
+        Own AE title.
+    needed : iterable of Syntaxes
+        What the objects need.
+    timeouts : Timeouts
+        How long to wait.
+
+    Raises
+    ------
+    DestinationUnavailable
+        There is no association.
+    DestinationRefused
+        The peer accepted no presentation context at all.
+    """
+    with _open(remote, calling_ae_title, proposed_contexts(needed), timeouts) as association:
+        yield StorageAssociation(association, remote)
+
+
+def echo(remote: Remote, *, calling_ae_title: str, timeouts: Timeouts) -> None:
+    """Verify that a peer answers (C-ECHO, PS3.4 annex A).
+
+    Raises
+    ------
+    DestinationUnavailable, DestinationRefused
+    """
+    with _open(remote, calling_ae_title, [build_context(Verification)], timeouts) as association:
+        answer = association.send_c_echo()
+        if "Status" not in answer:
+            raise DestinationUnavailable(f"{remote} gave no answer to C-ECHO")
+        if answer.Status != 0x0000:  # PS3.7 9.1.5.1.4
+            raise DestinationRefused(f"{remote} answered C-ECHO with {answer.Status:04X}H")
+
+
+def read_instance(path: Path) -> StoredInstance:
+    """Read what must be known of a PS3.10 file to send it.
+
+    Raises
+    ------
+    NotDicom
+        When it has no File Meta Information, or one that does not identify the object.
+    """
+    try:
+        meta = read_file_meta_info(path)
+        return StoredInstance(
+            path=path,
+            sop_class_uid=str(meta.MediaStorageSOPClassUID),
+            sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+            transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        )
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        raise NotDicom(f"{path.name} is not a DICOM file with File Meta Information (PS3.10 7.1)") from error
+
+
+def send_files(
+    paths: Sequence[Path],
+    *,
+    remote: Remote,
+    calling_ae_title: str,
+    timeouts: Timeouts,
+    on_sent: Callable[[SentFile], None],
+) -> int:
+    """Send files as a modality would: in order, in as few associations as their kinds allow.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        PS3.10 files.
+    remote : Remote
+        Who is called.
+    calling_ae_title : str
+        Own AE title.
+    timeouts : Timeouts
+        How long to wait.
+    on_sent : callable
+        Called with each answer as it comes.
+
+    Returns
+    -------
+    int
+        How many the peer took.
+
+    Raises
+    ------
+    NotDicom, DestinationUnavailable, DestinationRefused
+    """
+    taken = 0
+    for batch in batches([read_instance(path) for path in paths]):
+        with associate(
+            remote,
+            calling_ae_title=calling_ae_title,
+            needed=(instance.syntaxes for instance in batch),
+            timeouts=timeouts,
+        ) as association:
+            for instance in batch:
+                meaning = association.send(instance)
+                taken += meaning.delivered
+                on_sent(
+                    SentFile(path=instance.path, sop_instance_uid=instance.sop_instance_uid, meaning=meaning)
+                )
+    return taken
+
+
+def batches(instances: Iterable[StoredInstance]) -> Iterator[list[StoredInstance]]:
+    """Split instances, in order, so that the presentation contexts of a batch fit one association."""
+    batch: list[StoredInstance] = []
+    kinds: set[Syntaxes] = set()
+    for instance in instances:
+        if instance.syntaxes not in kinds and len(kinds) == KINDS_PER_ASSOCIATION:
+            yield batch
+            batch, kinds = [], set()
+        batch.append(instance)
+        kinds.add(instance.syntaxes)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _open(
+    remote: Remote, calling_ae_title: str, contexts: list[PresentationContext], timeouts: Timeouts
+) -> Iterator[Association]:
+    entity = application_entity(calling_ae_title, timeouts=timeouts)
+    association = entity.associate(
+        remote.host,
+        remote.port,
+        contexts=contexts,
+        ae_title=remote.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _on_connected)],
+    )
+    _require_established(association, remote)
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    association.release()
+
+
+def _on_connected(event: Event) -> None:
+    wrapper = event.assoc.dul.socket
+    if wrapper is not None and wrapper.socket is not None:
+        without_delay(wrapper.socket)
+
+
+def _require_established(association: Association, remote: Remote) -> None:
+    if association.is_established:
+        return
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        raise DestinationUnavailable(
+            f"{remote} rejected the association: {answer.reason_str}; check the AE titles and addresses there"
+        )
+    if association.rejected_contexts:
+        raise DestinationRefused(
+            f"{remote} accepted none of the proposed presentation contexts; enable these SOP classes there"
+        )
+    raise DestinationUnavailable(f"{remote} does not answer; check host, port and whether it is running")

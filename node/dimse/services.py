@@ -1,0 +1,76 @@
+"""What the listening side needs from the station behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from node.dimse.admission import Caller
+from node.domain.study import AssociationEnd
+
+
+@dataclass(frozen=True, kw_only=True)
+class AffectedInstance:
+    """The SOP instance that a C-STORE request names, before its data set arrives."""
+
+    sop_class_uid: str
+    """AffectedSOPClassUID (0000,0002)."""
+    sop_instance_uid: str
+    """AffectedSOPInstanceUID (0000,1000)."""
+    transfer_syntax_uid: str
+    """Of the accepted presentation context."""
+
+
+class ObjectSink(Protocol):
+    """Takes one data set while it arrives.
+
+    ``write`` is called on the thread that reads the socket, ``finish`` on the one that answers. ``discard``
+    comes last whatever happened, also after ``finish``.
+    """
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises
+        ------
+        GroundglassError
+        """
+        ...
+
+    def finish(self) -> None:
+        """Make the object durable; it is acknowledged when this returns.
+
+        Raises
+        ------
+        GroundglassError
+        """
+        ...
+
+    def discard(self) -> None:
+        """Release what is held and remove what was not made durable."""
+        ...
+
+
+class StorageServices(Protocol):
+    """The station behind a listener. Called from several threads at once."""
+
+    def opened(self, caller: Caller) -> int:
+        """Record an association that is admitted; return its number."""
+        ...
+
+    def closed(self, association_id: int, end: AssociationEnd) -> None:
+        """Record how an association ended."""
+        ...
+
+    def refused(self, caller: Caller, reason: str) -> None:
+        """Record a caller that was not let in."""
+        ...
+
+    def receive(self, affected: AffectedInstance, *, caller: Caller, association_id: int) -> ObjectSink:
+        """Return where the data set of a C-STORE goes.
+
+        Raises
+        ------
+        GroundglassError
+        """
+        ...

@@ -1,0 +1,190 @@
+"""One association that a peer opened: admission, its objects, its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+
+from node.dimse.admission import Caller, Gate, Refused, Rejection
+from node.dimse.contexts import supported_contexts
+from node.dimse.incoming import ArrivingDataSet, IncomingMessages
+from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
+from node.dimse.status import Answer, Status
+from node.dimse.transport import BoundedSocket
+from node.domain.errors import GroundglassError, StoreError
+from node.domain.study import AssociationEnd
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event
+
+logger = logging.getLogger(__name__)
+
+
+def association_end(*, released: bool, timed_out: bool, stopped: bool) -> AssociationEnd:
+    """Return how an association ended.
+
+    Parameters
+    ----------
+    released : bool
+        The peer asked for its release and was answered (PS3.8 section 7.2).
+    timed_out : bool
+        Nothing came for longer than allowed.
+    stopped : bool
+        This node was being stopped.
+    """
+    if released:
+        return AssociationEnd.RELEASED
+    if stopped:
+        return AssociationEnd.RESTART
+    return AssociationEnd.TIMEOUT if timed_out else AssociationEnd.ABORTED
+
+
+class Session:
+    """What this node keeps of one association.
+
+    Parameters
+    ----------
+    association : Association
+        Acceptor that has not been started.
+    gate : Gate
+        Decides whether the caller comes in.
+    services : StorageServices
+        The station that takes the objects.
+    places : Semaphore
+        One place for each admitted association.
+    max_object_bytes : int
+        Limit on one data set.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        *,
+        gate: Gate,
+        services: StorageServices,
+        places: threading.Semaphore,
+        max_object_bytes: int,
+    ) -> None:
+        self._association = association
+        self._gate = gate
+        self._services = services
+        self._places = places
+        self._holds_place = False
+        self._caller: Caller | None = None
+        self._association_id: int | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._messages = IncomingMessages(association, self._open_sink, max_object_bytes)
+        association.dimse = self._messages
+        association.bind(evt.EVT_REQUESTED, self._on_requested)
+        association.bind(evt.EVT_C_ECHO, self._on_echo)
+        association.bind(evt.EVT_C_STORE, self._on_store)
+        association.bind(evt.EVT_RELEASED, self._on_end)
+        association.bind(evt.EVT_ABORTED, self._on_end)
+
+    def stop(self) -> None:
+        """Abort the association because this node stops; nothing that was acknowledged is lost by it."""
+        self._stopped = True
+        self._association.abort(block=False)
+
+    def ended(self) -> None:
+        """Clear up after the last thread of the association has ended, however it did."""
+        self._messages.discard()
+        try:
+            self._close()
+        finally:
+            if self._holds_place:
+                self._holds_place = False
+                self._places.release()
+
+    def _on_requested(self, event: Event) -> None:
+        requestor = event.assoc.requestor
+        request, address = requestor.primitive, requestor.address_info
+        if request is None or address is None:
+            raise ValueError("an association request without content")  # the event comes with both
+        caller = Caller(
+            calling_ae_title=request.calling_ae_title.strip(),
+            called_ae_title=request.called_ae_title.strip(),
+            address=address.address,
+        )
+        decision = self._gate.decide(caller)
+        if isinstance(decision, Refused):
+            logger.warning(
+                "association of %r from %s refused: %s",
+                caller.calling_ae_title,
+                caller.address,
+                decision.reason,
+            )
+            self._reject(decision.rejection)
+            self._services.refused(caller, decision.reason)
+            return
+        self._holds_place = self._places.acquire(blocking=False)
+        if not self._holds_place:
+            logger.warning("association of %r refused: all places are taken", caller.calling_ae_title)
+            self._reject(Rejection.LIMIT)
+            return
+        try:
+            self._association_id = self._services.opened(caller)
+        except StoreError:
+            logger.exception("association of %r refused: it cannot be recorded", caller.calling_ae_title)
+            self._reject(Rejection.CONGESTION)
+            return
+        self._caller = caller
+        event.assoc.acceptor.supported_contexts = supported_contexts(
+            request.presentation_context_definition_list, decision.rights
+        )
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._association.acse.send_reject(*rejection.value)
+        self._association.kill()  # returns when the rejection is sent and the connection closed
+
+    def _open_sink(self, affected: AffectedInstance) -> ObjectSink:
+        if self._caller is None or self._association_id is None:
+            raise ValueError("a C-STORE request came on an association that was not admitted")
+        return self._services.receive(affected, caller=self._caller, association_id=self._association_id)
+
+    def _on_echo(self, _event: Event) -> int:
+        return int(Status.SUCCESS)
+
+    def _on_store(self, event: Event) -> Dataset:
+        data_set = getattr(event.request, "DataSet", None)
+        if not isinstance(data_set, ArrivingDataSet):
+            return _response(Answer(status=Status.CANNOT_UNDERSTAND, comment="no data set"))
+        try:
+            return _response(data_set.finish())
+        finally:
+            self._messages.forget(data_set)
+
+    def _on_end(self, _event: Event) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            association_id, self._association_id = self._association_id, None
+        if association_id is None:
+            return
+        connection = self._association.dul.socket
+        timed_out = self._association.dul.idle_timer_expired() or (
+            isinstance(connection, BoundedSocket) and connection.timed_out
+        )
+        end = association_end(
+            released=self._association.is_released, timed_out=timed_out, stopped=self._stopped
+        )
+        try:
+            self._services.closed(association_id, end)
+        except GroundglassError:
+            logger.exception("the end of association %d cannot be recorded", association_id)
+
+
+def _response(answer: Answer) -> Dataset:
+    """Return the status elements of a C-STORE response (PS3.7 9.3.1.2)."""
+    elements = Dataset()
+    elements.Status = int(answer.status)
+    if answer.comment:
+        elements.ErrorComment = answer.comment
+    return elements

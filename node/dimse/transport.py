@@ -1,0 +1,208 @@
+"""Sockets and the server that accepts them: no delay, bounded PDUs, bounded time, bounded connections."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from socketserver import BaseServer
+from typing import TYPE_CHECKING, Any
+
+from pynetdicom import evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from node.domain.ports import Clock
+
+if TYPE_CHECKING:
+    from pynetdicom.ae import ApplicationEntity
+
+logger = logging.getLogger(__name__)
+
+MAX_NEGOTIATION_BYTES = 1 << 20
+"""Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
+
+
+def without_delay(sock: socket.socket) -> None:
+    """Switch Nagle's algorithm off: a C-STORE is answered by a short PDU that must not wait for more data."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketLimits:
+    """What a peer may do to a socket."""
+
+    max_pdu: int
+    """Bytes of one P-DATA-TF PDU that were negotiated."""
+    request_seconds: float
+    """For one whole PDU before the association is established."""
+    pdu_seconds: float
+    """For one whole PDU afterwards."""
+
+
+class BoundedSocket(AssociationSocket):
+    """An acceptor's socket that reads whole PDUs, but none without end.
+
+    The library reads as many bytes as a PDU's length field says, up to 4 GiB, and waits for them for ever.
+
+    Parameters
+    ----------
+    association : Association
+        Acceptor.
+    client_socket : socket
+        Accepted connection.
+    limits : SocketLimits
+    clock : Clock
+    """
+
+    def __init__(
+        self, association: Association, client_socket: socket.socket, limits: SocketLimits, clock: Clock
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self.timed_out = False
+        client_socket.settimeout(max(limits.request_seconds, limits.pdu_seconds))
+        super().__init__(association, client_socket=client_socket)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return ``nr_bytes`` bytes, or fewer when the peer closed the connection.
+
+        Raises
+        ------
+        OSError
+            When more is announced than a PDU may have, or when the bytes do not come in time.
+        """
+        if nr_bytes > max(self._limits.max_pdu, MAX_NEGOTIATION_BYTES):
+            raise OSError(errno.EMSGSIZE, "the peer announced a PDU that is larger than any allowed one")
+        seconds = self._limits.pdu_seconds if self.assoc.is_established else self._limits.request_seconds
+        deadline = self._clock.monotonic() + seconds
+        connection = self.socket
+        if connection is None:
+            raise OSError(errno.ENOTCONN, "the connection is closed")
+        buffer = bytearray(nr_bytes)
+        view = memoryview(buffer)
+        received = 0
+        try:
+            while received < nr_bytes:
+                count = connection.recv_into(view[received:])
+                if count == 0:
+                    break
+                received += count
+                if received < nr_bytes and self._clock.monotonic() > deadline:
+                    raise TimeoutError("the peer did not complete a PDU in time")  # noqa: TRY301 - one handler
+        except TimeoutError:
+            self.timed_out = True
+            raise
+        finally:
+            view.release()
+        return buffer if received == nr_bytes else buffer[:received]
+
+
+class AssociationHandler(RequestHandler):
+    """Runs one connection from its first byte to its end, on a thread of the server."""
+
+    server: BoundedServer
+
+    def handle(self) -> None:
+        """Run the association; returns when nothing of it is left."""
+        association = self._create_association()
+        self.server.attach(association)
+        try:
+            evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
+            association.start()
+            association.join()
+            association.dul.kill_dul()  # in case the association's thread failed before it did so
+            association.dul.join()
+        finally:
+            self.server.shutdown_request(self.request)
+            self.server.ended(association)
+
+    def _create_association(self) -> Association:
+        """Return the acceptor, as the library makes it, but with a bounded socket and no contexts yet."""
+        association = Association(self.ae, MODE_ACCEPTOR)
+        association._server = self.server
+        association.name = f"AcceptorThread@{self.client_address[0]}"  # the library looks for this name
+        association.set_socket(
+            BoundedSocket(association, self.request, self.server.socket_limits, self.server.clock)
+        )
+        association.acceptor.maximum_length = self.ae.maximum_pdu_size
+        association.acceptor.ae_title = self.server.ae_title
+        association.acceptor.address_info = self.local
+        association.acceptor.implementation_class_uid = self.ae.implementation_class_uid
+        association.acceptor.implementation_version_name = self.ae.implementation_version_name
+        association.acceptor.supported_contexts = []
+        association.requestor.address_info = self.remote
+        return association
+
+
+class BoundedServer(ThreadedAssociationServer):
+    """The listening socket.
+
+    Parameters
+    ----------
+    entity : ApplicationEntity
+        Own identity and timeouts.
+    address : tuple of (host, port)
+    attach : callable
+        Called with every new association before it starts.
+    ended : callable
+        Called with every association after its last thread has ended.
+    max_connections : int
+        Connections beyond this are closed at once; bounds the threads of callers that are not admitted yet.
+    socket_limits : SocketLimits
+    clock : Clock
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(
+        self,
+        entity: ApplicationEntity,
+        address: tuple[str, int],
+        *,
+        attach: Callable[[Association], None],
+        ended: Callable[[Association], None],
+        max_connections: int,
+        socket_limits: SocketLimits,
+        clock: Clock,
+    ) -> None:
+        self.attach = attach
+        self.ended = ended
+        self._places = threading.BoundedSemaphore(max_connections)
+        self.socket_limits = socket_limits
+        self.clock = clock
+        super().__init__(entity, address, entity.ae_title, [], request_handler=AssociationHandler)
+
+    def shutdown(self) -> None:
+        """Stop accepting and close the port."""
+        BaseServer.shutdown(self)
+        self.server_close()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection."""
+        connection, address = super().get_request()
+        without_delay(connection)
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's
+        """Whether there is a place for one more connection."""
+        if self._places.acquire(blocking=False):
+            return True
+        logger.warning("connection from %s closed: too many connections are open", client_address[0])
+        return False
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Run one connection and give its place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
+        """Log what went wrong with a connection."""
+        logger.exception("connection from %s failed", client_address[0])

@@ -1,0 +1,173 @@
+"""C-STORE: an object goes through the spool into the object files and the index, then it is acknowledged."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from node.dicom.part10 import part10_prefix
+from node.dicom.read import read_header
+from node.dimse.admission import Caller
+from node.dimse.services import AffectedInstance
+from node.domain.errors import IdentityMismatch
+from node.domain.ports import Clock, ObjectFiles, Spooled
+from node.domain.study import Arrival, AssociationEnd, InstanceHeader, Intake
+from node.store.intake import IntakeRecords
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intakes:
+    """Where an object goes."""
+
+    files: ObjectFiles
+    records: IntakeRecords
+    clock: Clock
+    own_device_uids: frozenset[str]
+    """Device UIDs of this node's results, for the loop guard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Whom an object comes from."""
+
+    calling_ae_title: str
+    association_id: int
+
+
+class StorageService:
+    """The station behind the node's listener.
+
+    Parameters
+    ----------
+    files : ObjectFiles
+        Where the bytes go.
+    records : IntakeRecords
+        The index.
+    clock : Clock
+        Time of arrival.
+    own_device_uids : frozenset of str
+        Device UIDs of this node's results: an object that bears one opens no study.
+    """
+
+    def __init__(
+        self,
+        *,
+        files: ObjectFiles,
+        records: IntakeRecords,
+        clock: Clock,
+        own_device_uids: frozenset[str] = frozenset(),
+    ) -> None:
+        self._intakes = Intakes(files=files, records=records, clock=clock, own_device_uids=own_device_uids)
+
+    def opened(self, caller: Caller) -> int:
+        """Record an association that is admitted; return its number."""
+        return self._intakes.records.association_opened(caller.calling_ae_title, caller.address)
+
+    def closed(self, association_id: int, end: AssociationEnd) -> None:
+        """Record how an association ended."""
+        self._intakes.records.association_closed(association_id, end)
+        logger.info("association %d %s", association_id, end.value)
+
+    def refused(self, caller: Caller, reason: str) -> None:
+        """Record a caller that was not let in."""
+        self._intakes.records.caller_refused(caller.calling_ae_title, caller.address, reason)
+
+    def receive(self, affected: AffectedInstance, *, caller: Caller, association_id: int) -> Reception:
+        """Open the spool for one object.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        origin = Origin(calling_ae_title=caller.calling_ae_title, association_id=association_id)
+        return Reception(affected, origin, self._intakes)
+
+
+class Reception:
+    """One object on its way in.
+
+    The bytes after preamble and File Meta Information are exactly those that came. No pixel data are decoded
+    before the answer: only the header is read.
+
+    Parameters
+    ----------
+    affected : AffectedInstance
+        What the C-STORE request names.
+    origin : Origin
+        Whom it comes from.
+    intakes : Intakes
+        Where it goes.
+    """
+
+    def __init__(self, affected: AffectedInstance, origin: Origin, intakes: Intakes) -> None:
+        self._affected = affected
+        self._origin = origin
+        self._intakes = intakes
+        self._held = ExitStack()
+        self._spooled: Spooled = self._held.enter_context(intakes.files.spool())
+        self.write(
+            part10_prefix(
+                sop_class_uid=affected.sop_class_uid,
+                sop_instance_uid=affected.sop_instance_uid,
+                transfer_syntax_uid=affected.transfer_syntax_uid,
+            )
+        )
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        self._spooled.stream.write(data)
+
+    def finish(self) -> None:
+        """Check the object, make it durable and index it.
+
+        Raises
+        ------
+        NotDicom, TruncatedObject, IdentityMissing, IdentityMismatch, ObjectTooLarge
+            The object is refused.
+        OutOfSpace, StoreError
+            It cannot be stored.
+        """
+        self._spooled.stream.flush()
+        header = read_header(self._spooled.path)
+        require_same_instance(self._affected, header)
+        stored = self._spooled.commit()
+        intake = self._intakes.records.add(
+            Arrival(
+                header=header,
+                object_key=stored.key,
+                sha256=stored.sha256,
+                size=stored.size,
+                received_at=self._intakes.clock.now(),
+                calling_ae_title=self._origin.calling_ae_title,
+                association_id=self._origin.association_id,
+            ),
+            own_device_uids=self._intakes.own_device_uids,
+        )
+        level = logging.DEBUG if intake in {Intake.NEW, Intake.REPEATED} else logging.INFO
+        logger.log(level, "intake %s by association %d", intake.value, self._origin.association_id)
+
+    def discard(self) -> None:
+        """Close the spool; removes the bytes unless they were committed."""
+        self._held.close()
+
+
+def require_same_instance(affected: AffectedInstance, header: InstanceHeader) -> None:
+    """Check that request and data set name the same SOP instance.
+
+    Raises
+    ------
+    IdentityMismatch
+        When they do not (PS3.4 B.2.3: A900H).
+    """
+    if header.sop_class_uid != affected.sop_class_uid:
+        raise IdentityMismatch("SOPClassUID is not the Affected SOP Class UID of the request")
+    if header.sop_instance_uid != affected.sop_instance_uid:
+        raise IdentityMismatch("SOPInstanceUID is not the Affected SOP Instance UID of the request")
