@@ -21,7 +21,7 @@ from node.domain.errors import IdentityMissing, NotDicom
 from node.domain.identity import PatientKey, is_valid_uid
 from node.domain.study import InstanceHeader
 
-__all__ = ["part10_prefix", "read_dataset", "read_header"]
+__all__ = ["part10_prefix", "read_dataset", "read_header", "read_whole_dataset"]
 
 HEADER = Wanted(
     values=frozenset(Tag) - FUNCTIONAL_GROUPS,
@@ -166,7 +166,7 @@ def _device_uids(data_set: Attributes) -> tuple[str, ...]:
 
 
 def read_dataset(path: Path) -> Dataset:
-    """Read a whole data set but its pixel data and what is larger than any attribute a report copies.
+    """Read a data set without its pixel data and without what is larger than any attribute a report copies.
 
     Parameters
     ----------
@@ -182,6 +182,19 @@ def read_dataset(path: Path) -> Dataset:
     ------
     NotDicom, TruncatedObject, ObjectTooLarge
     """
+    data_set = read_whole_dataset(path)
+    for tag in [element.tag for element in data_set.elements() if _is_large(element.value)]:
+        del data_set[tag]
+    return data_set
+
+
+def read_whole_dataset(path: Path) -> Dataset:
+    """Read a data set without its pixel data, as `read_dataset` does, with its large values.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject, ObjectTooLarge
+    """
     with path.open("rb") as stream:
         found = scan(stream, Wanted(values=frozenset(IDENTITY)))
         end = found.pixel_data.offset if found.pixel_data is not None else found.source.position
@@ -192,8 +205,6 @@ def read_dataset(path: Path) -> Dataset:
         data_set = read_elements(body, encoding.implicit, encoding.little_endian, stop_when=_at_pixel_data)
     except (ValueError, TypeError, KeyError, OSError, AttributeError, struct.error, RecursionError) as error:
         raise NotDicom(f"the data set cannot be read in full: {error}") from error
-    for tag in [element.tag for element in data_set.elements() if _is_large(element.value)]:
-        del data_set[tag]
     data_set.file_meta = FileMetaDataset()
     data_set.file_meta.MediaStorageSOPClassUID = UID(found.attributes.text(Tag.SOPClassUID))
     data_set.file_meta.MediaStorageSOPInstanceUID = UID(found.attributes.text(Tag.SOPInstanceUID))
