@@ -176,6 +176,10 @@ def _values(data_set: Dataset) -> dict[int, Value]:
         if tag.group % 2 or tag.element == 0:  # private (PS3.5 section 7.8), group length (7.2)
             continue
         value = _value_of(data_set, tag)
+        if tag == Tag.ImageType and isinstance(value, tuple):
+            value = value[
+                1:
+            ]  # a lossless transcoder may write DERIVED (PS3.3 C.7.6.1.1.2); the pixels decide
         if value is not None:
             found[int(tag)] = value
     return found
