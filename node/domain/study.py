@@ -111,6 +111,8 @@ class AsideReason(StrEnum):
     """One Study or Series Instance UID under two patients or studies."""
     UNREADABLE = "unreadable"
     """Could not be compared because one of the two cannot be decoded."""
+    REPLACED = "replaced"
+    """Was in force until a confirmed correction took its place; kept, for it was acknowledged."""
 
 
 class AssociationEnd(StrEnum):

@@ -1,0 +1,160 @@
+"""Objects beside the index, for UIDs are unique (PS3.5 section 9): comparisons, corrections, conflicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from sqlalchemy import Connection, RowMapping, delete, select, update
+
+from node.dicom.text import normalised_name
+from node.domain.errors import UnknownSubject
+from node.domain.study import AsideReason, InstanceHeader
+from node.store import rows
+from node.store.acts import record_act
+from node.store.corrections import apply_corrections
+from node.store.database import Database
+from node.store.holds import hold_study, release_study
+from node.store.naming import drop_unnamed
+from node.store.object_files import LocalObjectFiles
+from node.store.rows import Aside
+from node.store.schema import asides, instances
+
+Asides: TypeAlias = list[Aside]
+
+KEYWORDS = {
+    "patient": "PatientID",
+    "patient_birth_date": "PatientBirthDate",
+    "patient_sex": "PatientSex",
+    "accession_number": "AccessionNumber",
+    "study_date": "StudyDate",
+    "study_time": "StudyTime",
+    "study_id": "StudyID",
+    "study_description": "StudyDescription",
+    "series_number": "SeriesNumber",
+    "series_description": "SeriesDescription",
+    "modality": "Modality",
+    "body_part_examined": "BodyPartExamined",
+}
+
+
+class AsideRecords:
+    """What waits for a comparison, or for a person."""
+
+    def __init__(self, database: Database, files: LocalObjectFiles) -> None:
+        self._database = database
+        self._files = files
+
+    def to_compare(self, limit: int = 500) -> Asides:
+        """Return objects under a known SOP Instance UID that were not compared yet, oldest first."""
+        query = select(asides).where(asides.c.reason == AsideReason.TO_COMPARE).order_by(asides.c.id)
+        with self._database.read() as connection:
+            return _with_existing(connection, connection.execute(query.limit(limit)).mappings().all())
+
+    def same(self, aside_id: int) -> None:
+        """Conclude that it is the same image with the same attributes: nothing changed, its file goes."""
+        with self._database.write() as connection:
+            key = _row(connection, aside_id)["object_key"]
+            connection.execute(delete(asides).where(asides.c.id == aside_id))
+        drop_unnamed(self._database, self._files, [key])
+
+    def correction(self, aside_id: int, keywords: Sequence[str] = ()) -> None:
+        """Conclude that the same pixels came with other attributes: the study is held until it is confirmed.
+
+        Parameters
+        ----------
+        aside_id : int
+        keywords : Sequence[str]
+            DICOM keywords of what differs; found from the two headers when empty.
+        """
+        with self._database.write() as connection:
+            found = _with_existing(connection, [_row(connection, aside_id)])[0]
+            if not keywords and found.existing is not None:
+                keywords = differing_keywords(found.existing.header, found.header)
+            named = ", ".join(keywords) or "attributes outside the index"
+            _conclude(connection, aside_id, AsideReason.CORRECTION, named)
+            hold_study(connection, found.study_id, f"a correction arrived: {named}")
+
+    def other_pixels(self, aside_id: int) -> None:
+        """Conclude that other pixels came under a known UID: quarantined, the first ones stay in force."""
+        with self._database.write() as connection:
+            _conclude(connection, aside_id, AsideReason.OTHER_PIXELS, "other pixel data")
+
+    def unreadable(self, aside_id: int, reason: str) -> None:
+        """Conclude that the two cannot be compared: quarantined, the first one stays in force."""
+        with self._database.write() as connection:
+            _conclude(connection, aside_id, AsideReason.UNREADABLE, reason)
+
+    def confirm_correction(self, study_id: int, by: str, reason: str) -> None:
+        """Put the corrections of a held study in force; its results are withdrawn and it settles anew.
+
+        The instances' rows name the corrected objects, the replaced ones are kept aside; objects that were in
+        conflict with the old attributes and fit the new ones are admitted.
+
+        Parameters
+        ----------
+        study_id : int
+        by : str
+            Operator, or the AE title of a source with authority.
+        reason : str
+
+        Raises
+        ------
+        UnknownSubject
+            There is no such study, or no correction of it.
+        IllegalTransition
+            The study is not held.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            release_study(connection, study_id)
+            apply_corrections(connection, study_id, at=now)
+            record_act(
+                connection,
+                at=now,
+                by=by,
+                action="confirm-correction",
+                subject=f"study {study_id}",
+                reason=reason,
+            )
+
+    def list(self, study_id: int | None = None) -> Asides:
+        """Return everything that lies aside, of one study or of all, oldest first."""
+        query = select(asides).order_by(asides.c.id)
+        if study_id is not None:
+            query = query.where(asides.c.study_id == study_id)
+        with self._database.read() as connection:
+            return _with_existing(connection, connection.execute(query).mappings().all())
+
+
+def differing_keywords(before: InstanceHeader, after: InstanceHeader) -> tuple[str, ...]:
+    """Return the keywords of patient, study and series attributes in which two headers differ."""
+    found = [
+        keyword for field, keyword in KEYWORDS.items() if getattr(before, field) != getattr(after, field)
+    ]
+    if normalised_name(before.patient_name) != normalised_name(after.patient_name):
+        found.insert(0, "PatientName")
+    return tuple(found)
+
+
+def _row(connection: Connection, aside_id: int) -> RowMapping:
+    found = connection.execute(select(asides).where(asides.c.id == aside_id)).mappings().first()
+    if found is None:
+        raise UnknownSubject(f"nothing lies aside under the number {aside_id}")
+    return found
+
+
+def _conclude(connection: Connection, aside_id: int, reason: AsideReason, detail: str) -> None:
+    _row(connection, aside_id)
+    connection.execute(update(asides).where(asides.c.id == aside_id).values(reason=reason, detail=detail))
+
+
+def _with_existing(connection: Connection, found: Iterable[RowMapping]) -> Asides:
+    made = []
+    for row in found:
+        existing = None
+        if row["existing_id"] is not None:
+            query = select(instances).where(instances.c.id == row["existing_id"])
+            existing = rows.instance(connection.execute(query).mappings().one())
+        made.append(rows.aside(row, existing))
+    return made

@@ -1,0 +1,101 @@
+"""What a confirmed correction changes, inside one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+
+from node.domain.errors import UnknownSubject
+from node.domain.result import ResultState
+from node.domain.study import Arrival, AsideReason, Instance, InstanceHeader
+from node.store import rows
+from node.store.admit import STUDY_TEXTS, admit, ensure_patient
+from node.store.header_codec import decode_header, encode_header
+from node.store.schema import asides, instances, series, studies
+from node.store.versions import retire_versions
+
+OBJECT_FIELDS = ("object_key", "sha256", "size", "received_at", "calling_ae_title")
+
+
+def apply_corrections(connection: Connection, study_id: int, *, at: datetime) -> None:
+    """Put every compared correction of the study in force, withdraw its results, admit what fits now.
+
+    Raises
+    ------
+    UnknownSubject
+        There is no correction.
+    """
+    query = select(asides).where(asides.c.study_id == study_id, asides.c.reason == AsideReason.CORRECTION)
+    found = connection.execute(query.order_by(asides.c.id)).mappings().all()
+    if not found:
+        raise UnknownSubject(f"study {study_id} has no correction to confirm; see `studies show`")
+    header = decode_header(found[-1]["header"])
+    for row in found:
+        _replace(connection, row)
+    connection.execute(
+        update(studies)
+        .where(studies.c.id == study_id)
+        .values(
+            patient_key=ensure_patient(connection, header.patient),
+            revision=studies.c.revision + 1,
+            **{name: getattr(header, name) for name in STUDY_TEXTS},
+        )
+    )
+    retire_versions(connection, study_id, None, ResultState.WITHDRAWN, at=at)
+    _admit_fitting(connection, study_id, header)
+
+
+def _replace(connection: Connection, row: RowMapping) -> None:
+    """Let the instance's row name the corrected object, and keep the replaced one aside."""
+    query = select(instances).where(instances.c.id == row["existing_id"])
+    before: Instance = rows.instance(connection.execute(query).mappings().one())
+    header = decode_header(row["header"])
+    connection.execute(delete(asides).where(asides.c.id == row["id"]))
+    connection.execute(
+        update(instances)
+        .where(instances.c.id == before.id)
+        .values(
+            sop_class_uid=header.sop_class_uid,
+            header=row["header"],
+            **{name: row[name] for name in OBJECT_FIELDS},
+        )
+    )
+    connection.execute(
+        update(series)
+        .where(series.c.id == before.series_id)
+        .values(
+            modality=header.modality,
+            series_number=header.series_number,
+            series_description=header.series_description,
+        )
+    )
+    connection.execute(
+        insert(asides).values(
+            reason=AsideReason.REPLACED,
+            detail="replaced by a confirmed correction",
+            study_id=row["study_id"],
+            existing_id=before.id,
+            sop_instance_uid=before.header.sop_instance_uid,
+            header=encode_header(before.header),
+            **{name: getattr(before, name) for name in OBJECT_FIELDS},
+        )
+    )
+
+
+def _admit_fitting(connection: Connection, study_id: int, header: InstanceHeader) -> None:
+    """Admit objects whose only conflict was the patient that the correction has put right."""
+    query = select(asides).where(
+        asides.c.study_id == study_id,
+        asides.c.reason == AsideReason.PATIENT_CONFLICT,
+        asides.c.existing_id.is_(None),
+    )
+    for row in connection.execute(query.order_by(asides.c.id)).mappings().all():
+        waiting = decode_header(row["header"])
+        if (waiting.study_instance_uid, waiting.patient) != (header.study_instance_uid, header.patient):
+            continue
+        connection.execute(delete(asides).where(asides.c.id == row["id"]))
+        admit(
+            connection,
+            Arrival(header=waiting, association_id=None, **{name: row[name] for name in OBJECT_FIELDS}),
+        )

@@ -1,0 +1,173 @@
+"""The connection to the index: transactions, and what is demanded of SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from node.domain.errors import OutOfSpace, StoreError
+from node.domain.ports import Clock
+from node.store.migrate import upgrade
+
+BUSY_SECONDS = 30.0  # another process (the command line) may hold the write lock for a moment
+POOL_SIZE = 8
+POOL_OVERFLOW = 56  # one connection a thread: associations, workers, ticks, health
+WRITES = "groundglass_writes"
+SYNCHRONOUS_FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
+
+
+class Database:
+    """The index. Threads share it; writers queue, readers never wait.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Ready for use; ``open`` makes one.
+    clock : Clock
+        Where every stored time comes from.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self.clock = clock
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock) -> Database:
+        """Open the index, create or migrate it, and verify that it keeps what it acknowledges.
+
+        Parameters
+        ----------
+        url : str
+            SQLAlchemy URL, for example ``sqlite:////var/lib/groundglass/index.sqlite``.
+        clock : Clock
+
+        Raises
+        ------
+        StoreError
+            SQLite refuses WAL, synchronous=FULL or foreign keys, or the index is of a newer version.
+        """
+        target = make_url(url)
+        database = cls(_make_engine(target), clock)
+        try:
+            if target.get_backend_name() == "sqlite":
+                with database.read() as connection:
+                    assert_durable(connection)
+            with database.write() as connection:
+                upgrade(connection)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
+
+        Raises
+        ------
+        OutOfSpace
+            No room is left for the index.
+        StoreError
+            The write lock could not be had in time, or the database refused.
+        """
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise StoreError("the index stays locked by another write; look for a hanging disk")
+        try:
+            with _translated(), self.engine.connect() as opened:
+                connection = opened.execution_options(**{WRITES: True})
+                with connection.begin():
+                    yield connection
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read transaction: one consistent snapshot, never waiting for a writer."""
+        with _translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def assert_durable(connection: Connection) -> None:
+    """Read the pragmas back, for SQLite ignores silently what it cannot do.
+
+    Raises
+    ------
+    StoreError
+        One of them is not in force on this connection.
+    """
+    demanded: tuple[tuple[str, object], ...] = (
+        ("journal_mode", "wal"),
+        ("synchronous", SYNCHRONOUS_FULL),
+        ("foreign_keys", 1),
+    )
+    for pragma, wanted in demanded:
+        found = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
+        if found != wanted:
+            raise StoreError(
+                f"SQLite runs with {pragma}={found} instead of {wanted}; "
+                "put the index on a local disk whose file system has shared memory and locks"
+            )
+
+
+def _make_engine(target: URL) -> Engine:
+    if target.get_backend_name() != "sqlite":
+        return create_engine(target, hide_parameters=True, isolation_level="SERIALIZABLE")
+    if not target.database or target.database == ":memory:":
+        raise StoreError("the index needs a file; a database in memory keeps nothing")
+    Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        target,
+        hide_parameters=True,  # parameters are patients' names
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver starts no transactions of its own; _begin_sqlite does
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={int(BUSY_SECONDS * 1000)}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "trusted_schema=OFF",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that turns into a write one may fail at once with SQLITE_BUSY; IMMEDIATE waits.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the errors of SQLAlchemy into those of the store."""
+    try:
+        yield
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_FULL:
+            raise OutOfSpace("no room is left for the index; free space on its disk") from error
+        raise StoreError(f"the index refused: {error.orig}") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"the index failed: {error}") from error

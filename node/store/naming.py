@@ -1,0 +1,35 @@
+"""Which rows name which object files, and how a file goes that no row names any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select, union_all
+
+from node.store.database import Database
+from node.store.object_files import LocalObjectFiles
+from node.store.schema import asides, instances, own_objects, result_objects
+
+NAMING_TABLES = (instances, asides, own_objects, result_objects)
+
+
+def is_named(connection: Connection, key: str) -> bool:
+    """Whether any row names the object file."""
+    query = union_all(*(select(table.c.id).where(table.c.object_key == key) for table in NAMING_TABLES))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str]) -> int:
+    """Remove the files among ``keys`` that no row names; returns how many.
+
+    Runs after the transaction that took the rows away, so a crash in between leaves a file too many and never
+    one too few. The write lock keeps an arrival of the same bytes from being indexed meanwhile; the intake
+    looks for the file under the same lock.
+    """
+    dropped = 0
+    with database.write() as connection:
+        for key in keys:
+            if not is_named(connection, key):
+                files.delete(key)
+                dropped += 1
+    return dropped

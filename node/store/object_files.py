@@ -1,0 +1,246 @@
+"""Object files on a local disk: named by the digest of their bytes, durable before they have a name."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from node.domain.errors import ObjectMissing, OutOfSpace, StoreError
+from node.domain.ports import UidSource
+
+KEY = re.compile(r"[0-9a-f]{64}")
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+BLOCK = 1 << 20  # bytes read at a time while hashing a file
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """What a committed object became."""
+
+    key: str
+    """Name in the store: the digest of the bytes."""
+    sha256: str
+    """Digest of the bytes, hexadecimal."""
+    size: int
+    """Number of bytes."""
+
+
+class SpooledFile:
+    """An object on its way into the store; made by ``LocalObjectFiles.spool``."""
+
+    def __init__(self, files: LocalObjectFiles, path: Path) -> None:
+        self._files = files
+        self._path = path
+        with _room():
+            # Unbuffered, so that closing after a full disk has nothing left to write.
+            self._raw = path.open("xb", buffering=0)
+        self._writer = _HashingWriter(self._raw)
+        self._stored: StoredObject | None = None
+
+    @property
+    def stream(self) -> BinaryIO:
+        """Return the file to write to, from front to back."""
+        return cast(BinaryIO, self._writer)
+
+    @property
+    def path(self) -> Path:
+        """Return the temporary file's path; what was written so far can be read there."""
+        return self._path
+
+    def commit(self) -> StoredObject:
+        """Make the bytes durable under their final name: file synced, renamed, directory synced.
+
+        Returns
+        -------
+        StoredObject
+
+        Raises
+        ------
+        OutOfSpace
+            No room is left.
+        StoreError
+            The disk refused.
+        """
+        if self._stored is None:
+            with _room():
+                os.fsync(self._raw.fileno())
+                self._raw.close()
+                key = self._writer.digest()
+                self._files.adopt(self._path, key)
+            self._stored = StoredObject(key=key, sha256=key, size=self._writer.size)
+        return self._stored
+
+    def discard(self) -> None:
+        """Remove the temporary file, unless it was committed."""
+        self._raw.close()
+        if self._stored is None:
+            self._path.unlink(missing_ok=True)
+
+
+class LocalObjectFiles:
+    """The object files under one folder: ``objects/ab/cd/<sha256>.dcm`` and ``spool/<token>.part``.
+
+    No part of a path comes from a peer. The same bytes have the same name, so an object that arrives twice
+    lies there once.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the store; made if absent.
+    uids : UidSource
+        Names of the temporary files.
+    """
+
+    def __init__(self, root: Path, uids: UidSource) -> None:
+        self._objects = root / "objects"
+        self._spool = root / "spool"
+        self._uids = uids
+        self._lock = threading.Lock()
+        self._linked: set[Path] = set()  # folders known to be linked durably; at most 256 * 257
+        for folder in (root, self._objects, self._spool):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (root.parent, root):
+            _sync_directory(folder)
+
+    @contextmanager
+    def spool(self) -> Iterator[SpooledFile]:
+        """Open a new temporary object; leaving the context without ``commit`` removes it.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        spooled = SpooledFile(self, self._spool / f"{self._uids.token()}.part")
+        try:
+            yield spooled
+        finally:
+            spooled.discard()
+
+    def store(self, data: bytes) -> StoredObject:
+        """Make ``data`` a durable object.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        with self.spool() as spooled:
+            spooled.stream.write(data)
+            return spooled.commit()
+
+    def path(self, key: str) -> Path:
+        """Return the file of an object.
+
+        Raises
+        ------
+        ObjectMissing
+            There is no such file.
+        """
+        path = self._place(key)
+        if not path.is_file():
+            raise ObjectMissing(f"the object file {key} is missing; restore it from a backup of the store")
+        return path
+
+    def delete(self, key: str) -> None:
+        """Remove an object that no row names any more; an absent one is no error."""
+        with _room():
+            self._place(key).unlink(missing_ok=True)
+
+    def names(self) -> Iterator[str]:
+        """Return the names of all objects that lie here."""
+        for path in self._objects.glob("??/??/*.dcm"):
+            yield path.stem
+
+    def verify(self, key: str) -> bool:
+        """Whether the file of ``key`` still has the bytes that it was named after."""
+        state = hashlib.sha256()
+        with self.path(key).open("rb") as file:
+            while block := file.read(BLOCK):
+                state.update(block)
+        return state.hexdigest() == key
+
+    def sweep_spool(self) -> int:
+        """Remove what a crash left half received; none of it was acknowledged. Returns how many."""
+        left = list(self._spool.glob("*.part"))
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def adopt(self, temporary: Path, key: str) -> None:
+        """Give a synced temporary file its final name and make the name durable."""
+        place = self._place(key)
+        folder, parent = place.parent, place.parent.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.replace(place)
+        # Innermost first: where the file system journals names, its first sync writes them all.
+        _sync_directory(folder)
+        for child, above in ((folder, parent), (parent, self._objects)):
+            with self._lock:
+                known = child in self._linked
+            if not known:
+                _sync_directory(above)
+                with self._lock:
+                    self._linked.add(child)
+
+    def _place(self, key: str) -> Path:
+        if KEY.fullmatch(key) is None:
+            raise ObjectMissing("this is no name of an object file; the index is damaged")
+        return self._objects / key[:2] / key[2:4] / f"{key}.dcm"
+
+
+class _HashingWriter(io.BufferedIOBase):
+    """Writes through to a file and digests on the way; cannot go back, for the digest cannot either."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+        self._state = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
+        view = memoryview(data).cast("B")
+        with _room():
+            written = 0
+            while written < len(view):
+                written += self._raw.write(view[written:])
+        self._state.update(view)
+        self.size += written
+        return written
+
+    def tell(self) -> int:
+        return self.size
+
+    def digest(self) -> str:
+        return self._state.hexdigest()
+
+    def close(self) -> None:
+        """Leave the file open: the spool closes it."""
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Turn the errors of the operating system into those of the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise OutOfSpace("no room is left for object files; free space on the store's disk") from error
+        raise StoreError(f"the disk of the object files refused: {error.strerror}") from error

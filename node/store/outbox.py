@@ -1,0 +1,229 @@
+"""The outbox: one row an object and destination."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, insert, select, update
+
+from node.domain.delivery import DELIVERY, Delivery, DeliveryEvent, DeliveryState
+from node.domain.errors import UnknownSubject
+from node.domain.study import StudyState
+from node.store import rows
+from node.store.acts import record_act
+from node.store.database import Database
+from node.store.schema import deliveries, open_destinations, result_objects, studies
+from node.store.versions import is_in_force
+
+
+class OutboxRecords:
+    """Deliveries and what became of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, destination: str, *, limit: int) -> list[Delivery]:
+        """Take deliveries that are due; no two couriers get the same.
+
+        Nothing of a held study, nothing for a destination that is not live or is halted. In the order of
+        making: study by study, heatmaps before the report that references them.
+
+        Parameters
+        ----------
+        destination : str
+        limit : int
+            How many at most.
+        """
+        now = self._database.clock.now()
+        due = _claimable(destination, now, limit)
+        with self._database.read() as connection:
+            if connection.execute(due).first() is None:
+                return []
+        with self._database.write() as connection:
+            chosen = list(connection.execute(due).scalars())
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id.in_(chosen))
+                .values(
+                    state=DELIVERY.step(DeliveryState.PENDING, DeliveryEvent.CLAIM),
+                    attempts=deliveries.c.attempts + 1,
+                    changed_at=now,
+                )
+            )
+            query = rows.select_deliveries().where(deliveries.c.id.in_(chosen)).order_by(deliveries.c.id)
+            return [rows.delivery(row) for row in connection.execute(query).mappings()]
+
+    def delivered(self, delivery_id: int, detail: str) -> None:
+        """Record that the destination has the object."""
+        self._end(delivery_id, DeliveryEvent.SUCCESS, detail)
+
+    def refuse(self, delivery_id: int, detail: str) -> None:
+        """Record that the object will not get there by itself; an operator must look."""
+        self._end(delivery_id, DeliveryEvent.REFUSE, detail)
+
+    def retry(self, delivery_id: int, due_at: datetime, detail: str) -> None:
+        """Let a delivery wait for its next attempt; one that was overtaken meanwhile is cancelled."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = _row(connection, delivery_id)
+            _send_later(connection, row, DeliveryEvent.RETRY, due_at=due_at, now=now, detail=detail)
+
+    def recover(self) -> int:
+        """Make due what was being sent when the node stopped; returns how many.
+
+        The destination may have such an object already; it gets the same bytes under the same UID.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            query = _with_force().where(deliveries.c.state == DeliveryState.SENDING)
+            found = connection.execute(query).mappings().all()
+            for row in found:
+                _send_later(connection, row, DeliveryEvent.RESTART, due_at=now, now=now, detail=row["detail"])
+        return len(found)
+
+    def release(self, study_id: int, destination: str, by: str, reason: str) -> int:
+        """Send the results in force of a study to a destination, by an operator's order.
+
+        What is withheld or refused becomes due, and objects that have no row for the destination get one;
+        what was delivered is not sent again. Nothing leaves before the destination is live.
+
+        Returns
+        -------
+        int
+            How many deliveries became due.
+        """
+        now = self._database.clock.now()
+        objects = select(result_objects.c.id).where(result_objects.c.study_id == study_id, is_in_force())
+        with self._database.write() as connection:
+            if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
+                raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            subject = f"study {study_id} to {destination}"
+            record_act(connection, at=now, by=by, action="send", subject=subject, reason=reason)
+            changed = connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.object_id.in_(objects),
+                    deliveries.c.destination == destination,
+                    deliveries.c.state.in_(DELIVERY.sources(DeliveryEvent.RELEASE)),
+                )
+                .values(state=DeliveryState.PENDING, due_at=now, attempts=0, changed_at=now)
+            ).rowcount
+            present = exists().where(
+                deliveries.c.object_id == result_objects.c.id,
+                deliveries.c.destination == destination,
+                deliveries.c.state != DeliveryState.CANCELLED,
+            )
+            missing = connection.execute(
+                objects.where(~present).order_by(result_objects.c.kind, result_objects.c.object_index)
+            )
+            for object_id in missing.scalars().all():
+                connection.execute(
+                    insert(deliveries).values(
+                        object_id=object_id,
+                        destination=destination,
+                        state=DeliveryState.PENDING,
+                        due_at=now,
+                        changed_at=now,
+                    )
+                )
+                changed += 1
+            return changed
+
+    def counts(self) -> dict[tuple[str, DeliveryState], int]:
+        """Return how many deliveries stand in each state, by destination."""
+        query = select(deliveries.c.destination, deliveries.c.state, func.count()).group_by(
+            deliveries.c.destination, deliveries.c.state
+        )
+        with self._database.read() as connection:
+            return {(name, DeliveryState(state)): count for name, state, count in connection.execute(query)}
+
+    def for_study(self, study_id: int) -> list[Delivery]:
+        """Return every delivery of a study in the order of making."""
+        query = rows.select_deliveries().where(result_objects.c.study_id == study_id)
+        with self._database.read() as connection:
+            return [
+                rows.delivery(row) for row in connection.execute(query.order_by(deliveries.c.id)).mappings()
+            ]
+
+    def next_due(self) -> datetime | None:
+        """Return when the next delivery to an open destination is due; None when none is pending."""
+        query = (
+            select(func.min(deliveries.c.due_at))
+            .join(open_destinations, open_destinations.c.destination == deliveries.c.destination)
+            .where(deliveries.c.state == DeliveryState.PENDING, ~open_destinations.c.halted)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
+
+    def _end(self, delivery_id: int, event: DeliveryEvent, detail: str) -> None:
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = _row(connection, delivery_id)
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery_id)
+                .values(
+                    state=DELIVERY.step(DeliveryState(row["state"]), event),
+                    due_at=None,
+                    detail=detail,
+                    changed_at=now,
+                )
+            )
+
+
+def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]]:
+    is_open = exists().where(
+        and_(open_destinations.c.destination == destination, ~open_destinations.c.halted)
+    )
+    return (
+        select(deliveries.c.id)
+        .join(result_objects, result_objects.c.id == deliveries.c.object_id)
+        .join(studies, studies.c.id == result_objects.c.study_id)
+        .where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.destination == destination,
+            deliveries.c.due_at <= now,
+            studies.c.state != StudyState.HELD,
+            is_open,
+        )
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+
+
+def _with_force() -> Select[tuple[object, ...]]:
+    return select(deliveries, is_in_force().label("in_force")).join(
+        result_objects, result_objects.c.id == deliveries.c.object_id
+    )
+
+
+def _row(connection: Connection, delivery_id: int) -> RowMapping:
+    found = connection.execute(_with_force().where(deliveries.c.id == delivery_id)).mappings().first()
+    if found is None:
+        raise UnknownSubject(f"there is no delivery {delivery_id}")
+    return found
+
+
+def _send_later(
+    connection: Connection,
+    row: RowMapping,
+    event: DeliveryEvent,
+    *,
+    due_at: datetime,
+    now: datetime,
+    detail: str,
+) -> None:
+    """Make a delivery pending again; one whose version is out of force goes on to be cancelled."""
+    state = DELIVERY.step(DeliveryState(row["state"]), event)
+    if not row["in_force"]:
+        state = DELIVERY.step(state, DeliveryEvent.CANCEL)
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == row["id"])
+        .values(
+            state=state,
+            due_at=None if state is DeliveryState.CANCELLED else due_at,
+            detail=detail,
+            changed_at=now,
+        )
+    )

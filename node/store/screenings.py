@@ -1,0 +1,351 @@
+"""Screenings: the queue, and the one transaction that ends each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+
+from node.domain.errors import StoreError, UnknownSubject
+from node.domain.job import SCREENING, Screening, ScreeningCause, ScreeningEvent, ScreeningState
+from node.domain.result import Finding, ResultKind, ResultObject, ResultState, ResultVersion
+from node.domain.study import StudyState
+from node.store import rows
+from node.store.acts import record_act
+from node.store.database import Database
+from node.store.evidence import read_finding, write_finding
+from node.store.inserting import insert_row
+from node.store.jobs import cancel_active, screening_row, step_screening, supersede_older
+from node.store.naming import drop_unnamed
+from node.store.object_files import LocalObjectFiles
+from node.store.schema import findings, result_objects, result_versions, screenings, studies, version_objects
+from node.store.versions import ResultSet, put_in_force
+
+MAX_ATTEMPTS = 3  # a screening that took the node down this often is not tried again by itself
+
+
+class ScreeningRecords:
+    """The jobs and their outcomes."""
+
+    def __init__(self, database: Database, files: LocalObjectFiles) -> None:
+        self._database = database
+        self._files = files
+
+    def claim(self, worker: str, *, lease: timedelta) -> Screening | None:
+        """Take the oldest screening that is due, of a settled study; no two workers get the same.
+
+        A running one whose lease has passed is taken over.
+
+        Parameters
+        ----------
+        worker : str
+            Who takes it, for the operator.
+        lease : timedelta
+            For how long it is left to this worker.
+        """
+        now = self._database.clock.now()
+        with self._database.read() as connection:
+            if connection.execute(_claimable(now)).first() is None:
+                return None
+        with self._database.write() as connection:
+            while (row := connection.execute(_claimable(now)).mappings().first()) is not None:
+                if row["attempts"] >= MAX_ATTEMPTS:
+                    _give_up(connection, row, now)
+                    continue
+                events = [ScreeningEvent.CLAIM]
+                if row["state"] == ScreeningState.RUNNING:
+                    events.insert(0, ScreeningEvent.RESTART)
+                step_screening(
+                    connection,
+                    row,
+                    *events,
+                    worker=worker,
+                    lease_until=now + lease,
+                    attempts=row["attempts"] + 1,
+                    study_revision=row["revision"],
+                )
+                return self._read(connection, row["id"])
+        return None
+
+    def recover(self) -> int:
+        """Queue again what was running when the node stopped; returns how many.
+
+        One that was running at ``MAX_ATTEMPTS`` stops in a row fails instead.
+        """
+        now = self._database.clock.now()
+        count = 0
+        query = select(screenings).where(screenings.c.state == ScreeningState.RUNNING)
+        with self._database.write() as connection:
+            for row in connection.execute(query).mappings().all():
+                if row["attempts"] >= MAX_ATTEMPTS:
+                    _give_up(connection, row, now)
+                else:
+                    step_screening(
+                        connection, row, ScreeningEvent.RESTART, due_at=now, worker="", lease_until=None
+                    )
+                    count += 1
+        return count
+
+    def park(self, screening_id: int, until: datetime, reason: str) -> bool:
+        """Let a running screening wait for the engine; False when it was cancelled meanwhile."""
+        with self._database.write() as connection:
+            row = screening_row(connection, screening_id)
+            if row["state"] != ScreeningState.RUNNING:
+                return False
+            # A waiting engine is no fault of the screening: its attempts count anew.
+            step_screening(
+                connection,
+                row,
+                ScreeningEvent.PARK,
+                due_at=until,
+                detail=reason,
+                attempts=0,
+                lease_until=None,
+            )
+            return True
+
+    def fail(self, screening_id: int, reason: str) -> bool:
+        """End a running screening without an outcome; False when it was cancelled meanwhile."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = screening_row(connection, screening_id)
+            if row["state"] != ScreeningState.RUNNING:
+                return False
+            step_screening(
+                connection, row, ScreeningEvent.FAIL, detail=reason, ended_at=now, lease_until=None
+            )
+            return True
+
+    def finish(
+        self,
+        screening_id: int,
+        finding: Finding,
+        *,
+        recipe: str,
+        version: int | None,
+        results: Sequence[ResultObject],
+        destinations: Sequence[tuple[str, bool]],
+        seconds: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Write the outcome, its evidence, the result objects and their outbox rows in one transaction.
+
+        Parameters
+        ----------
+        screening_id : int
+        finding : Finding
+        recipe : str
+            Digest of all that decides the content.
+        version : int or None
+            None when there is nothing to send: the same recipe again, or a study without a chest CT.
+        results : Sequence[ResultObject]
+            Durable in the object files; one whose SOP Instance UID exists keeps its first bytes.
+        destinations : Sequence[tuple[str, bool]]
+            Names, each with whether it may be sent there at once; else the delivery is withheld.
+        seconds : Mapping[str, float], optional
+            How long each stage took.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, when the study was held or grew since the claim, or the screening
+            was ended by somebody else.
+
+        Raises
+        ------
+        ObjectMissing
+            A result's file is not there.
+        StoreError
+            Results without a version, or a version that exists.
+        """
+        if version is None and results:
+            raise StoreError("result objects without a version cannot be put in force")
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = screening_row(connection, screening_id)
+            if row["state"] != ScreeningState.RUNNING:
+                return False
+            if not _study_unchanged(connection, row):
+                detail = "the study was held or grew while it was screened"
+                step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=now, detail=detail)
+                return False
+            for item in results:
+                self._files.path(item.object_key)
+            step_screening(connection, row, ScreeningEvent.FINISH, ended_at=now, detail="", lease_until=None)
+            write_finding(connection, screening_id, finding, recipe=recipe, seconds=seconds or {})
+            supersede_older(connection, row, (ScreeningState.FAILED,))
+            if version is not None:
+                supersede_older(connection, row, (ScreeningState.DONE,))
+                put_in_force(
+                    connection,
+                    row,
+                    ResultSet(version=version, recipe=recipe, objects=results, destinations=destinations),
+                    at=now,
+                )
+        drop_unnamed(self._database, self._files, {item.object_key for item in results})
+        return True
+
+    def requeue(self, study_id: int, model_name: str, by: str, reason: str) -> int:
+        """Queue a study again by an operator's order; returns the screening's row.
+
+        It runs when the study is settled; what is on its way is cancelled.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
+                raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            record_act(
+                connection, at=now, by=by, action="reprocess", subject=f"study {study_id}", reason=reason
+            )
+            cancel_active(connection, study_id, model_name, at=now, detail="queued again by hand")
+            return insert_row(
+                connection,
+                screenings,
+                study_id=study_id,
+                model_name=model_name,
+                state=ScreeningState.QUEUED,
+                cause=ScreeningCause.REPROCESS,
+                reason=reason,
+                queued_at=now,
+                due_at=now,
+            )
+
+    def current_version(self, study_id: int, model_name: str) -> ResultVersion | None:
+        """Return the version in force of a study and model; None when there is none, or it was withdrawn."""
+        query = (
+            select(result_versions, result_objects)
+            .join(version_objects, version_objects.c.version_id == result_versions.c.id)
+            .join(result_objects, result_objects.c.id == version_objects.c.object_id)
+            .where(
+                result_versions.c.study_id == study_id,
+                result_versions.c.model_name == model_name,
+                result_versions.c.state == ResultState.CURRENT,
+                result_objects.c.kind == ResultKind.REPORT,
+            )
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return ResultVersion(
+            version=row.version,
+            recipe=row.recipe,
+            report_sop_instance_uid=row.sop_instance_uid,
+            report_sop_class_uid=row.sop_class_uid,
+            report_series_instance_uid=row.series_instance_uid,
+        )
+
+    def next_version(self, study_id: int, model_name: str) -> int:
+        """Return the number that the next version gets; numbers of withdrawn versions are not used again."""
+        query = select(func.max(result_versions.c.version)).where(
+            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
+        )
+        with self._database.read() as connection:
+            return (connection.execute(query).scalar() or 0) + 1
+
+    def result_exists(self, sop_instance_uid: str) -> ResultObject | None:
+        """Return the result object with this SOPInstanceUID; its stored bytes are the ones to send."""
+        query = select(result_objects).where(result_objects.c.sop_instance_uid == sop_instance_uid)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else rows.result_object(row)
+
+    def results(self, screening_id: int) -> list[ResultObject]:
+        """Return the objects that a screening put in force, heatmaps first; none when it had none to send."""
+        query = (
+            select(result_objects)
+            .join(version_objects, version_objects.c.object_id == result_objects.c.id)
+            .join(result_versions, result_versions.c.id == version_objects.c.version_id)
+            .where(result_versions.c.screening_id == screening_id)
+            .order_by(result_objects.c.kind, result_objects.c.object_index)
+        )
+        with self._database.read() as connection:
+            return [rows.result_object(row) for row in connection.execute(query).mappings()]
+
+    def finding(self, screening_id: int) -> Finding:
+        """Return the finding of a screening.
+
+        Raises
+        ------
+        UnknownSubject
+            It has none (yet).
+        """
+        with self._database.read() as connection:
+            found = read_finding(connection, screening_id)
+        if found is None:
+            raise UnknownSubject(f"screening {screening_id} has no finding")
+        return found
+
+    def stage_seconds(self, screening_id: int) -> dict[str, float]:
+        """Return how long each stage of a finished screening took; empty when it did not finish."""
+        query = select(findings.c.seconds).where(findings.c.screening_id == screening_id)
+        with self._database.read() as connection:
+            return dict(connection.execute(query).scalar() or {})
+
+    def detail(self, screening_id: int) -> str:
+        """Return why a screening failed, is parked or was cancelled; empty otherwise."""
+        with self._database.read() as connection:
+            return str(screening_row(connection, screening_id)["detail"])
+
+    def latest(self, study_id: int) -> tuple[Screening, Finding | None] | None:
+        """Return the newest screening of a study with its finding, if it has one."""
+        found = self._history(study_id, 1)
+        return found[0] if found else None
+
+    def history(self, study_id: int, limit: int = 100) -> list[tuple[Screening, Finding | None]]:
+        """Return the screenings of a study with their findings, newest first."""
+        return self._history(study_id, limit)
+
+    def counts(self) -> dict[ScreeningState, int]:
+        """Return how many screenings stand in each state."""
+        query = select(screenings.c.state, func.count()).group_by(screenings.c.state)
+        with self._database.read() as connection:
+            return {ScreeningState(state): count for state, count in connection.execute(query)}
+
+    def _history(self, study_id: int, limit: int) -> list[tuple[Screening, Finding | None]]:
+        query = rows.select_screenings().where(screenings.c.study_id == study_id)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(screenings.c.id.desc()).limit(limit)).mappings().all()
+            return [(rows.screening(row), read_finding(connection, row["id"])) for row in found]
+
+    def _read(self, connection: Connection, screening_id: int) -> Screening:
+        query = rows.select_screenings().where(screenings.c.id == screening_id)
+        return rows.screening(connection.execute(query).mappings().one())
+
+
+def _claimable(now: datetime) -> Select[Any]:
+    """Return the query of the oldest screening that may be claimed, with its study's revision."""
+    due = and_(
+        screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED]), screenings.c.due_at <= now
+    )
+    abandoned = and_(screenings.c.state == ScreeningState.RUNNING, screenings.c.lease_until <= now)
+    return (
+        select(screenings, studies.c.revision)
+        .join(studies, studies.c.id == screenings.c.study_id)
+        .where(
+            # Named for the partial index on the active ones.
+            screenings.c.state.in_(SCREENING.sources(ScreeningEvent.CANCEL)),
+            or_(due, abandoned),
+            studies.c.state == StudyState.SETTLED,
+        )
+        .order_by(screenings.c.queued_at, screenings.c.id)
+        .limit(1)
+    )
+
+
+def _give_up(connection: Connection, row: RowMapping, now: datetime) -> None:
+    detail = f"the node stopped, or the lease passed, {row['attempts']} times during this screening"
+    events = [ScreeningEvent.FAIL]
+    if row["state"] != ScreeningState.RUNNING:
+        events.insert(0, ScreeningEvent.CLAIM)
+    step_screening(connection, row, *events, detail=detail, ended_at=now, lease_until=None)
+
+
+def _study_unchanged(connection: Connection, row: RowMapping) -> bool:
+    query = select(studies.c.id).where(
+        studies.c.id == row["study_id"],
+        studies.c.state == StudyState.SETTLED,
+        studies.c.revision == row["study_revision"],
+    )
+    return connection.execute(query).first() is not None

@@ -1,0 +1,66 @@
+"""The store as one thing: the index, the object files and the records kept in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from node.domain.ports import Clock, UidSource
+from node.store.asides import AsideRecords
+from node.store.database import Database
+from node.store.intake import IntakeRecords
+from node.store.object_files import LocalObjectFiles
+from node.store.operations import OperationRecords
+from node.store.outbox import OutboxRecords
+from node.store.screenings import ScreeningRecords
+from node.store.studies import StudyRecords
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """Everything that the node keeps."""
+
+    database: Database
+    files: LocalObjectFiles
+    intake: IntakeRecords
+    asides: AsideRecords
+    studies: StudyRecords
+    screenings: ScreeningRecords
+    outbox: OutboxRecords
+    operations: OperationRecords
+
+    def close(self) -> None:
+        """Close the connections to the index."""
+        self.database.close()
+
+
+def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSource) -> Store:
+    """Open the store under ``root``; make or migrate it where needed.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the store: ``objects/``, ``spool/`` and, by default, ``index.sqlite``.
+    url : str, optional
+        SQLAlchemy URL of the index, if it lies elsewhere.
+    clock : Clock
+    uids : UidSource
+
+    Raises
+    ------
+    StoreError
+        The index cannot promise what an acknowledgement needs.
+    """
+    root = root.resolve()
+    files = LocalObjectFiles(root, uids)
+    database = Database.open(url or f"sqlite:///{root / 'index.sqlite'}", clock=clock)
+    return Store(
+        database=database,
+        files=files,
+        intake=IntakeRecords(database, files),
+        asides=AsideRecords(database, files),
+        studies=StudyRecords(database),
+        screenings=ScreeningRecords(database, files),
+        outbox=OutboxRecords(database),
+        operations=OperationRecords(database),
+    )

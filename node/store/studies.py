@@ -1,0 +1,297 @@
+"""Series and studies: what completeness is judged by, and the steps of their states."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Select, func, insert, select, update
+
+from node.domain.errors import UnknownSubject
+from node.domain.job import ScreeningCause, ScreeningState
+from node.domain.study import (
+    SERIES,
+    AsideReason,
+    AssociationEnd,
+    AssociationFacts,
+    Instance,
+    Series,
+    SeriesEvent,
+    SeriesState,
+    Study,
+    StudyEvent,
+    StudyState,
+    Verdict,
+)
+from node.store import rows
+from node.store.acts import record_act
+from node.store.database import Database
+from node.store.gaps import percentile_gap
+from node.store.holds import hold_study, release_study, step_study
+from node.store.jobs import cancel_active
+from node.store.schema import (
+    asides,
+    association_series,
+    associations,
+    instances,
+    screenings,
+    sender_gaps,
+    series,
+    studies,
+)
+
+Studies: TypeAlias = list[Study]
+SeriesList: TypeAlias = list[Series]
+Instances: TypeAlias = list[Instance]
+
+
+class StudyRecords:
+    """Studies, their series and instances."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def receiving_series(self) -> SeriesList:
+        """Return every series without a verdict, oldest first."""
+        query = select(series).where(series.c.state == SeriesState.RECEIVING).order_by(series.c.id)
+        with self._database.read() as connection:
+            return [rows.series_record(row) for row in connection.execute(query).mappings()]
+
+    def associations(self, series_id: int) -> AssociationFacts:
+        """Return what is known of the associations that carried a series."""
+        query = (
+            select(associations.c.closed_at, associations.c.end)
+            .join(association_series, association_series.c.association_id == associations.c.id)
+            .where(association_series.c.series_id == series_id)
+            .order_by(associations.c.closed_at, associations.c.id)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        closed = [row for row in found if row.closed_at is not None]
+        return AssociationFacts(
+            open_count=len(found) - len(closed),
+            last_end=AssociationEnd(closed[-1].end) if closed else None,
+            last_closed_at=closed[-1].closed_at if closed else None,
+        )
+
+    def sender_gap(self, calling_ae_title: str) -> timedelta | None:
+        """Return the sender's 99th percentile gap between two arrivals of a series in one association.
+
+        None while fewer than ``gaps.ENOUGH`` gaps were seen.
+        """
+        query = select(sender_gaps.c.bucket, sender_gaps.c.count).where(
+            sender_gaps.c.calling_ae_title == calling_ae_title
+        )
+        with self._database.read() as connection:
+            return percentile_gap({row[0]: row[1] for row in connection.execute(query)})
+
+    def instances(self, series_id: int) -> Instances:
+        """Return the instances of a series in the order of arrival."""
+        query = select(instances).where(instances.c.series_id == series_id).order_by(instances.c.id)
+        with self._database.read() as connection:
+            return [rows.instance(row) for row in connection.execute(query).mappings()]
+
+    def conclude_series(
+        self, series_id: int, event: SeriesEvent, verdict: Verdict, reason: str, *, instance_count: int
+    ) -> bool:
+        """Write the verdict on a series.
+
+        Parameters
+        ----------
+        series_id : int
+        event : SeriesEvent
+        verdict : Verdict
+        reason : str
+            One sentence with the evidence.
+        instance_count : int
+            How many instances the verdict rests on.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, when the series grew or was concluded meanwhile.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        with self._database.write() as connection:
+            query = select(series.c.state, series.c.instance_count).where(series.c.id == series_id)
+            row = connection.execute(query).first()
+            if row is None:
+                raise UnknownSubject(f"there is no series {series_id}")
+            state = SeriesState(row.state)
+            if row.instance_count != instance_count or not SERIES.allows(state, event):
+                return False
+            connection.execute(
+                update(series)
+                .where(series.c.id == series_id)
+                .values(state=SERIES.step(state, event), verdict=verdict, verdict_reason=reason)
+            )
+            return True
+
+    def unsettled(self) -> Studies:
+        """Return every study that is receiving, with its series, oldest first."""
+        query = rows.select_studies().where(studies.c.state == StudyState.RECEIVING).order_by(studies.c.id)
+        with self._database.read() as connection:
+            return _load(connection, query)
+
+    def settle(self, study_id: int, model_name: str, *, last_arrival_at: datetime) -> bool:
+        """Settle a study and queue its screening; waiting or running ones are void and cancelled.
+
+        Parameters
+        ----------
+        study_id : int
+        model_name : str
+        last_arrival_at : datetime
+            Of the study as it was judged.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, when something arrived or the study was held meanwhile.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            query = select(studies.c.state, studies.c.last_arrival_at).where(studies.c.id == study_id)
+            row = connection.execute(query).first()
+            if row is None:
+                raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            if row.state != StudyState.RECEIVING or row.last_arrival_at != last_arrival_at:
+                return False
+            step_study(connection, study_id, StudyEvent.SETTLE)
+            cancel_active(connection, study_id, model_name, at=now, detail="the study settled anew")
+            connection.execute(
+                insert(screenings).values(
+                    study_id=study_id,
+                    model_name=model_name,
+                    state=ScreeningState.QUEUED,
+                    cause=ScreeningCause.SETTLED,
+                    queued_at=now,
+                    due_at=now,
+                )
+            )
+            return True
+
+    def defer_after_restart(self, quiet: timedelta) -> None:
+        """Let no series be judged before ``quiet`` has passed, for nobody knows what was missed.
+
+        Associations that were open when the node stopped are closed as ``AssociationEnd.RESTART``.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            connection.execute(
+                update(associations)
+                .where(associations.c.closed_at.is_(None))
+                .values(closed_at=now, end=AssociationEnd.RESTART)
+            )
+            later = now + quiet
+            connection.execute(
+                update(series)
+                .where(
+                    series.c.state == SeriesState.RECEIVING,
+                    series.c.not_before.is_(None) | (series.c.not_before < later),
+                )
+                .values(not_before=later)
+            )
+
+    def get(self, study_instance_uid: str) -> Study:
+        """Return the study with this StudyInstanceUID.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        return self._one(studies.c.study_instance_uid == study_instance_uid)
+
+    def by_id(self, study_id: int) -> Study:
+        """Return the study of this row.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        return self._one(studies.c.id == study_id)
+
+    def hold(self, study_id: int, by: str, reason: str) -> None:
+        """Hold a study: nothing of it is screened or sent."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            hold_study(connection, study_id, f"held by {by}: {reason}")
+            _act(connection, study_id, at=now, by=by, action="hold", reason=reason)
+
+    def release(self, study_id: int, by: str, reason: str) -> None:
+        """Let a held study go on as it is.
+
+        Raises
+        ------
+        IllegalTransition
+            The study is not held.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            release_study(connection, study_id)
+            _act(connection, study_id, at=now, by=by, action="release", reason=reason)
+
+    def complete(self, study_id: int, by: str, reason: str) -> None:
+        """Take every open or incomplete series as complete; the study settles at the next sweep."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            _act(connection, study_id, at=now, by=by, action="complete", reason=reason)
+            changed = connection.execute(
+                update(series)
+                .where(series.c.study_id == study_id, series.c.state.in_(SERIES.sources(SeriesEvent.BY_HAND)))
+                .values(
+                    state=SeriesState.COMPLETE,
+                    verdict=Verdict.BY_HAND,
+                    verdict_reason=f"{by}: {reason}",
+                    not_before=None,
+                )
+            ).rowcount
+            state = connection.execute(select(studies.c.state).where(studies.c.id == study_id)).scalar()
+            if state is None:
+                raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            if changed and state == StudyState.SETTLED:
+                # An incomplete series counts now: the study is judged again, by the table's own steps.
+                hold_study(connection, study_id, "completed by hand")
+                release_study(connection, study_id)
+
+    def pending_comparisons(self, study_id: int) -> int:
+        """Return how many objects of the study wait for a comparison."""
+        query = select(func.count()).where(
+            asides.c.study_id == study_id, asides.c.reason == AsideReason.TO_COMPARE
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def list(self, limit: int = 100, offset: int = 0) -> Studies:
+        """Return studies with their series, newest arrival first."""
+        query = (
+            rows.select_studies()
+            .order_by(studies.c.last_arrival_at.desc(), studies.c.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        with self._database.read() as connection:
+            return _load(connection, query)
+
+    def _one(self, condition: Any) -> Study:
+        with self._database.read() as connection:
+            found = _load(connection, rows.select_studies().where(condition))
+        if not found:
+            raise UnknownSubject("there is no such study; see `studies list`")
+        return found[0]
+
+
+def _load(connection: Connection, query: Select[Any]) -> Studies:
+    found = connection.execute(query).mappings().all()
+    members: defaultdict[int, SeriesList] = defaultdict(list)
+    chosen = select(series).where(series.c.study_id.in_([row["id"] for row in found])).order_by(series.c.id)
+    for row in connection.execute(chosen).mappings():
+        members[row["study_id"]].append(rows.series_record(row))
+    return [rows.study_record(row, members[row["id"]]) for row in found]
+
+
+def _act(connection: Connection, study_id: int, *, at: datetime, by: str, action: str, reason: str) -> None:
+    record_act(connection, at=at, by=by, action=action, subject=f"study {study_id}", reason=reason)
