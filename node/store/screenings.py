@@ -88,20 +88,32 @@ class ScreeningRecords:
                     count += 1
         return count
 
-    def park(self, screening_id: int, until: datetime, reason: str) -> bool:
-        """Let a running screening wait for the engine; False when it was cancelled meanwhile."""
+    def park(
+        self, screening_id: int, until: datetime, reason: str, *, counts_as_attempt: bool = False
+    ) -> bool:
+        """Let a running screening wait; False when it was cancelled meanwhile.
+
+        Parameters
+        ----------
+        screening_id : int
+        until : datetime
+            When it may be claimed again.
+        reason : str
+            For the operator.
+        counts_as_attempt : bool
+            False when it waits for the engine, which is no fault of the screening: its attempts count anew.
+        """
         with self._database.write() as connection:
             row = screening_row(connection, screening_id)
             if row["state"] != ScreeningState.RUNNING:
                 return False
-            # A waiting engine is no fault of the screening: its attempts count anew.
             step_screening(
                 connection,
                 row,
                 ScreeningEvent.PARK,
                 due_at=until,
                 detail=reason,
-                attempts=0,
+                attempts=row["attempts"] if counts_as_attempt else 0,
                 lease_until=None,
             )
             return True
