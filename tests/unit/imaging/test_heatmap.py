@@ -1,0 +1,118 @@
+"""The map lies where the network looked, and the picture says what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.imaging.heatmap import (
+    GAP,
+    HeatmapCaption,
+    cell_mm,
+    contact_sheet,
+    normalised,
+    overlay,
+    place_cam,
+    render,
+)
+
+GREY = np.full((128, 128), 80, dtype=np.uint8)
+
+
+def caption(score=0.9, model="test-lite 1"):
+    return HeatmapCaption(model=model, score=score, position_mm=-12.5, slice_number=3, slice_count=40)
+
+
+@given(st.integers(-40, 60), st.integers(8, 90), st.integers(-40, 60), st.integers(8, 90))
+def test_the_map_is_nowhere_outside_of_the_box(top, high, left, wide):
+    placed = place_cam(np.ones((7, 7), dtype=np.float32), (top, top + high, left, left + wide), (100, 80))
+    assert placed.shape == (100, 80)
+    expected = np.zeros((100, 80))
+    expected[max(0, top) : max(0, top + high), max(0, left) : max(0, left + wide)] = 1
+    assert placed == pytest.approx(expected)
+
+
+def test_a_cell_lands_on_its_part_of_the_slice():
+    cam = np.zeros((7, 7), dtype=np.float32)
+    cam[1, 5] = 3.0
+    placed = place_cam(cam, (100, 310, 50, 400), (512, 512))
+    row, column = np.unravel_index(placed.argmax(), placed.shape)
+    assert 130 <= row < 160
+    assert 300 <= column < 350
+    assert placed.max() == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_map_without_anything_is_none():
+    assert normalised(np.zeros((4, 4), dtype=np.float32)) is None
+    assert normalised(np.full((4, 4), -1, dtype=np.float32)) is None
+    assert normalised(np.full((4, 4), np.nan, dtype=np.float32)) is None
+
+
+def test_normalised_by_its_maximum():
+    relative = normalised(np.array([[-1, 0, 2, 4]], dtype=np.float32))
+    assert relative.tolist() == [[0, 0, 0.5, 1]]
+
+
+def test_opacity_follows_the_score():
+    relative = np.ones((128, 128), dtype=np.float32)
+    change = [
+        np.abs(overlay(GREY, relative, score).astype(int) - 80).max() for score in (0.0, 0.51, 0.75, 0.99)
+    ]
+    assert change == sorted(change)
+    assert change[0] == 0
+    assert change[3] > 3 * change[1]
+
+
+def test_cell_size_in_the_patient():
+    assert cell_mm((0, 210, 0, 280), (7, 7), (0.7, 0.7)) == pytest.approx(28)
+    assert cell_mm((0, 210, 0, 140), (7, 7), (1.4, 0.7)) == pytest.approx(42)
+
+
+def test_finished_picture_keeps_the_slice_beneath_its_strips():
+    cam = np.zeros((7, 7), dtype=np.float32)
+    cam[6, 6] = 1
+    picture = render(GREY, cam, (0, 128, 0, 128), (0.7, 0.7), caption())
+    assert picture.dtype == np.uint8
+    assert picture.shape[1:] == (512, 3)
+    assert picture.shape[0] > 512
+    assert (picture[60:300, :200] == 80).all()
+    assert (picture[:40] == 0).any()
+    assert picture[:40].max() > 200
+
+
+def test_captions_change_the_picture():
+    cam = np.ones((7, 7), dtype=np.float32)
+    one, other = (
+        render(GREY, cam, (0, 128, 0, 128), (0.7, 0.7), caption(model=model)) for model in ("a 1", "b 1")
+    )
+    assert one.shape == other.shape
+    assert (one != other).any()
+
+
+def test_a_slice_without_map_says_so_and_is_not_coloured():
+    blank = np.zeros((7, 7), dtype=np.float32)
+    picture = render(GREY, blank, (0, 128, 0, 128), (0.7, 0.7), caption())
+    assert (picture[50:500] == 80).all()
+    mapped = render(GREY, blank + 1, (0, 128, 0, 128), (0.7, 0.7), caption(score=0.0))
+    assert (picture[-40:] != mapped[-40:]).any()
+
+
+@given(st.text(max_size=200))
+def test_any_model_name_fits(model):
+    picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), (1, 1), caption(model=model))
+    assert picture.shape[1] == 512
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=9), st.integers(1, 4))
+def test_a_contact_sheet_holds_every_picture(shapes, columns):
+    sheet = contact_sheet([np.full((*shape, 3), 9, dtype=np.uint8) for shape in shapes], columns)
+    assert int((sheet[..., 0] == 9).sum()) == sum(rows * wide for rows, wide in shapes)
+    across = min(columns, len(shapes))
+    assert sheet.shape[1] == across * (max(wide for _, wide in shapes) + GAP) - GAP
+
+
+def test_an_empty_contact_sheet_is_refused():
+    with pytest.raises(ValueError, match="picture"):
+        contact_sheet([], 3)
