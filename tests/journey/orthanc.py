@@ -101,7 +101,12 @@ class Orthanc:
 
     def find(self, **query: str) -> list[dict[str, Any]]:
         """Return the instances that match DICOM keywords, with their main tags."""
-        body = {"Level": "Instance", "Query": query, "Expand": True, "RequestedTags": ["Modality", "SOPClassUID"]}
+        body = {
+            "Level": "Instance",
+            "Query": query,
+            "Expand": True,
+            "RequestedTags": ["Modality", "SOPClassUID"],
+        }
         return list(self.post("/tools/find", body))
 
     def instances(self, study_instance_uid: str, modality: str = "*") -> list[str]:
