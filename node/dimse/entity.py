@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pynetdicom import AE, _config, register_uid
 from pynetdicom.service_class import StorageServiceClass
 
 from node.dimse.contexts import PRIVATE_STORAGE, retired_storage
+from node.dimse.transport import PromptSocket
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from pynetdicom.association import Association
+    from pynetdicom.transport import AddressInformation
 
 DEFAULT_MAX_PDU = 131072
 """128 KiB: a CT slice of 512 x 512 x 2 bytes takes five P-DATA-TF PDUs instead of the 33 of 16 KiB."""
@@ -27,7 +35,21 @@ class Timeouts:
     """Without any PDU, the association is aborted."""
 
 
-def application_entity(ae_title: str, *, max_pdu: int = DEFAULT_MAX_PDU, timeouts: Timeouts) -> AE:
+class Entity(AE):
+    """An application entity whose own associations use prompt sockets."""
+
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[SSLContext, str] | None,
+    ) -> PromptSocket:
+        sock = PromptSocket(assoc, address=address)
+        sock.tls_args = tls_args
+        return sock
+
+
+def application_entity(ae_title: str, *, max_pdu: int = DEFAULT_MAX_PDU, timeouts: Timeouts) -> Entity:
     """Return an application entity.
 
     The library keeps some of its settings in module attributes; every entity of this node needs the same,
@@ -46,7 +68,7 @@ def application_entity(ae_title: str, *, max_pdu: int = DEFAULT_MAX_PDU, timeout
     _config.STORE_SEND_CHUNKED_DATASET = True  # data sets are sent as they lie in the file
     for keyword, uid in {**retired_storage(), **PRIVATE_STORAGE}.items():
         register_uid(uid, keyword, StorageServiceClass)
-    entity = AE(ae_title=ae_title)
+    entity = Entity(ae_title=ae_title)
     entity.maximum_pdu_size = max_pdu
     entity.connection_timeout = timeouts.connect
     entity.acse_timeout = timeouts.acse

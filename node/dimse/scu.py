@@ -7,7 +7,7 @@ uncompressed transfer syntax (implicit for explicit VR, or the reverse) is one r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,16 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pynetdicom import evt
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from node.dimse.contexts import CONVERTIBLE, MAX_CONTEXTS, Syntaxes, proposed_contexts
 from node.dimse.entity import Timeouts, application_entity
 from node.dimse.status import Meaning, meaning_of
-from node.dimse.transport import without_delay
 from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
-    from pynetdicom.events import Event
 
 logger = logging.getLogger(__name__)
 
@@ -63,15 +60,6 @@ class StoredInstance:
     def syntaxes(self) -> Syntaxes:
         """Return what must be negotiated for it."""
         return Syntaxes(sop_class_uid=self.sop_class_uid, transfer_syntax_uid=self.transfer_syntax_uid)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SentFile:
-    """What a peer answered to one file."""
-
-    path: Path
-    sop_instance_uid: str
-    meaning: Meaning
 
 
 class StorageAssociation:
@@ -187,55 +175,6 @@ def read_instance(path: Path) -> StoredInstance:
         raise NotDicom(f"{path.name} is not a DICOM file with File Meta Information (PS3.10 7.1)") from error
 
 
-def send_files(
-    paths: Sequence[Path],
-    *,
-    remote: Remote,
-    calling_ae_title: str,
-    timeouts: Timeouts,
-    on_sent: Callable[[SentFile], None],
-) -> int:
-    """Send files as a modality would: in order, in as few associations as their kinds allow.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        PS3.10 files.
-    remote : Remote
-        Who is called.
-    calling_ae_title : str
-        Own AE title.
-    timeouts : Timeouts
-        How long to wait.
-    on_sent : callable
-        Called with each answer as it comes.
-
-    Returns
-    -------
-    int
-        How many the peer took.
-
-    Raises
-    ------
-    NotDicom, DestinationUnavailable, DestinationRefused
-    """
-    taken = 0
-    for batch in batches([read_instance(path) for path in paths]):
-        with associate(
-            remote,
-            calling_ae_title=calling_ae_title,
-            needed=(instance.syntaxes for instance in batch),
-            timeouts=timeouts,
-        ) as association:
-            for instance in batch:
-                meaning = association.send(instance)
-                taken += meaning.delivered
-                on_sent(
-                    SentFile(path=instance.path, sop_instance_uid=instance.sop_instance_uid, meaning=meaning)
-                )
-    return taken
-
-
 def batches(instances: Iterable[StoredInstance]) -> Iterator[list[StoredInstance]]:
     """Split instances, in order, so that the presentation contexts of a batch fit one association."""
     batch: list[StoredInstance] = []
@@ -260,7 +199,6 @@ def _open(
         remote.port,
         contexts=contexts,
         ae_title=remote.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _on_connected)],
     )
     _require_established(association, remote)
     try:
@@ -269,12 +207,6 @@ def _open(
         association.abort()
         raise
     association.release()
-
-
-def _on_connected(event: Event) -> None:
-    wrapper = event.assoc.dul.socket
-    if wrapper is not None and wrapper.socket is not None:
-        without_delay(wrapper.socket)
 
 
 def _require_established(association: Association, remote: Remote) -> None:

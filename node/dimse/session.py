@@ -84,6 +84,7 @@ class Session:
         association.bind(evt.EVT_REQUESTED, self._on_requested)
         association.bind(evt.EVT_C_ECHO, self._on_echo)
         association.bind(evt.EVT_C_STORE, self._on_store)
+        association.bind(evt.EVT_CONN_CLOSE, self._on_disconnected)
         association.bind(evt.EVT_RELEASED, self._on_end)
         association.bind(evt.EVT_ABORTED, self._on_end)
 
@@ -101,6 +102,11 @@ class Session:
             if self._holds_place:
                 self._holds_place = False
                 self._places.release()
+
+    def _on_disconnected(self, event: Event) -> None:
+        if event.assoc.requestor.primitive is None:
+            # The association's thread still waits for the request; nothing in the queue ends that.
+            event.assoc.dul.to_user_queue.put(None)
 
     def _on_requested(self, event: Event) -> None:
         requestor = event.assoc.requestor

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import (
+    AddressInformation,
+    AssociationSocket,
+    RequestHandler,
+    ThreadedAssociationServer,
+)
 
 from node.domain.ports import Clock
 
@@ -44,7 +50,27 @@ class SocketLimits:
     """For one whole PDU afterwards."""
 
 
-class BoundedSocket(AssociationSocket):
+class PromptSocket(AssociationSocket):
+    """A socket that does not delay, and that is closed also when its peer went first.
+
+    The library leaves a socket open whose shutdown fails because it is not connected any more.
+    """
+
+    def _create_socket(self, address: AddressInformation) -> socket.socket:
+        sock = super()._create_socket(address)
+        without_delay(sock)
+        return sock
+
+    def _shutdown_socket(self) -> None:
+        connection = self.socket
+        if connection is None:
+            return
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+
+class BoundedSocket(PromptSocket):
     """An acceptor's socket that reads whole PDUs, but none without end.
 
     The library reads as many bytes as a PDU's length field says, up to 4 GiB, and waits for them for ever.
@@ -65,7 +91,6 @@ class BoundedSocket(AssociationSocket):
         self._limits = limits
         self._clock = clock
         self.timed_out = False
-        client_socket.settimeout(max(limits.request_seconds, limits.pdu_seconds))
         super().__init__(association, client_socket=client_socket)
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -83,6 +108,7 @@ class BoundedSocket(AssociationSocket):
         connection = self.socket
         if connection is None:
             raise OSError(errno.ENOTCONN, "the connection is closed")
+        connection.settimeout(seconds)
         buffer = bytearray(nr_bytes)
         view = memoryview(buffer)
         received = 0

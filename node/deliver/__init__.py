@@ -1,0 +1,1 @@
+"""The station that brings result objects to their destinations: the courier and its DICOM sender."""

@@ -1,0 +1,100 @@
+"""One destination that takes result objects by C-STORE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from node.dimse.entity import Timeouts
+from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
+from node.domain.delivery import OutgoingObject, SendReply
+from node.domain.errors import DestinationRefused, DestinationUnavailable
+from node.domain.network import Destination
+
+
+class DicomSender:
+    """A destination of the settings.
+
+    Parameters
+    ----------
+    destination : Destination
+        Who takes the objects.
+    calling_ae_title : str
+        Own AE title.
+    timeouts : Timeouts
+        How long to wait for it.
+    """
+
+    def __init__(self, destination: Destination, *, calling_ae_title: str, timeouts: Timeouts) -> None:
+        self._name = destination.name
+        self._remote = Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+        self._calling_ae_title = calling_ae_title
+        self._timeouts = timeouts
+
+    @property
+    def name(self) -> str:
+        """Return the destination's name in the settings."""
+        return self._name
+
+    def send(self, objects: Sequence[OutgoingObject]) -> list[SendReply]:
+        """Send objects in one association; one reply each, in order.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Before any object was sent.
+        """
+        instances = [_instance(item) for item in objects]
+        try:
+            with associate(
+                self._remote,
+                calling_ae_title=self._calling_ae_title,
+                needed=(instance.syntaxes for instance in instances),
+                timeouts=self._timeouts,
+            ) as association:
+                return list(_send_all(association, objects, instances))
+        except DestinationRefused as error:
+            return [_reply(item, retryable=False, detail=str(error)) for item in objects]
+
+    def echo(self) -> None:
+        """Verify that the destination answers (C-ECHO).
+
+        Raises
+        ------
+        DestinationUnavailable, DestinationRefused
+        """
+        echo(self._remote, calling_ae_title=self._calling_ae_title, timeouts=self._timeouts)
+
+
+def _send_all(
+    association: StorageAssociation,
+    objects: Sequence[OutgoingObject],
+    instances: Sequence[StoredInstance],
+) -> Iterator[SendReply]:
+    """Send one after the other; what one meets does not concern the next."""
+    for item, instance in zip(objects, instances, strict=True):
+        try:
+            meaning = association.send(instance)
+        except DestinationRefused as error:
+            yield _reply(item, retryable=False, detail=str(error))
+        except DestinationUnavailable as error:
+            yield _reply(item, retryable=True, detail=str(error))
+        else:
+            yield SendReply(
+                delivery_id=item.delivery_id,
+                delivered=meaning.delivered,
+                retryable=meaning.retryable,
+                detail=meaning.text,
+            )
+
+
+def _instance(item: OutgoingObject) -> StoredInstance:
+    return StoredInstance(
+        path=item.path,
+        sop_class_uid=item.sop_class_uid,
+        sop_instance_uid=item.sop_instance_uid,
+        transfer_syntax_uid=item.transfer_syntax_uid,
+    )
+
+
+def _reply(item: OutgoingObject, *, retryable: bool, detail: str) -> SendReply:
+    return SendReply(delivery_id=item.delivery_id, delivered=False, retryable=retryable, detail=detail)
