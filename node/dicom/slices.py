@@ -97,15 +97,31 @@ class SliceSource:
         ------
         HounsfieldUnknown, DecodeFailed, TruncatedObject, NotDicom, UnsupportedTransferSyntax
         """
-        turned = self.orientation.apply(self.hounsfield()).astype(np.int32)
-        return np.clip(turned + V_OFFSET, 0, V_MAX).astype(np.uint16)
+        return _representation(self.orientation.apply(self.hounsfield()))
+
+    def read(self) -> tuple[NDArray[np.uint16], str]:
+        """Return `v` and `pixel_digest` of one decoding.
+
+        Raises
+        ------
+        HounsfieldUnknown, DecodeFailed, TruncatedObject, NotDicom, UnsupportedTransferSyntax
+        """
+        units = self.hounsfield()
+        return _representation(self.orientation.apply(units)), _digest(units)
 
     def pixel_digest(self) -> str:
         """Return the SHA-256 (hexadecimal) of shape and Hounsfield units, whatever the transfer syntax."""
-        units = self.hounsfield()
-        state = hashlib.sha256(b"%d %d " % units.shape)
-        state.update(units.astype("<i2", copy=False).tobytes())
-        return state.hexdigest()
+        return _digest(self.hounsfield())
+
+
+def _representation(units: NDArray[np.generic]) -> NDArray[np.uint16]:
+    return np.clip(units.astype(np.int32) + V_OFFSET, 0, V_MAX).astype(np.uint16)
+
+
+def _digest(units: HounsfieldUnits) -> str:
+    state = hashlib.sha256(b"%d %d " % units.shape)
+    state.update(units.astype("<i2", copy=False).tobytes())
+    return state.hexdigest()
 
 
 def slice_sources(instances: Sequence[Instance], path_of: Callable[[str], Path]) -> list[SliceSource]:

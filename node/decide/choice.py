@@ -1,0 +1,149 @@
+"""Which series of a study is screened: of those fit for the model the best one, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.decide.body_part import other_body_part
+from node.decide.fitness import unfit
+from node.decide.kernels import KernelKind, kernel_kind
+from node.decide.series_facts import CT_SOP_CLASSES, Criteria, SeriesFacts
+from node.domain.result import SeriesChoice
+from node.domain.study import SeriesState
+
+__all__ = ["Criteria", "SeriesFacts", "choose", "holds_chest_ct"]
+
+COVERING_SHARE = 0.8
+"""A series this long, relative to the longest fit one, covers the chest as far as the study does."""
+
+KERNEL_NAMES = {
+    KernelKind.LUNG: "lung kernel",
+    KernelKind.SHARP: "sharp kernel",
+    KernelKind.UNKNOWN: "kernel of unknown kind",
+    KernelKind.SOFT: "soft kernel",
+}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Rank:
+    """The place of a fit series: the smaller, the better; compared field by field."""
+
+    incomplete: bool
+    short: bool
+    """Does not cover what the longest fit series covers."""
+    kernel: KernelKind
+    thickness_distance: float
+    """From the middle of the thicknesses the model was made for, in tenths of a millimetre."""
+    fewer_slices: int
+    series_number: int
+    series_instance_uid: str
+
+
+DIFFERENCES = {
+    "incomplete": "is complete",
+    "short": "covers more of the chest",
+    "kernel": "has a kernel nearer to the lungs",
+    "thickness_distance": "has a slice thickness nearer to what the model was made for",
+    "fewer_slices": "has more slices",
+    "series_number": "comes first by its number",
+    "series_instance_uid": "comes first by its UID",
+}
+
+
+def choose(facts: Sequence[SeriesFacts], criteria: Criteria) -> tuple[SeriesChoice, ...]:
+    """Judge every series of a study and choose at most one.
+
+    Parameters
+    ----------
+    facts : sequence of SeriesFacts
+        All series of the study.
+    criteria : Criteria
+
+    Returns
+    -------
+    tuple of SeriesChoice
+        One a series, in the order given; the outcome does not depend on that order.
+    """
+    refusals = [unfit(item, criteria) for item in facts]
+    fit = [item for item, refusal in zip(facts, refusals, strict=True) if refusal is None]
+    longest = max((item.extent for item in fit), default=0.0)
+    ranks = {item.series.series_instance_uid: _rank(item, longest, criteria) for item in fit}
+    best = min(fit, key=lambda item: ranks[item.series.series_instance_uid], default=None)
+    choices = []
+    for item, refusal in zip(facts, refusals, strict=True):
+        if refusal is not None:
+            reason = f"Not analysed: {refusal}."
+        elif item is best:
+            reason = f"Chosen: {_features(item)}."
+        else:
+            assert best is not None  # noqa: S101  (narrows the type; a fit series makes a best one)
+            reason = _second(item, best, ranks)
+        choices.append(_choice(item, chosen=item is best, eligible=refusal is None, reason=reason))
+    return tuple(choices)
+
+
+def holds_chest_ct(facts: Sequence[SeriesFacts]) -> bool:
+    """Whether a study holds a CT of the chest, or of a body part that is not known: then a report is due.
+
+    Parameters
+    ----------
+    facts : sequence of SeriesFacts
+        All series of the study.
+    """
+    return any(
+        item.headers
+        and item.first.modality == "CT"
+        and any(header.sop_class_uid in CT_SOP_CLASSES for header in item.headers)
+        and other_body_part(item.first) is None
+        for item in facts
+    )
+
+
+def _rank(facts: SeriesFacts, longest: float, criteria: Criteria) -> Rank:
+    thickness = facts.thickness
+    distance = abs(thickness - criteria.preferred_thickness) if thickness is not None else float("inf")
+    number = facts.series.series_number
+    return Rank(
+        incomplete=facts.series.state is SeriesState.INCOMPLETE,
+        short=facts.extent < COVERING_SHARE * longest,
+        kernel=kernel_kind(facts.first),
+        thickness_distance=round(distance, 1),
+        fewer_slices=-facts.slice_count,
+        series_number=number if number is not None else 2**31,
+        series_instance_uid=facts.series.series_instance_uid,
+    )
+
+
+def _features(facts: SeriesFacts) -> str:
+    kernel = facts.first.convolution_kernel
+    parts = [KERNEL_NAMES[kernel_kind(facts.first)] + (f" ({kernel})" if kernel else "")]
+    if facts.thickness is not None:
+        parts.append(f"slices of {facts.thickness:.4g} mm")
+    parts.append(f"{facts.slice_count} slices over {facts.extent:.0f} mm")
+    return ", ".join(parts)
+
+
+def _second(facts: SeriesFacts, best: SeriesFacts, ranks: dict[str, Rank]) -> str:
+    mine, chosen = ranks[facts.series.series_instance_uid], ranks[best.series.series_instance_uid]
+    field = next(name for name in DIFFERENCES if getattr(mine, name) != getattr(chosen, name))
+    number = best.series.series_number
+    name = f"series {number}" if number is not None else "another series"
+    return f"Fit ({_features(facts)}), but {name} {DIFFERENCES[field]}."
+
+
+def _choice(facts: SeriesFacts, *, chosen: bool, eligible: bool, reason: str) -> SeriesChoice:
+    series = facts.series
+    return SeriesChoice(
+        series_instance_uid=series.series_instance_uid,
+        series_number=series.series_number,
+        series_description=series.series_description,
+        modality=series.modality,
+        instance_count=series.instance_count,
+        state=series.state,
+        verdict=series.verdict,
+        verdict_reason=series.verdict_reason,
+        chosen=chosen,
+        eligible=eligible,
+        reason=reason,
+    )
