@@ -11,7 +11,8 @@ GroundglassError
 │   ├── ObjectTooLarge            larger than the limit
 │   ├── UnsupportedTransferSyntax no decoder for it
 │   ├── DecodeFailed              the pixel data cannot be decoded
-│   └── HounsfieldUnknown         rescale to HU is absent or not HU
+│   ├── HounsfieldUnknown         rescale to HU is absent or not HU
+│   └── NotAReport                no structured report of this node
 ├── GeometryError                 slices do not form a volume
 │   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
 │   └── MixedOrientation          slices of one stack have different orientations
@@ -28,6 +29,7 @@ GroundglassError
 │   ├── ScoresInvalid             the engine's answer is not a set of scores
 │   └── EngineUnavailable         the engine cannot answer now (retryable)
 ├── ScreeningError                one job failed
+│   └── ReportImpossible          what the report needs is not there
 └── DeliveryError                 one object did not reach one destination
     ├── DestinationUnavailable    no association (retryable)
     └── DestinationRefused        the destination said no (an operator must look)
@@ -90,6 +92,10 @@ class DecodeFailed(DicomError):
 
 class HounsfieldUnknown(DicomError):
     """The rescale to Hounsfield units is absent, or the rescale type is another one (PS3.3 C.8.2.1)."""
+
+
+class NotAReport(DicomError):
+    """The object is no structured report that this node makes."""
 
 
 class GeometryError(GroundglassError):
@@ -158,6 +164,10 @@ class EngineUnavailable(ModelError):
 
 class ScreeningError(GroundglassError):
     """One screening failed."""
+
+
+class ReportImpossible(ScreeningError):
+    """What a report needs is not there; the message says what."""
 
 
 class DeliveryError(GroundglassError):

@@ -1,0 +1,159 @@
+"""Coded concepts of the report: of the standard, and the private ones of the scheme 99GGLASS.
+
+A code value has at most 16 characters and a meaning at most 64 (PS3.3 table 8.8-1, VR SH and LO).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.sr.coding import Code
+
+from node.domain.model import ModelStatus
+from node.domain.result import Outcome, RunOutcome
+from node.domain.study import Verdict
+
+PRIVATE_SCHEME: Final = "99GGLASS"
+PRIVATE_SCHEME_NAME: Final = "Groundglass private codes"
+PRIVATE_SCHEME_VERSION: Final = "1"
+
+
+def _dcm(value: str, meaning: str) -> Code:
+    return Code(value, "DCM", meaning)
+
+
+def _sct(value: str, meaning: str) -> Code:
+    return Code(value, "SCT", meaning)
+
+
+def _own(value: str, meaning: str) -> Code:
+    return Code(value, PRIVATE_SCHEME, meaning)
+
+
+# TID 1500, 1204, 1001, 1002, 1004
+IMAGING_MEASUREMENT_REPORT: Final = _dcm("126000", "Imaging Measurement Report")
+LANGUAGE: Final = _dcm("121049", "Language of Content Item and Descendants")
+ENGLISH: Final = Code("en", "RFC5646", "English")
+OBSERVER_TYPE: Final = _dcm("121005", "Observer Type")
+DEVICE: Final = _dcm("121007", "Device")
+DEVICE_OBSERVER_UID: Final = _dcm("121012", "Device Observer UID")
+DEVICE_OBSERVER_NAME: Final = _dcm("121013", "Device Observer Name")
+DEVICE_OBSERVER_MANUFACTURER: Final = _dcm("121014", "Device Observer Manufacturer")
+DEVICE_OBSERVER_MODEL_NAME: Final = _dcm("121015", "Device Observer Model Name")
+DEVICE_OBSERVER_SERIAL_NUMBER: Final = _dcm("121016", "Device Observer Serial Number")
+PROCEDURE_REPORTED: Final = _dcm("121058", "Procedure reported")
+DOCUMENT_TITLE: Final = _dcm("121144", "Document Title")
+CT_PROCEDURE: Final = Code("25045-6", "LN", "CT unspecified body region")
+RADIOGRAPHY_PROCEDURE: Final = Code("43468-8", "LN", "XR unspecified body region")
+
+# TID 1600, 1601, 1602
+IMAGE_LIBRARY: Final = _dcm("111028", "Image Library")
+IMAGE_LIBRARY_GROUP: Final = _dcm("126200", "Image Library Group")
+MODALITY: Final = _dcm("121139", "Modality")
+TARGET_REGION: Final = _dcm("123014", "Target Region")
+CHEST: Final = _sct("51185008", "Chest")
+STUDY_DATE: Final = _dcm("111060", "Study Date")
+STUDY_TIME: Final = _dcm("111061", "Study Time")
+FRAME_OF_REFERENCE_UID: Final = _dcm("112227", "Frame of Reference UID")
+SOURCE: Final = _sct("260753009", "Source")
+
+# TID 1501, 4019, 300
+IMAGING_MEASUREMENTS: Final = _dcm("126010", "Imaging Measurements")
+MEASUREMENT_GROUP: Final = _dcm("125007", "Measurement Group")
+TRACKING_IDENTIFIER: Final = _dcm("112039", "Tracking Identifier")
+TRACKING_UNIQUE_IDENTIFIER: Final = _dcm("112040", "Tracking Unique Identifier")
+FINDING: Final = _dcm("121071", "Finding")
+ALGORITHM_NAME: Final = _dcm("111001", "Algorithm Name")
+ALGORITHM_VERSION: Final = _dcm("111003", "Algorithm Version")
+ALGORITHM_PARAMETERS: Final = _dcm("111002", "Algorithm Parameters")
+CERTAINTY_OF_FINDING: Final = _dcm("111012", "Certainty of Finding")
+OVERALL_ASSESSMENT: Final = _dcm("111413", "Overall Assessment")
+PROCESSING_SUMMARY: Final = _dcm("111017", "CAD Processing and Findings Summary")
+SOURCE_OF_MEASUREMENT: Final = _dcm("121112", "Source of Measurement")
+SERIES_INSTANCE_UID: Final = _dcm("112002", "Series Instance UID")
+SUSPECTED_COVID_19: Final = _sct("840544004", "Suspected disease caused by SARS-CoV-2")
+YES: Final = _sct("373066001", "Yes")
+NO: Final = _sct("373067005", "No")
+PERCENT: Final = Code("%", "UCUM", "Percent")
+NO_UNITS: Final = Code("1", "UCUM", "no units")
+
+# Contributing Equipment (CID 7005) and Source Image (CID 7202)
+ACQUISITION_EQUIPMENT: Final = _dcm("109101", "Acquisition Equipment")
+PROCESSING_EQUIPMENT: Final = _dcm("109102", "Processing Equipment")
+SOURCE_IMAGE: Final = _dcm("121322", "Source image for image processing operation")
+
+# Private
+NOT_FLAGGED: Final = _own("GG-NOTFLAGGED", "Not flagged by AI; COVID-19 not excluded")
+NOTICE: Final = _own("GG-NOTICE", "Notice")
+SUMMARY: Final = _own("GG-SUMMARY", "Summary")
+MODEL_STATUS: Final = _own("GG-STATUS", "Status of the model")
+RUN: Final = _own("GG-RUN", "Outcome of the run")
+REASON: Final = _own("GG-REASON", "Reason")
+WARNING: Final = _own("GG-WARNING", "Warning")
+RECEIVED: Final = _own("GG-RECEIVED", "Slices received")
+SELECTED: Final = _own("GG-SELECTED", "Slices selected (n)")
+POSITIVE_COUNT: Final = _own("GG-POSITIVE", "Slices positive (k)")
+RATIO: Final = _own("GG-RATIO", "Share of positive slices among the selected ones (k/n)")
+SLICE_THRESHOLD: Final = _own("GG-SLICETHR", "Slice threshold (inclusive)")
+SHARE_THRESHOLD: Final = _own("GG-SHARETHR", "Threshold of the share of positive slices (inclusive)")
+MEAN_SCORE: Final = _own("GG-MEAN", "Mean model score over the selected slices")
+HIGHEST_SCORE: Final = _own("GG-HIGHEST", "Highest model score of a selected slice")
+MEANING_OF_SCORE: Final = _own("GG-SCORE", "Meaning of the score")
+VERDICT: Final = _own("GG-VERDICT", "Completeness verdict")
+VERDICT_REASON: Final = _own("GG-VERDICTWHY", "Reason of the completeness verdict")
+SELECTION_RULE: Final = _own("GG-SELECTION", "Selection rule")
+OPERATING_POINT: Final = _own("GG-POINT", "Operating point")
+POINT_VALIDATED: Final = _own("GG-VALIDATED", "Operating point is validated")
+HEATMAP: Final = _own("GG-HEATMAP", "Heatmap of the slice")
+SERIES_FOUND: Final = _own("GG-SERIES", "Series found in the study")
+ONE_SERIES: Final = _own("GG-ONESERIES", "Series")
+SERIES_NAME: Final = _own("GG-SERIESNAME", "Number, modality, description and size of the series")
+SERIES_CHOICE: Final = _own("GG-CHOICE", "Choice of the series")
+SCREENED: Final = _own("GG-SCREENED", "Screened")
+ELIGIBLE: Final = _own("GG-ELIGIBLE", "Fit for the model, not screened")
+NOT_ELIGIBLE: Final = _own("GG-NOTELIGIBLE", "Not fit for the model")
+NO_VERDICT: Final = _own("GG-OPEN", "No verdict")
+
+VERDICTS: Final = {
+    Verdict.GEOMETRY: _own("GG-BYGEOMETRY", "Complete: no gap, lungs close at both ends, then quiet"),
+    Verdict.QUIET: _own("GG-BYQUIET", "Complete: association released, then quiet"),
+    Verdict.BY_HAND: _own("GG-BYHAND", "Complete: an operator said so"),
+    Verdict.CAP: _own("GG-INCOMPLETE", "Incomplete: the time limit passed without evidence"),
+}
+STATUSES: Final = {
+    ModelStatus.UNTRAINED: _own("GG-UNTRAINED", "Untrained"),
+    ModelStatus.DEMONSTRATION: _own("GG-DEMONSTRATE", "Demonstration"),
+    ModelStatus.VALIDATED: _own("GG-MODELVALID", "Validated"),
+}
+RUN_OUTCOMES: Final = {  # CID 6042
+    RunOutcome.SUCCEEDED: _dcm("111222", "Succeeded"),
+    RunOutcome.PARTIALLY_SUCCEEDED: _dcm("111223", "Partially Succeeded"),
+    RunOutcome.FAILED: _dcm("111224", "Failed"),
+    RunOutcome.NOT_ATTEMPTED: _dcm("111225", "Not Attempted"),
+}
+ASSESSMENTS: Final = {
+    Outcome.POSITIVE: _sct("10828004", "Positive"),
+    Outcome.NEGATIVE: _sct("260385009", "Negative"),
+    Outcome.UNDETERMINED: _sct("82334004", "Indeterminate"),
+    Outcome.NOT_ANALYSED: _sct("82334004", "Indeterminate"),
+}
+PROCESSING_SUMMARIES: Final = {  # CID 6047, by (whole series scored, slices flagged)
+    (True, False): _dcm("111241", "All algorithms succeeded; without findings"),
+    (True, True): _dcm("111242", "All algorithms succeeded; with findings"),
+    (False, False): _dcm("111243", "Not all algorithms succeeded; without findings"),
+    (False, True): _dcm("111244", "Not all algorithms succeeded; with findings"),
+}
+MODALITIES: Final = {  # CID 29 and 33, those that a chest study may hold
+    value: _dcm(value, meaning)
+    for value, meaning in (
+        ("CT", "Computed Tomography"),
+        ("CR", "Computed Radiography"),
+        ("DX", "Digital Radiography"),
+        ("MR", "Magnetic Resonance"),
+        ("NM", "Nuclear Medicine"),
+        ("OT", "Other"),
+        ("PT", "Positron emission tomography"),
+        ("US", "Ultrasound"),
+        ("XA", "X-Ray Angiography"),
+    )
+}

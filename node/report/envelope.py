@@ -1,0 +1,140 @@
+"""The modules of every result object: patient, study, series, equipment, SOP common (PS3.3 C.7, C.12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Final
+
+import highdicom as hd
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_dataset
+
+from node.dicom.part10 import part10_prefix
+from node.domain.result import ResultKind
+from node.report import codes, content, inherited, text
+from node.report.identity import (
+    SERIES_NUMBERS,
+    algorithm_version,
+    device_uid,
+    instance_number,
+    result_series_uid,
+    result_uid,
+)
+from node.report.request import BuiltObject, ReportRequest
+
+EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+LONGEST_SHORT_STRING: Final = 16  # PS3.5 table 6.2-1, VR SH
+UNICODE: Final = "ISO_IR 192"  # PS3.3 C.12.1.1.2: UTF-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """One object before its content is added."""
+
+    kind: ResultKind
+    index: int
+    data_set: Dataset
+    made_at: datetime
+    """In the zone of the source's dates and times."""
+
+    def seal(self) -> BuiltObject:
+        """Choose the character set, add what depends on the content, and encode the object."""
+        data_set = self.data_set
+        if not inherited.all_ascii(data_set):
+            data_set.SpecificCharacterSet = UNICODE
+        return BuiltObject(
+            kind=self.kind,
+            index=self.index,
+            sop_class_uid=str(data_set.SOPClassUID),
+            sop_instance_uid=str(data_set.SOPInstanceUID),
+            series_instance_uid=str(data_set.SeriesInstanceUID),
+            transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+            data=_encoded(data_set),
+        )
+
+
+def envelope(
+    request: ReportRequest, donor: Dataset, *, kind: ResultKind, index: int, sop_class_uid: str
+) -> Envelope:
+    """Return an object with its general modules.
+
+    Parameters
+    ----------
+    request : ReportRequest
+    donor : pydicom.dataset.Dataset
+        The source instance whose patient and study attributes are taken over.
+    kind : ResultKind
+    index : int
+        0 for the report; rank from 1 for heatmaps.
+    sop_class_uid : str
+    """
+    model = request.finding.model
+    made_at = inherited.local_time(donor, request.made_at)
+    data_set = inherited.inherit(donor)
+    series = result_series_uid(str(data_set.StudyInstanceUID), model.name, kind)
+    is_report = kind is ResultKind.REPORT
+    data_set.SOPClassUID = sop_class_uid
+    data_set.SOPInstanceUID = result_uid(series, kind, index, request.recipe)
+    data_set.SeriesInstanceUID = series
+    data_set.SeriesNumber = SERIES_NUMBERS[kind]
+    data_set.SeriesDescription = text.report_series(model) if is_report else text.heatmap_series(model)
+    data_set.InstanceNumber = instance_number(kind, request.version, index)
+    data_set.ContentDate = data_set.InstanceCreationDate = made_at.strftime("%Y%m%d")
+    data_set.ContentTime = data_set.InstanceCreationTime = made_at.strftime("%H%M%S.%f")
+    if inherited.offset(donor) is not None:
+        data_set.TimezoneOffsetFromUTC = made_at.strftime("%z")
+    producer = request.producer
+    data_set.Manufacturer = content.name(producer.manufacturer)
+    data_set.ManufacturerModelName = text.SERVICE
+    data_set.DeviceSerialNumber = content.name(producer.serial_number)
+    data_set.SoftwareVersions = content.name(producer.software_version)
+    data_set.StationName = content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING]
+    data_set.ContributingEquipmentSequence = [*_scanner(donor), _algorithm(request, made_at)]
+    return Envelope(kind=kind, index=index, data_set=data_set, made_at=made_at)
+
+
+def _scanner(donor: Dataset) -> list[Dataset]:
+    """Contributing equipment: what acquired the source images; left out where it is not named."""
+    item = Dataset()
+    inherited.copy(donor, item, inherited.SCANNER)
+    if not item.get("Manufacturer"):  # Type 1
+        return []
+    item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.ACQUISITION_EQUIPMENT)]
+    item.ContributionDescription = text.ACQUISITION
+    return [item]
+
+
+def _algorithm(request: ReportRequest, made_at: datetime) -> Dataset:
+    """Contributing equipment: the algorithm, by the same values as TID 1004 and TID 4019."""
+    model, producer = request.finding.model, request.producer
+    item = hd.ContributingEquipment(
+        content.name(producer.manufacturer),
+        codes.PROCESSING_EQUIPMENT,
+        manufacturer_model_name=content.name(model.name),
+        software_versions=content.name(algorithm_version(model)),
+        device_serial_number=content.name(producer.serial_number),
+        station_name=content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING],
+        contribution_datetime=made_at.strftime("%Y%m%d%H%M%S.%f%z"),
+        contribution_description=text.contribution(model, content.name(producer.software_version)),
+    )
+    item.DeviceUID = device_uid(model)
+    return item
+
+
+def _encoded(data_set: Dataset) -> bytes:
+    """Return the PS3.10 file in Explicit VR Little Endian."""
+    buffer = BytesIO()
+    stream = DicomIO(buffer)
+    stream.is_little_endian = True
+    stream.is_implicit_VR = False
+    write_dataset(stream, data_set)
+    prefix = part10_prefix(
+        sop_class_uid=str(data_set.SOPClassUID),
+        sop_instance_uid=str(data_set.SOPInstanceUID),
+        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+    )
+    return prefix + buffer.getvalue()

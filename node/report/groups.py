@@ -1,0 +1,154 @@
+"""Measurement groups of the report (PS3.16 TID 1501): one for the study, one for each positive slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import highdicom.sr as hd
+from pydicom.sr.coding import Code
+
+from node.domain.result import Finding, Outcome, RunOutcome, SeriesChoice, SliceScore
+from node.report import codes, text
+from node.report import content as make
+from node.report.content import Reference
+from node.report.evidence import Evidence
+from node.report.identity import algorithm_version, tracking_uid
+
+DIGITS: Final = 6
+"""Decimals of a share or a score; NumericValue (0040,A30A) holds at most 16 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What the groups are made of."""
+
+    finding: Finding
+    evidence: Evidence
+    heatmaps: Mapping[tuple[str, int], Reference]
+    """Heatmaps by (SOPInstanceUID, frame) of the slice under them."""
+
+    @property
+    def screened(self) -> SeriesChoice | None:
+        """The screened series, or None."""
+        return next((choice for choice in self.finding.choices if choice.chosen), None)
+
+
+def measurement_groups(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    """Iterate over the groups: the study's, then the positive slices' in the order along the normal."""
+    yield _group(grounds, text.STUDY_LABEL, "study", _study(grounds))
+    for item in grounds.finding.slices:
+        if item.positive:
+            subject = f"{item.sop_instance_uid}#{item.frame}"
+            yield _group(grounds, text.slice_label(item), subject, _slice(grounds, item))
+
+
+def _group(
+    grounds: Grounds, label: str, subject: str, children: Iterator[hd.ContentItem]
+) -> hd.ContainerContentItem:
+    model = grounds.finding.model
+    tracking = tracking_uid(grounds.evidence.study_instance_uid, model.name, subject)
+    head = (
+        make.text(codes.TRACKING_IDENTIFIER, label, make.HAS_OBS_CONTEXT),
+        make.uid(codes.TRACKING_UNIQUE_IDENTIFIER, tracking, make.HAS_OBS_CONTEXT),
+        # TID 4019
+        make.text(codes.ALGORITHM_NAME, model.name, make.HAS_CONCEPT_MOD),
+        make.text(codes.ALGORITHM_VERSION, algorithm_version(model), make.HAS_CONCEPT_MOD),
+        make.text(codes.ALGORITHM_PARAMETERS, text.parameters(model), make.HAS_CONCEPT_MOD),
+    )
+    return make.container(codes.MEASUREMENT_GROUP, (*head, *children), template="1501")
+
+
+def _slice(grounds: Grounds, item: SliceScore) -> Iterator[hd.ContentItem]:
+    source = grounds.evidence.frame(item)
+    yield make.code(codes.FINDING, codes.SUSPECTED_COVID_19)
+    if item.probability is not None:
+        score = round(100 * item.probability, DIGITS - 2)
+        yield make.number(codes.CERTAINTY_OF_FINDING, score, codes.PERCENT, source)
+    yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
+    heatmap = grounds.heatmaps.get((item.sop_instance_uid, item.frame))
+    if heatmap is not None:
+        yield make.image(codes.HEATMAP, heatmap)
+
+
+def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    finding = grounds.finding
+    positive = finding.outcome is Outcome.POSITIVE
+    yield make.code(codes.FINDING, codes.SUSPECTED_COVID_19 if positive else codes.NOT_FLAGGED)
+    yield make.code(codes.OVERALL_ASSESSMENT, codes.ASSESSMENTS[finding.outcome])
+    yield make.code(codes.RUN, codes.RUN_OUTCOMES[finding.run_outcome])
+    yield make.text(codes.REASON, finding.reason)
+    if finding.mean_probability is not None:
+        key = (finding.run_outcome is RunOutcome.SUCCEEDED, finding.positive > 0)
+        yield make.code(codes.PROCESSING_SUMMARY, codes.PROCESSING_SUMMARIES[key])
+    yield make.code(codes.MODEL_STATUS, codes.STATUSES[finding.model.status])
+    for warning in text.warnings(finding):
+        yield make.text(codes.WARNING, warning)
+    yield from _completeness(grounds.screened)
+    yield from _rule(finding)
+    yield from _numbers(grounds)
+    for source in _sources(grounds):
+        yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
+
+
+def _completeness(screened: SeriesChoice | None) -> Iterator[hd.ContentItem]:
+    if screened is not None:
+        verdict = codes.NO_VERDICT if screened.verdict is None else codes.VERDICTS[screened.verdict]
+        yield make.code(codes.VERDICT, verdict)
+        yield make.text(codes.VERDICT_REASON, screened.verdict_reason)
+
+
+def _rule(finding: Finding) -> Iterator[hd.ContentItem]:
+    if finding.slices:
+        yield make.text(codes.SELECTION_RULE, text.selection_rule(finding))
+    point = finding.operating_point
+    if point is not None:
+        yield make.text(codes.OPERATING_POINT, text.operating_point(point))
+        yield make.code(codes.POINT_VALIDATED, codes.YES if point.validated else codes.NO)
+    if finding.mean_probability is not None:
+        yield make.text(codes.MEANING_OF_SCORE, text.MEANING_OF_SCORE)
+
+
+def _numbers(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    source = representative(grounds)
+    if source is not None:
+        for concept, value in _measured(grounds.finding):
+            yield make.number(concept, value, codes.NO_UNITS, source)
+
+
+def _measured(finding: Finding) -> Iterator[tuple[Code, float]]:
+    yield codes.RECEIVED, finding.received
+    yield codes.SELECTED, finding.selected
+    scores = [item.probability for item in finding.slices if item.probability is not None]
+    if not scores:
+        return
+    yield codes.POSITIVE_COUNT, finding.positive
+    if finding.ratio is not None:
+        yield codes.RATIO, round(finding.ratio, DIGITS)
+    if finding.operating_point is not None:
+        yield codes.SLICE_THRESHOLD, finding.operating_point.slice_threshold
+        yield codes.SHARE_THRESHOLD, round(float(finding.operating_point.share), DIGITS)
+    yield codes.MEAN_SCORE, round(sum(scores) / len(scores), DIGITS)
+    yield codes.HIGHEST_SCORE, round(max(scores), DIGITS)
+
+
+def representative(grounds: Grounds) -> Reference | None:
+    """Return the one image that the study's numbers are linked to: the strongest slice, else the middle one.
+
+    The numbers rest on all slices, which the group names as its sources; a child under each number that named
+    them all would make the report a hundred times larger.
+    """
+    slices = grounds.finding.slices
+    if not slices:
+        return None
+    scored = [item for item in slices if item.probability is not None]
+    if scored:
+        return grounds.evidence.frame(max(scored, key=lambda item: item.probability or 0.0))
+    return grounds.evidence.frame(slices[len(slices) // 2])
+
+
+def _sources(grounds: Grounds) -> list[Reference]:
+    slices = grounds.finding.slices
+    selected = [item for item in slices if item.selected]
+    return grounds.evidence.frames(selected or slices)

@@ -1,0 +1,97 @@
+"""Identity of the objects made: every UID follows from what decides the content, none is random.
+
+A changed recipe gives new SOP Instance UIDs; the same recipe gives the same ones, so an object that exists is
+never built again and a study that is sent twice makes nothing new.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Final
+
+from node.domain.identity import derived_uid, digest
+from node.domain.model import ModelIdentity
+from node.domain.result import ResultKind
+
+BUILDER_VERSION: Final = "1"
+"""To be raised with every change of what the builder writes."""
+
+SERIES_NUMBERS: Final = {ResultKind.REPORT: 8800, ResultKind.HEATMAP: 8801}
+"""SeriesNumber (0020,0011) of each kind; far above what scanners count to."""
+
+MAX_HEATMAPS: Final = 999
+"""Most heatmaps of one version: their InstanceNumber is 1000 x version + rank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeParts:
+    """All that decides the content of a result set."""
+
+    inputs: tuple[tuple[str, str], ...]
+    """For each frame looked at: SOPInstanceUID with its frame number, and the digest of its decoded pixels.
+    Where no series was analysed: the instances of the study, with an empty digest. The order is free."""
+    attributes: str
+    """Digest of the patient and study attributes copied; see `node.report.inherited.attributes_digest`."""
+    choices: tuple[str, ...]
+    """One line for each series found: its UID, whether it was screened, and its completeness verdict."""
+    selection_rule: str
+    """Name and numbers of the rule, with what settings override."""
+    operating_point: str
+    """Name and numbers of the operating point."""
+    spec_sha256: str
+    weights_sha256: str
+    engine: str
+    engine_version: str
+    precision: str
+    max_heatmaps: int
+    builder_version: str = BUILDER_VERSION
+
+
+def recipe(parts: RecipeParts) -> str:
+    """Return the digest (SHA-256, hexadecimal) of all that decides the content of a result set."""
+    values = {field.name: getattr(parts, field.name) for field in dataclasses.fields(parts)}
+    inputs = sorted("=".join(pair) for pair in values.pop("inputs"))
+    choices = sorted(values.pop("choices"))
+    return digest("recipe", inputs, choices, [f"{name}={values[name]}" for name in sorted(values)])
+
+
+def result_series_uid(study_instance_uid: str, model_name: str, kind: ResultKind) -> str:
+    """Return the SeriesInstanceUID of one kind of result: the same for every version."""
+    return derived_uid("result series", study_instance_uid, model_name, kind.value)
+
+
+def result_uid(series_instance_uid: str, kind: ResultKind, index: int, recipe: str) -> str:
+    """Return the SOPInstanceUID of one result object.
+
+    Parameters
+    ----------
+    series_instance_uid : str
+        From `result_series_uid`.
+    kind : ResultKind
+    index : int
+        0 for the report; rank from 1 for heatmaps.
+    recipe : str
+        From `recipe`.
+    """
+    return derived_uid("result", series_instance_uid, kind.value, str(index), recipe)
+
+
+def device_uid(model: ModelIdentity) -> str:
+    """Return the DeviceUID (0018,1002) of the algorithm: it changes with the weights."""
+    return derived_uid("device", model.name, str(model.version), model.weights_sha256)
+
+
+def algorithm_version(model: ModelIdentity) -> str:
+    """Return the version that the report and its Contributing Equipment name: number and weights."""
+    return f"{model.version}+{model.weights_sha256[:12]}"
+
+
+def tracking_uid(study_instance_uid: str, model_name: str, subject: str) -> str:
+    """Return the Tracking Unique Identifier of a measurement group: the same for every version."""
+    return derived_uid("tracking", study_instance_uid, model_name, subject)
+
+
+def instance_number(kind: ResultKind, version: int, index: int) -> int:
+    """Return the InstanceNumber (0020,0013): reports count versions, heatmaps version and rank."""
+    return version if kind is ResultKind.REPORT else version * (MAX_HEATMAPS + 1) + index

@@ -1,0 +1,319 @@
+"""What a result object takes over from its source images.
+
+Text is decoded by the source's own SpecificCharacterSet and written as Unicode. Identity (names, numbers) is
+never altered; other values that do not fit their value representation are left out, so that one malformed
+header cannot make a report invalid or prevent it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from pydicom import config
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from node.dicom.text import CharacterSet
+from node.domain.errors import ReportImpossible
+from node.domain.identity import digest, is_valid_uid
+
+EMPTY_ALLOWED: Final = (  # Type 2 of the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1)
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+INHERITED: Final = (
+    *EMPTY_ALLOWED,
+    "StudyInstanceUID",
+    # Patient (PS3.3 C.7.1.1)
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "OtherPatientIDsSequence",
+    "OtherPatientNames",
+    "PatientBirthTime",
+    "EthnicGroup",
+    "PatientComments",
+    "QualityControlSubject",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    # General Study (PS3.3 C.7.2.1)
+    "IssuerOfAccessionNumberSequence",
+    "StudyDescription",
+    "PhysiciansOfRecord",
+    "ProcedureCodeSequence",
+    "ReferencedStudySequence",
+    "RequestingService",
+    # Patient Study (PS3.3 C.7.2.2)
+    "AdmittingDiagnosesDescription",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "Occupation",
+    "AdditionalPatientHistory",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    # Clinical Trial Subject and Study (PS3.3 C.7.1.3, C.7.2.3)
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+)
+SCANNER: Final = (  # PS3.3 C.12.1, Contributing Equipment Sequence
+    "Manufacturer",
+    "InstitutionName",
+    "StationName",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "SoftwareVersions",
+    "DeviceUID",
+)
+REQUEST_ITEM: Final = (  # Type 2 within Referenced Request Sequence (PS3.3 table C.17-2)
+    "AccessionNumber",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+    "RequestedProcedureID",
+    "RequestedProcedureDescription",
+)
+SEXES: Final = ("M", "F", "O")  # PS3.3 C.7.1.1
+DEEPEST_ITEM: Final = 6
+SPECIFIC_CHARACTER_SET: Final = BaseTag(0x00080005)
+
+TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE"})
+NUMBER_VRS: Final = frozenset({"US", "UL", "SS", "SL", "FL", "FD"})
+_STRICT: Final = {  # PS3.5 table 6.2-1
+    "AS": re.compile(r"\d{3}[DWMY]"),
+    "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
+    "DA": re.compile(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"),
+    "DS": re.compile(r"(?=.{1,16}\Z) *[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)? *"),
+    "DT": re.compile(r"\d{4}(\d\d){0,5}(\.\d{1,6})?([+-]\d{4})?"),
+    "IS": re.compile(r"(?=.{1,12}\Z) *[+-]?\d+ *"),
+    "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d|60)?)?(?<=\d)(\.\d{1,6})?"),
+}
+_OFFSET: Final = re.compile(r"([+-])(\d\d)([0-5]\d)")  # PS3.3 C.12.1, TimezoneOffsetFromUTC
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    struct.error,
+)
+
+
+def inherit(source: Dataset) -> Dataset:
+    """Return the patient and study attributes of a source instance, as a result object carries them.
+
+    Raises
+    ------
+    ReportImpossible
+        The source has no valid StudyInstanceUID.
+    """
+    target = Dataset()
+    copy(source, target, INHERITED)
+    for keyword in EMPTY_ALLOWED:
+        if keyword not in target:
+            setattr(target, keyword, None)
+    if target.PatientSex not in SEXES:
+        target.PatientSex = None
+    if "StudyInstanceUID" not in target:
+        raise ReportImpossible("the source instance has no valid StudyInstanceUID; send the study again")
+    return target
+
+
+def attributes_digest(source: Dataset) -> str:
+    """Return the digest of what `inherit` and `requests` take over: part of the recipe."""
+    parts = [inherit(source), *requests(source), *request_attributes(source)]
+    return digest("attributes", *(part.to_json(suppress_invalid_tags=True) for part in parts))
+
+
+def copy(source: Dataset, target: Dataset, keywords: tuple[str, ...]) -> None:
+    """Copy the attributes that are there and have a value that may be written."""
+    character_set = _character_set(source, CharacterSet(terms=()))
+    for keyword in keywords:
+        tag = tag_for_keyword(keyword)
+        if tag is not None and tag in source:
+            _copy_element(source, BaseTag(tag), target, character_set, DEEPEST_ITEM)
+
+
+def text(source: Dataset, keyword: str) -> str:
+    """Return an attribute as Unicode; several values are joined by a backslash, an absent one is empty."""
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in source:
+        return ""
+    return _text(source, BaseTag(tag), _character_set(source, CharacterSet(terms=())))
+
+
+def offset(source: Dataset) -> timezone | None:
+    """Return the TimezoneOffsetFromUTC (0008,0201), or None where it is absent or malformed."""
+    match = _OFFSET.fullmatch(text(source, "TimezoneOffsetFromUTC"))
+    if match is None:
+        return None
+    distance = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    if distance > timedelta(hours=14):
+        return None
+    return timezone(-distance if match[1] == "-" else distance)
+
+
+def local_time(source: Dataset, moment: datetime) -> datetime:
+    """Return ``moment`` in the zone in which the source states its dates and times."""
+    zone = offset(source)
+    return moment if zone is None else moment.astimezone(zone)
+
+
+def requests(source: Dataset) -> list[Dataset]:
+    """Return items of the Referenced Request Sequence (PS3.3 table C.17-2): the orders being fulfilled.
+
+    They are the source's own, or made of its Request Attributes Sequence (PS3.3 C.7.3.1).
+    """
+    study = text(source, "StudyInstanceUID")
+    wrapped = Dataset()
+    copy(source, wrapped, ("ReferencedRequestSequence",))
+    if "ReferencedRequestSequence" not in wrapped:
+        copy(source, wrapped, ("RequestAttributesSequence",))
+    items = []
+    for element in wrapped:
+        for request in element.value:
+            item = Dataset()
+            copy(request, item, (*REQUEST_ITEM, "IssuerOfAccessionNumberSequence", "StudyInstanceUID"))
+            copy(request, item, ("RequestedProcedureCodeSequence", "ReferencedStudySequence"))
+            for keyword in REQUEST_ITEM:
+                if keyword not in item:
+                    setattr(item, keyword, None)
+            for keyword in ("RequestedProcedureCodeSequence", "ReferencedStudySequence"):
+                if keyword not in item:
+                    setattr(item, keyword, [])
+            item.setdefault("StudyInstanceUID", study)
+            if not item.AccessionNumber:
+                item.AccessionNumber = text(source, "AccessionNumber")
+            items.append(item)
+    return items
+
+
+def request_attributes(source: Dataset) -> list[Dataset]:
+    """Return the items of the Request Attributes Sequence (0040,0275) as they are."""
+    wrapped = Dataset()
+    copy(source, wrapped, ("RequestAttributesSequence",))
+    return list(wrapped.get("RequestAttributesSequence", []))
+
+
+def items(source: Dataset, keyword: str) -> list[Dataset]:
+    """Return clean copies of the items of one sequence."""
+    wrapped = Dataset()
+    copy(source, wrapped, (keyword,))
+    return list(wrapped.get(keyword, []))
+
+
+def is_image(source: Dataset) -> bool:
+    """Whether the instance has an Image Pixel module (PS3.3 C.7.6.3)."""
+    return "Rows" in source and "Columns" in source
+
+
+def all_ascii(data_set: Dataset) -> bool:
+    """Whether every text of a data set lies within the default character repertoire (PS3.5 section 6.1)."""
+    return all(value.isascii() for value in _strings(data_set))
+
+
+def _strings(data_set: Dataset) -> Iterator[str]:
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _strings(item)
+        elif element.VR in TEXT_VRS:
+            value = element.value
+            yield from map(str, value if isinstance(value, MultiValue) else (value,))
+
+
+def _character_set(source: Dataset, default: CharacterSet) -> CharacterSet:
+    tag = SPECIFIC_CHARACTER_SET
+    if tag not in source:
+        return default
+    element = source.get_item(tag)
+    value = element.value if element is not None else None
+    if isinstance(value, bytes):
+        return CharacterSet.parse(value)
+    several = value if isinstance(value, MultiValue | list) else (value or "",)
+    return CharacterSet.parse("\\".join(map(str, several)).encode("ascii", "replace"))
+
+
+def _copy_element(
+    source: Dataset, tag: BaseTag, target: Dataset, character_set: CharacterSet, depth: int
+) -> None:
+    vr = dictionary_VR(tag)
+    if vr == "SQ":
+        copies = list(_copied_items(source, tag, character_set, depth))
+        if copies:
+            target.add(DataElement(tag, vr, copies))
+    elif vr in NUMBER_VRS:
+        value = _value(source, tag)
+        if value is not None:
+            target.add(DataElement(tag, vr, value))
+    else:
+        string = _text(source, tag, character_set)
+        if string and _fits(vr, string):
+            target.add(DataElement(tag, vr, string, validation_mode=config.IGNORE))
+
+
+def _copied_items(
+    source: Dataset, tag: BaseTag, character_set: CharacterSet, depth: int
+) -> Iterator[Dataset]:
+    found = _value(source, tag) if depth else None
+    for item in found if isinstance(found, Sequence) else ():
+        clean = Dataset()
+        inner = _character_set(item, character_set)
+        for inner_tag in sorted(item.keys()):
+            if keyword_for_tag(inner_tag) and inner_tag != SPECIFIC_CHARACTER_SET:
+                _copy_element(item, inner_tag, clean, inner, depth - 1)
+        if len(clean):
+            yield clean
+
+
+def _value(source: Dataset, tag: BaseTag) -> object:
+    """Return a value as pydicom converts it, or None where it cannot be converted."""
+    try:
+        return source[tag].value
+    except _UNREADABLE:
+        return None
+
+
+def _text(source: Dataset, tag: BaseTag, character_set: CharacterSet) -> str:
+    element = source.get_item(tag)
+    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+        return character_set.decode(element.value)
+    value = element.value if element is not None else None
+    if value is None:
+        return ""
+    several = value if isinstance(value, MultiValue | list) else (value,)
+    return "\\".join(str(part) for part in several)
+
+
+def _fits(vr: str, string: str) -> bool:
+    if vr in TEXT_VRS:
+        return True
+    parts = string.split("\\")
+    if vr == "UI":
+        return all(is_valid_uid(part) for part in parts)
+    pattern = _STRICT.get(vr)
+    return pattern is not None and all(pattern.fullmatch(part) for part in parts)

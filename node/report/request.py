@@ -1,0 +1,71 @@
+"""What the builder is asked for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from node.domain.result import Finding, ResultKind, ResultVersion, SliceScore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Producer:
+    """The equipment that makes the objects (PS3.3 C.7.5.1): this installation of the node."""
+
+    manufacturer: str
+    software_version: str
+    serial_number: str
+    station_ae_title: str
+    """AE title of the node; written as StationName (0008,1010)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeatmapPicture:
+    """One rendered heatmap."""
+
+    slice: SliceScore
+    """The slice under it."""
+    rgb: NDArray[np.uint8]
+    """Array of shape (rows, columns, 3); the patient's left is on the right, anterior above."""
+    rank: int
+    """From 1, the strongest slice first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """All that one result set is made of."""
+
+    finding: Finding
+    evidence: Sequence[Dataset]
+    """Source instances without pixel data: the whole of the screened series, one of every other series."""
+    heatmaps: Sequence[HeatmapPicture]
+    version: int
+    """From 1."""
+    recipe: str
+    """From `node.report.identity.recipe`."""
+    predecessor: ResultVersion | None
+    """The version that this one replaces."""
+    made_at: datetime
+    """Aware. Its own zone is the one of ContentDate and ContentTime where the source images carry no
+    TimezoneOffsetFromUTC (0008,0201)."""
+    producer: Producer
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltObject:
+    """One object that was made."""
+
+    kind: ResultKind
+    index: int
+    """0 for the report; rank from 1 for heatmaps."""
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    data: bytes
+    """A PS3.10 file."""

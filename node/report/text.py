@@ -1,0 +1,155 @@
+"""The wording of everything that a reader sees, in English (ASCII). Nothing is worded elsewhere.
+
+Never more certainty than was measured: research use, no diagnosis, a score is no probability of disease.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.domain.model import ModelIdentity, ModelStatus
+from node.domain.result import Finding, OperatingPoint, Outcome, SeriesChoice, SliceScore
+
+SERVICE: Final = "Groundglass"
+NOTICE: Final = (
+    "Result of an artificial intelligence, for research use. It is not a diagnosis and does not replace the "
+    "reading of the images. COVID-19 can be present without being flagged."
+)
+NOT_DIAGNOSTIC: Final = "AI, research use, not for diagnosis"
+MEANING_OF_SCORE: Final = (
+    "The score is the model's output and is not calibrated: a model score, not a probability of disease."
+)
+STUDY_LABEL: Final = "AI screening of the study"
+ACQUISITION: Final = "Acquisition equipment of the source images"
+
+_STATUS: Final = {
+    ModelStatus.UNTRAINED: "UNTRAINED MODEL",
+    ModelStatus.DEMONSTRATION: "DEMONSTRATION MODEL",
+    ModelStatus.VALIDATED: "",
+}
+STATUS_WARNINGS: Final = {
+    ModelStatus.UNTRAINED: "The model is not trained: its scores mean nothing.",
+    ModelStatus.DEMONSTRATION: (
+        "The model is a demonstration: its sensitivity and specificity on CT studies of this kind are not known."
+    ),
+    ModelStatus.VALIDATED: "",
+}
+POINT_NOT_VALIDATED: Final = "The operating point is not validated for this model on clinical CT studies."
+SERIES_INCOMPLETE: Final = "Series incomplete: time limit passed"  # LO, at most 64 characters
+NO_SERIES_COMPLETE: Final = "No series fit for the model was complete"
+OUTCOMES: Final = {
+    Outcome.POSITIVE: "POSITIVE: flagged by AI as suspicious of COVID-19",
+    Outcome.NEGATIVE: "NEGATIVE: not flagged by AI; COVID-19 not excluded",
+    Outcome.UNDETERMINED: "UNDETERMINED: too little was there to decide; COVID-19 not excluded",
+    Outcome.NOT_ANALYSED: "NOT ANALYSED: the images were not analysed; COVID-19 not excluded",
+}
+
+
+def _marked(status: ModelStatus, sentence: str) -> str:
+    return f"{_STATUS[status]}: {sentence}" if _STATUS[status] else sentence
+
+
+def title(model: ModelIdentity) -> str:
+    """Return the title line of a report."""
+    return _marked(model.status, "AI screening of the chest for COVID-19. Research use, not a diagnosis.")
+
+
+def report_series(model: ModelIdentity) -> str:
+    """Return the SeriesDescription of reports, at most 64 characters."""
+    return _marked(model.status, "AI COVID-19 screening, not a diagnosis")
+
+
+def heatmap_series(model: ModelIdentity) -> str:
+    """Return the SeriesDescription of heatmaps, at most 64 characters."""
+    return _marked(model.status, "AI heatmaps, not a diagnosis")
+
+
+def summary(finding: Finding) -> str:
+    """Return outcome and counts in one sentence."""
+    sentence = OUTCOMES[finding.outcome]
+    if finding.selected:
+        sentence += (
+            f". {finding.positive} of {finding.selected} selected slices reach the slice threshold"
+            f" ({percent(finding.positive / finding.selected)})"
+        )
+    return sentence + "."
+
+
+def warnings(finding: Finding) -> list[str]:
+    """Return everything that limits the answer: of the model, of the operating point, of the study."""
+    found = [STATUS_WARNINGS[finding.model.status]]
+    if finding.operating_point is not None and not finding.operating_point.validated:
+        found.append(POINT_NOT_VALIDATED)
+    return [warning for warning in (*found, *finding.warnings) if warning]
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def selection_rule(finding: Finding) -> str:
+    """Return how slices were selected."""
+    if not finding.selection_rule:
+        return "none applied"
+    threshold = f", threshold {finding.selection_threshold}" if finding.selection_threshold else ""
+    return f"{finding.selection_rule}{threshold}"
+
+
+def operating_point(point: OperatingPoint) -> str:
+    """Return an operating point with the data it was chosen on."""
+    return (
+        f"{point.name}: a slice is positive when its score reaches {point.slice_threshold:g}; the study is "
+        f"positive when the share of positive slices reaches {point.share.numerator}/{point.share.denominator}. "
+        f"Chosen on: {point.chosen_on}"
+    )
+
+
+def parameters(model: ModelIdentity) -> str:
+    """Return the parameters of the algorithm: which bytes ran, and on what."""
+    return (
+        f"weights sha256 {model.weights_sha256}; input_spec sha256 {model.spec_sha256}; "
+        f"engine {model.engine} {model.engine_version}, {model.precision.value}, {model.device}; "
+        f"status {model.status.value}"
+    )
+
+
+def series_name(choice: SeriesChoice) -> str:
+    """Return number, modality, description and size of a series."""
+    number = f"Series {choice.series_number}" if choice.series_number is not None else "Series without number"
+    description = f' "{choice.series_description}"' if choice.series_description else ""
+    noun = "instance" if choice.instance_count == 1 else "instances"
+    return f"{number}, {choice.modality or 'no modality'}{description}, {choice.instance_count} {noun}"
+
+
+def slice_label(item: SliceScore) -> str:
+    """Return the tracking identifier of a slice; no colon, which some viewers split at."""
+    number = "without number" if item.instance_number is None else str(item.instance_number)
+    frame = f" frame {item.frame}" if item.frame > 1 else ""
+    return f"AI slice {number}{frame} at {item.position:.1f} mm"
+
+
+def derivation(model: ModelIdentity) -> str:
+    """Return the DerivationDescription of a heatmap (VR ST)."""
+    return (
+        f"Gradient-weighted class activation (Grad-CAM) of {model.name} {model.version} laid over the source "
+        "slice. Its opacity scales with the slice's score; colours are relative within this slice. Not a "
+        "lesion outline."
+    )
+
+
+def heatmap_comment(item: SliceScore, model: ModelIdentity) -> str:
+    """Return the ImageComments of a heatmap."""
+    score = "not scored" if item.probability is None else f"model score {percent(item.probability)}"
+    return _marked(
+        model.status,
+        f"{NOT_DIAGNOSTIC}. {slice_label(item)}, {score} (not a probability of disease).",
+    )
+
+
+def contribution(model: ModelIdentity, software_version: str) -> str:
+    """Return the ContributionDescription of the algorithm."""
+    return _marked(
+        model.status,
+        f"AI screening for COVID-19 by {SERVICE} {software_version}, research use, not a diagnosis",
+    )

@@ -1,0 +1,128 @@
+"""The content tree of the report (PS3.16 TID 1500)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import highdicom.sr as hd
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from node.domain.result import SeriesChoice
+from node.report import codes, inherited, text
+from node.report import content as make
+from node.report.evidence import Evidence, referenced
+from node.report.groups import Grounds, measurement_groups
+from node.report.identity import device_uid
+from node.report.request import Producer
+
+RADIOGRAPHY: Final = ("CR", "DX")
+
+
+def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentItem:
+    """Return the root container."""
+    groups = make.container(codes.IMAGING_MEASUREMENTS, measurement_groups(grounds))
+    series = make.container(codes.SERIES_FOUND, _series_found(grounds))
+    library = make.container(codes.IMAGE_LIBRARY, _library(grounds.evidence, (groups, series)))
+    return make.container(
+        codes.IMAGING_MEASUREMENT_REPORT,
+        (
+            make.code(codes.LANGUAGE, codes.ENGLISH, make.HAS_CONCEPT_MOD),  # TID 1204
+            *_observer(grounds, producer),
+            *_procedures(grounds.evidence.donor),
+            *_first_lines(grounds),
+            library,
+            groups,
+            series,
+        ),
+        template="1500",
+        relation=None,
+    )
+
+
+def _observer(grounds: Grounds, producer: Producer) -> Iterator[hd.ContentItem]:
+    """Observer context: the device (TID 1002, 1004)."""
+    model = grounds.finding.model
+    context = make.HAS_OBS_CONTEXT
+    yield make.code(codes.OBSERVER_TYPE, codes.DEVICE, context)
+    yield make.uid(codes.DEVICE_OBSERVER_UID, device_uid(model), context)
+    yield make.text(codes.DEVICE_OBSERVER_NAME, producer.station_ae_title, context)
+    yield make.text(codes.DEVICE_OBSERVER_MANUFACTURER, make.name(producer.manufacturer), context)
+    yield make.text(codes.DEVICE_OBSERVER_MODEL_NAME, make.name(model.name), context)
+    yield make.text(codes.DEVICE_OBSERVER_SERIAL_NUMBER, make.name(producer.serial_number), context)
+
+
+def _procedures(donor: Dataset) -> Iterator[hd.ContentItem]:
+    found = [code for item in inherited.items(donor, "ProcedureCodeSequence") if (code := _code(item))]
+    radiograph = inherited.text(donor, "Modality") in RADIOGRAPHY
+    fallback = codes.RADIOGRAPHY_PROCEDURE if radiograph else codes.CT_PROCEDURE
+    for value in found or [fallback]:
+        yield make.code(codes.PROCEDURE_REPORTED, value, make.HAS_CONCEPT_MOD)
+
+
+def _code(item: Dataset) -> Code | None:
+    """Return a code of the source, or None where it is not a complete one (PS3.3 section 8.8)."""
+    value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
+    scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
+    if not (value and scheme and meaning):
+        return None
+    version = item.get("CodingSchemeVersion")
+    return Code(str(value), str(scheme), make.name(str(meaning)), str(version) if version else None)
+
+
+def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    finding = grounds.finding
+    yield make.text(codes.DOCUMENT_TITLE, text.title(finding.model))
+    yield make.text(codes.NOTICE, text.NOTICE)
+    yield make.text(codes.SUMMARY, text.summary(finding))
+
+
+def _library(evidence: Evidence, parts: tuple[hd.ContentItem, ...]) -> Iterator[hd.ContentItem]:
+    """Image library (TID 1600): the source images that the other parts name, a group for each series."""
+    named = {reference.sop_instance_uid for part in parts for reference in referenced(part)}
+    for _, instances in evidence.series():
+        images = [item for item in instances if item.SOPInstanceUID in named and evidence.is_image(item)]
+        if images:
+            entries = (make.image(codes.SOURCE, evidence.whole(item)) for item in images)
+            yield make.container(codes.IMAGE_LIBRARY_GROUP, (*_descriptors(images[0]), *entries))
+
+
+def _descriptors(instance: Dataset) -> Iterator[hd.ContentItem]:
+    """Descriptors that the images of one series share (TID 1602)."""
+    clean = Dataset()
+    inherited.copy(instance, clean, ("Modality", "StudyDate", "StudyTime", "FrameOfReferenceUID"))
+    modality = codes.MODALITIES.get(str(clean.get("Modality", "")))
+    if modality is not None:
+        yield make.code(codes.MODALITY, modality, make.HAS_ACQ_CONTEXT)
+    yield make.code(codes.TARGET_REGION, codes.CHEST, make.HAS_ACQ_CONTEXT)
+    if "StudyDate" in clean:
+        yield hd.DateContentItem(codes.STUDY_DATE, clean.StudyDate, make.HAS_ACQ_CONTEXT)
+    if "StudyTime" in clean:
+        yield hd.TimeContentItem(codes.STUDY_TIME, clean.StudyTime, make.HAS_ACQ_CONTEXT)
+    if "FrameOfReferenceUID" in clean:
+        yield make.uid(codes.FRAME_OF_REFERENCE_UID, clean.FrameOfReferenceUID, make.HAS_ACQ_CONTEXT)
+
+
+def _series_found(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    for choice in grounds.finding.choices:
+        yield make.container(codes.ONE_SERIES, _one_series(choice, grounds.evidence))
+
+
+def _one_series(choice: SeriesChoice, evidence: Evidence) -> Iterator[hd.ContentItem]:
+    yield make.uid(codes.SERIES_INSTANCE_UID, choice.series_instance_uid)
+    yield make.text(codes.SERIES_NAME, text.series_name(choice))
+    fit = codes.ELIGIBLE if choice.eligible else codes.NOT_ELIGIBLE
+    yield make.code(codes.SERIES_CHOICE, codes.SCREENED if choice.chosen else fit)
+    yield make.text(codes.REASON, choice.reason)
+    yield make.code(
+        codes.VERDICT, codes.NO_VERDICT if choice.verdict is None else codes.VERDICTS[choice.verdict]
+    )
+    yield make.text(codes.VERDICT_REASON, choice.verdict_reason)
+    instance = evidence.first(choice.series_instance_uid)
+    if instance is not None:
+        reference = evidence.whole(instance)
+        if evidence.is_image(instance):
+            yield make.image(codes.SOURCE, reference)
+        else:
+            yield make.composite(codes.SOURCE, reference)
