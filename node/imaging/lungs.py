@@ -20,6 +20,10 @@ BODY_OPENING = 7
 """Side in working pixels of the opening that cuts the table off the body."""
 BORDER_CONTACT = 2
 """A lung field meets the image's border over less than the square root of this times its area."""
+WHOLE_BODY = 0.12
+"""Share of air at the corners from which the picture shows the whole body."""
+IN_HULL = 0.7
+"""Share of a lung field that then lies in the body's convex hull; air over a table does not."""
 OPENING = 3
 """Side in working pixels of the opening that cuts a leak between lung and outside air."""
 
@@ -102,26 +106,31 @@ def lung_box(grey: Grey, spec: LungBoxSpec, window: WindowSpec) -> Box | None:
     small = cv2.resize(inner, side, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     level = 255 * ((spec.air_below_hu - window.center) / window.width + 0.5)
     dark = (small < level).astype(np.uint8)
-    body = _body_extents(dark)
-    if body is None:
-        return None
-    fields = _lung_fields(dark, body[0], spec.minimum_area_share)
+    thick = _thick_tissue(dark)
+    fields = _lung_fields(dark, thick, spec.minimum_area_share)
     if not fields.any():
         return None
-    columns = _symmetric(_extent(fields, axis=0), body[1], spec.symmetry)
-    rows = _tall_enough(_extent(fields, axis=1), body[0], spec.minimum_aspect * (columns[1] - columns[0]))
+    body_rows, body_columns = (
+        _extent(thick, axis=1),
+        _extent(largest_component(np.asarray(1 - dark, dtype=np.uint8)), axis=0),
+    )
+    columns = _symmetric(_extent(fields, axis=0), body_columns, spec.symmetry)
+    rows = _tall_enough(_extent(fields, axis=1), body_rows, spec.minimum_aspect * (columns[1] - columns[0]))
     box = (rows[0] / scale, rows[1] / scale, columns[0] / scale, columns[1] / scale)
     return _with_margin(box, spec.margin, (top, left), grey.shape[:2])
 
 
-def _body_extents(dark: Mask) -> tuple[Extent, Extent] | None:
-    """Return rows and columns of the largest part that is not dark; a table is cut off the rows."""
-    tissue = (1 - dark).astype(np.uint8)
+def _thick_tissue(dark: Mask) -> Mask:
+    """Return the largest part that is not dark, without thin things such as a table beneath it."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (BODY_OPENING, BODY_OPENING))
-    thick = largest_component(np.asarray(cv2.morphologyEx(tissue, cv2.MORPH_OPEN, kernel), dtype=np.uint8))
-    if not thick.any():
-        return None
-    return _extent(thick, axis=1), _extent(largest_component(tissue), axis=0)
+    return largest_component(np.asarray(cv2.morphologyEx(1 - dark, cv2.MORPH_OPEN, kernel), dtype=np.uint8))
+
+
+def _hull(mask: Mask) -> Mask:
+    """Return the convex hull of a mask that is not empty."""
+    filled = np.zeros_like(mask)
+    cv2.fillConvexPoly(filled, cv2.convexHull(cv2.findNonZero(mask)), 1)
+    return filled
 
 
 def _without_paper(grey: Grey) -> Box:
@@ -134,22 +143,28 @@ def _without_paper(grey: Grey) -> Box:
     return int(kept_rows[0]), int(kept_rows[-1]) + 1, int(kept_columns[0]), int(kept_columns[-1]) + 1
 
 
-def _lung_fields(dark: Mask, body_rows: Extent, minimum_area_share: float) -> Mask:
+def _lung_fields(dark: Mask, thick: Mask, minimum_area_share: float) -> Mask:
     """Return the dark parts that are lungs: large, beside the body's tissue, and not the air around it.
 
     A part at the border is outside air when it holds a corner of the image, reaches from the left side to the
     right one (air over a table) or runs along the border more than its area warrants; else it is a lung in a
-    picture that is cut close.
+    picture that is cut close. Where much air shows at the corners the whole body is in view, and lungs lie in
+    its hull; in a picture cut close the hull may lack the thin wall of the chest.
     """
+    if not thick.any():
+        return np.zeros_like(dark)
     opened = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((OPENING, OPENING), np.uint8))
     count, labels, stats, centroids = cv2.connectedComponentsWithStats(opened, connectivity=4)
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     contact = np.bincount(border, minlength=count)
     area = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    top, bottom = _extent(thick, axis=1)
     lungs = (area >= minimum_area_share * dark.size) & (contact**2 < BORDER_CONTACT * area)
-    lungs &= (centroids[:, 1] >= body_rows[0]) & (centroids[:, 1] < body_rows[1])
-    lungs[np.intersect1d(labels[:, 0], labels[:, -1])] = False
-    lungs[[0, labels[0, 0], labels[0, -1], labels[-1, 0], labels[-1, -1]]] = False
+    lungs &= (centroids[:, 1] >= top) & (centroids[:, 1] < bottom)
+    corners = {int(label) for label in labels[[0, 0, -1, -1], [0, -1, 0, -1]]} - {0}
+    lungs[[0, *corners, *np.intersect1d(labels[:, 0], labels[:, -1])]] = False
+    if area[list(corners)].sum() >= WHOLE_BODY * dark.size:
+        lungs &= np.bincount(labels[_hull(thick) > 0], minlength=count) >= IN_HULL * area
     return np.asarray(lungs[labels], dtype=np.uint8)
 
 

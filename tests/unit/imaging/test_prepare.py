@@ -102,6 +102,18 @@ def test_consolidated_dorsal_parts_stay_in_the_box(stored, spec):
     assert box[1] > middle + 0.4 * (bottom - middle)
 
 
+def test_air_over_a_hollow_table_is_no_lung(stored, spec):
+    """A foam pad under the back is dark, large and may end at one side of the image."""
+    v = stored[LUNG_SLICE].copy()
+    expected = frame(windowed(v, spec), spec).box
+    v[206:236] = 1100
+    v[210:232, 30:] = 60
+    v[:, 126:130] = np.maximum(
+        v[:, 126:130], np.where(np.arange(256) > 170, 1100, 0)[:, None].astype(np.uint16)
+    )
+    assert frame(windowed(v, spec), spec).box[1] <= expected[1] + 8
+
+
 @pytest.mark.parametrize("colour", [0, 255])
 def test_a_picture_on_paper(stored, spec, colour):
     grey = windowed(stored[LUNG_SLICE], spec)
