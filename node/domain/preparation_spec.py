@@ -58,7 +58,7 @@ class LungBoxSpec:
     """When one half of the box about the body's midline is narrower than this share of the other, it is
     widened to that share: a lung that is consolidated all through is not dark."""
     minimum_aspect: float
-    """A box that is lower than this share of its width is made taller: consolidated dorsal parts are not dark."""
+    """A box lower than this share of its width is made taller: consolidated dorsal parts are not dark."""
 
 
 class NormaliseKind(StrEnum):
