@@ -6,6 +6,7 @@ knows nothing of a patient, so nothing of one can leave by it.
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import threading
@@ -21,6 +22,7 @@ from node.domain.errors import SettingsError
 
 MAX_REQUESTS = 8  # at the same time; a probe and a scraper need two
 REQUEST_SECONDS = 5.0
+MAX_ANSWER_BYTES = 1 << 20
 OVERDUE_PERIODS = 10  # a tick that missed so many of its periods is not late but stuck
 OVERDUE_SLACK_SECONDS = 60.0
 
@@ -209,6 +211,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Write no line for each probe."""
+
+
+def ask(host: str, port: int) -> dict[str, Any] | None:
+    """Return what a running node says of itself, or None when none answers there."""
+    connection = http.client.HTTPConnection(host, port, timeout=REQUEST_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        answer = json.loads(connection.getresponse().read(MAX_ANSWER_BYTES))
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) and "ready" in answer else None
 
 
 def port_is_free(host: str, port: int) -> bool:

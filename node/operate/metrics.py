@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
 
 STAGE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
@@ -23,11 +24,10 @@ STAGE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 
 class Figures:
     """What the index counts."""
 
-    screenings: Mapping[tuple[str, str], int]
-    """By state and outcome; the outcome is empty while there is none."""
+    screenings: Mapping[str, int]
+    """By state."""
     deliveries: Mapping[tuple[str, str], int]
     """By destination and state."""
-    held_studies: int
 
 
 class Metrics:
@@ -61,6 +61,11 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=self.registry,
         )
+        self._outcomes = Counter(
+            "groundglass_outcomes", "Decisions by outcome", ["outcome"], registry=self.registry
+        )
+        for outcome in Outcome:
+            self._outcomes.labels(outcome.value)
         for intake in Intake:
             self._instances.labels(intake.value)
         self.registry.register(_IndexCollector(figures))
@@ -82,6 +87,10 @@ class Metrics:
         """Count one caller that was not let in."""
         self._refused.inc()
 
+    def decided(self, outcome: Outcome) -> None:
+        """Count one decision."""
+        self._outcomes.labels(outcome.value).inc()
+
     def stage(self, name: str, seconds: float) -> None:
         """Record how long a stage took."""
         self._stages.labels(name).observe(seconds)
@@ -99,7 +108,7 @@ class _IndexCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Name the gauges without reading the index."""
-        return _families(Figures(screenings={}, deliveries={}, held_studies=0))
+        return _families(Figures(screenings={}, deliveries={}))
 
     def collect(self) -> Iterator[Metric]:
         """Read the index."""
@@ -107,17 +116,12 @@ class _IndexCollector(Collector):
 
 
 def _families(figures: Figures) -> list[Metric]:
-    screenings = GaugeMetricFamily(
-        "groundglass_screenings", "Screenings by state and outcome", labels=["state", "outcome"]
-    )
-    for (state, outcome), count in sorted(figures.screenings.items()):
-        screenings.add_metric([state, outcome], count)
+    screenings = GaugeMetricFamily("groundglass_screenings", "Screenings by state", labels=["state"])
+    for state, count in sorted(figures.screenings.items()):
+        screenings.add_metric([state], count)
     deliveries = GaugeMetricFamily(
         "groundglass_deliveries", "Outbox rows by destination and state", labels=["destination", "state"]
     )
     for (destination, state), count in sorted(figures.deliveries.items()):
         deliveries.add_metric([destination, state], count)
-    held = GaugeMetricFamily(
-        "groundglass_held_studies", "Studies that wait for an operator", value=figures.held_studies
-    )
-    return [screenings, deliveries, held]
+    return [screenings, deliveries]

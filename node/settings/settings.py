@@ -61,10 +61,6 @@ class Settings(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"destinations: the name {name!r} stands twice; give each its own")
-        titles = [peer.ae_title for peer in self.peers]
-        for title in titles:
-            if titles.count(title) > 1:
-                raise ValueError(f"peers: {title!r} stands twice; list all its addresses in one entry")
         return self
 
     def peer_records(self) -> tuple[Peer, ...]:

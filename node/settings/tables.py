@@ -16,6 +16,7 @@ from node.domain.model import Precision
 from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destination, Peer, QuietTimes, Right
 
 MEBIBYTE = 1024 * 1024
+DEFAULT_MODEL = "covid-ct-lite0"
 DEFAULT_MODELS_DIR = Path(__file__).resolve().parent.parent / "triton_models"
 
 
@@ -33,7 +34,7 @@ def _ae_title(value: str) -> str:
 def _address(value: str) -> str:
     """Refuse what is neither an IP address nor a network."""
     try:
-        ipaddress.ip_network(value)
+        ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError(
             f"{value!r} is not an IP address or network; write for example '10.0.0.5' or '10.0.0.0/24'"
@@ -66,9 +67,6 @@ class NodeSettings(Section):
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the index; by default SQLite within `data_dir`."
-    )
-    accept_called_ae_title_only: bool = Field(
-        True, description="Refuse an association that calls another AE title than `ae_title`."
     )
 
 
@@ -225,7 +223,7 @@ class InferSettings(Section):
 
     engine: Literal["embedded"] = Field("embedded", description="`embedded`: OpenVINO within the process.")
     model: str = Field(
-        "covid-ct-lite0",
+        DEFAULT_MODEL,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
         description="Name of the model's folder.",
     )
@@ -238,11 +236,22 @@ class InferSettings(Section):
         description="Arithmetic of the engine; another than `f32` only where the model allows it.",
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads of the engine; 0 takes every core.")
+    batch_slices: int = Field(16, ge=1, le=1024, description="Slices in one request to the engine.")
+    decoders: int = Field(2, ge=1, le=256, description="Threads that decode and prepare slices.")
     workers: int = Field(1, ge=1, le=64, description="Screenings at the same time.")
     lease_seconds: Seconds = Field(
         900.0, description="A screening without an end for this long is taken over."
     )
     canary_seconds: Seconds = Field(600.0, description="Time between two golden replays.")
+    first_retry_seconds: Seconds = Field(10.0, description="Delay after a screening that did not end.")
+    retry_factor: float = Field(2.0, ge=1, le=10, description="The delay grows by this factor each time.")
+    longest_retry_seconds: Seconds = Field(300.0, description="The delay grows no further than this.")
+    max_attempts: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="After so many attempts a screening fails.",
+    )
 
     def bundle_dir(self) -> Path:
         """Return the folder of the chosen model."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from node.domain.errors import SettingsError
-from node.operate.health import Facts, HealthEndpoint, TickAge, judge, port_is_free
+from node.operate.health import Facts, HealthEndpoint, TickAge, ask, judge, port_is_free
 
 WELL = Facts(
     store_problem="",
@@ -105,3 +105,11 @@ def test_port_is_free_tells_a_taken_port() -> None:
         port = taken.getsockname()[1]
         assert not port_is_free("127.0.0.1", port)
     assert port_is_free("127.0.0.1", 0)
+
+
+def test_ask_reads_a_running_node_and_nothing_else() -> None:
+    with serving(WELL) as port:
+        answer = ask("127.0.0.1", port)
+        assert answer is not None
+        assert answer["ready"] is True
+    assert ask("127.0.0.1", port) is None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
 from node.operate.metrics import Figures, Metrics
 
 FIGURES = Figures(
-    screenings={("done", "negative"): 3, ("queued", ""): 1},
+    screenings={"done": 3, "queued": 1},
     deliveries={("pacs", "delivered"): 7},
-    held_studies=2,
 )
 
 
@@ -33,10 +33,9 @@ def test_the_index_is_read_at_each_scrape() -> None:
     metrics = Metrics(figures)
     assert reads == []
     found = samples(metrics)
-    assert found["groundglass_screenings", ("negative", "done")] == 3
-    assert found["groundglass_screenings", ("", "queued")] == 1
+    assert found["groundglass_screenings", ("done",)] == 3
+    assert found["groundglass_screenings", ("queued",)] == 1
     assert found["groundglass_deliveries", ("pacs", "delivered")] == 7
-    assert found["groundglass_held_studies", ()] == 2
     samples(metrics)
     assert len(reads) == 2
 
@@ -49,6 +48,7 @@ def test_events_are_counted() -> None:
     metrics.caller_refused()
     metrics.received(Intake.NEW)
     metrics.received(Intake.NEW)
+    metrics.decided(Outcome.NEGATIVE)
     metrics.stage("infer", 3.0)
     found = samples(metrics)
     assert found["groundglass_associations_open", ()] == 1
@@ -56,6 +56,8 @@ def test_events_are_counted() -> None:
     assert found["groundglass_associations_refused_total", ()] == 1
     assert found["groundglass_instances_received_total", ("new",)] == 2
     assert found["groundglass_instances_received_total", ("own",)] == 0
+    assert found["groundglass_outcomes_total", ("negative",)] == 1
+    assert found["groundglass_outcomes_total", ("positive",)] == 0
     assert found["groundglass_stage_seconds_sum", ("infer",)] == 3.0
 
 

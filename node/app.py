@@ -1,0 +1,395 @@
+"""The composition root: settings in, running node out.
+
+The only place that builds adapters and reads the system's clock and its sources of new identifiers.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+
+from node.assemble.sweep import Sweep
+from node.deliver.courier import Courier
+from node.deliver.dicom_sender import DicomSender
+from node.dimse.admission import Admission
+from node.dimse.entity import Timeouts
+from node.dimse.listening import Listener
+from node.domain.errors import BundleError, GroundglassError, SettingsError, StoreError
+from node.domain.model import ModelIdentity
+from node.domain.network import Destination
+from node.infer.bundle import Bundle, load_bundle
+from node.infer.canary import Canary, CanaryState
+from node.infer.golden import replay
+from node.infer.openvino import EmbeddedScorer
+from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenStored
+from node.operate.health import Facts, Health, HealthEndpoint, judge
+from node.operate.index_state import figures_of, index_problem
+from node.operate.metrics import Metrics
+from node.receive.storage import StorageService
+from node.report.identity import device_uid
+from node.report.request import Producer
+from node.run.pipeline import Pipeline, PipelineSettings
+from node.run.progress import Listeners, ProgressListener
+from node.run.retry import RetryPolicy
+from node.run.schedule import Tick, Ticks
+from node.run.workers import Workers
+from node.settings.settings import Settings
+from node.store.claim import StoreClaim
+from node.store.store import Store, open_store
+
+SWEEP = "sweep"
+CANARY = "canary"
+COURIER = "courier "
+WORKERS_IDLE = timedelta(seconds=2)
+STOP_WORKERS = timedelta(seconds=60)
+
+
+class SystemClock:
+    """The machine's clock. Implements ``Clock``."""
+
+    def now(self) -> datetime:
+        """Return the time of day, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start."""
+        return time.monotonic()
+
+
+class RandomUids:
+    """New identifiers from the machine's randomness. Implements ``UidSource``."""
+
+    def uid(self) -> str:
+        """Return a new UID under 2.25 (PS3.5 B.2)."""
+        return f"2.25.{uuid.uuid4().int}"
+
+    def token(self) -> str:
+        """Return a new short name."""
+        return uuid.uuid4().hex[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A verified model folder and the engine that runs it."""
+
+    bundle: Bundle
+    scorer: EmbeddedScorer
+
+    def replay(self) -> None:
+        """Compare the engine's answer to the golden slices with the stored one.
+
+        Raises
+        ------
+        CanaryFailed, EngineUnavailable
+        """
+        replay(self.bundle, self.scorer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a running node is made of."""
+
+    store: Store
+    engine: Engine
+    canary: Canary
+    metrics: Metrics
+    pulse: Pulse
+    workers: Workers
+    ticks: Ticks
+    listener: Listener
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Read the model folder of the settings, shake hands and start the engine.
+
+    Raises
+    ------
+    ModelError
+        The folder is absent or malformed, its parts do not belong together, or the engine does not start.
+    """
+    folder = settings.infer.bundle_dir()
+    if not folder.is_dir():
+        raise BundleError(
+            f"infer.models_dir: there is no model folder {folder}; the package does not contain the weights: "
+            "run in a checkout of the repository, or name the folder of its triton_models"
+        )
+    bundle = load_bundle(folder)
+    scorer = EmbeddedScorer(bundle, precision=settings.infer.precision, threads=settings.infer.threads)
+    return Engine(bundle=bundle, scorer=scorer)
+
+
+def call_timeouts(settings: Settings) -> Timeouts:
+    """Return how long this node waits for a peer that it calls."""
+    deliver = settings.deliver
+    return Timeouts(connect=deliver.connect_seconds, acse=deliver.acse_seconds, dimse=deliver.dimse_seconds)
+
+
+def sender_to(destination: Destination, settings: Settings) -> DicomSender:
+    """Return the sender for one destination."""
+    return DicomSender(destination, calling_ae_title=settings.node.ae_title, timeouts=call_timeouts(settings))
+
+
+def build(settings: Settings, *, progress: ProgressListener | None = None) -> Node:
+    """Return the node of these settings, not started.
+
+    Parameters
+    ----------
+    settings : Settings
+    progress : ProgressListener, optional
+        Is told of every screening.
+    """
+    return Node(settings, progress=progress)
+
+
+class Node:
+    """The whole node in this process; made by `build`."""
+
+    def __init__(self, settings: Settings, *, progress: ProgressListener | None) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._clock = SystemClock()
+        self._uids = RandomUids()
+        self._parts: _Parts | None = None
+        self._open = ExitStack()
+        self._listening = False
+
+    @property
+    def store(self) -> Store:
+        """The store of the running node."""
+        return self._running.store
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which model answers."""
+        return self._running.engine.scorer.identity
+
+    def start(self) -> int:
+        """Claim the store, verify the model, recover what a stop interrupted, and listen.
+
+        Returns
+        -------
+        int
+            The port on which it listens.
+
+        Raises
+        ------
+        GroundglassError
+            The node cannot run; nothing of it is left running.
+        """
+        with ExitStack() as opened:
+            self._parts = parts = self._assemble(opened)
+            _recover(parts.store, self._settings)
+            parts.ticks.start()
+            opened.callback(parts.ticks.stop)
+            parts.workers.start()
+            opened.callback(parts.workers.stop, STOP_WORKERS)
+            port = self._listen(parts.listener)
+            opened.callback(self._stop_listening, parts.listener)
+            self._serve_health(opened)
+            self._open = opened.pop_all()
+        return port
+
+    def stop(self) -> None:
+        """Refuse new associations, finish what runs, and give the store up."""
+        self._open.close()
+
+    def health(self) -> Health:
+        """Look, and judge."""
+        parts = self._running
+        reading = parts.canary.reading
+        passed = reading.state is CanaryState.CLOSED
+        return judge(
+            Facts(
+                store_problem=index_problem(parts.store),
+                canary_problem=""
+                if reading.state is CanaryState.CLOSED
+                else reading.reason or reading.state.value,
+                listening=self._listening,
+                ticks=parts.pulse.ages(),
+                free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
+                least_free_bytes=self._settings.health.least_free_bytes,
+            )
+        )
+
+    @property
+    def _running(self) -> _Parts:
+        if self._parts is None:
+            raise StoreError("the node was not started; call start() first")
+        return self._parts
+
+    def _assemble(self, opened: ExitStack) -> _Parts:
+        """Build every part, in the order in which they can fail, cheapest first."""
+        settings, clock = self._settings, self._clock
+        claim = StoreClaim(settings.node.data_dir)
+        opened.callback(claim.release)
+        store = open_store(
+            settings.node.data_dir, url=settings.node.database_url, clock=clock, uids=self._uids
+        )
+        opened.callback(store.close)
+        store.files.sweep_spool()
+        engine = open_engine(settings)
+        opened.callback(engine.scorer.close)
+        engine.bundle.register(store.operations)
+        canary = Canary(
+            clock=clock, every=timedelta(seconds=settings.infer.canary_seconds), replay=engine.replay
+        )
+        canary.check()
+        metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
+        listeners: list[ProgressListener] = [CountedScreenings(metrics), WhenStored(self._results_are_due)]
+        if self._progress is not None:
+            listeners.append(self._progress)
+        pipeline = self._pipeline(store, engine, canary, Listeners(listeners))
+        opened.callback(pipeline.close)
+        lease = timedelta(seconds=settings.infer.lease_seconds)
+        workers = Workers(
+            names=[self._uids.token() for _ in range(settings.infer.workers)],
+            claim=lambda name: store.screenings.claim(name, lease=lease),
+            run=pipeline.run,
+            idle=WORKERS_IDLE,
+        )
+        return _Parts(
+            store=store,
+            engine=engine,
+            canary=canary,
+            metrics=metrics,
+            pulse=pulse,
+            workers=workers,
+            ticks=self._ticks(store, engine, canary, pulse, workers),
+            listener=self._listener(store, engine, metrics),
+        )
+
+    def _pipeline(self, store: Store, engine: Engine, canary: Canary, listener: ProgressListener) -> Pipeline:
+        settings = self._settings
+        return Pipeline(
+            store=store,
+            bundle=engine.bundle,
+            scorer=engine.scorer,
+            guard=canary,
+            clock=self._clock,
+            settings=PipelineSettings(
+                minimum_slices=settings.select.minimum_slices,
+                cap_policy=settings.assemble.cap_policy,
+                batch=settings.infer.batch_slices,
+                decoders=settings.infer.decoders,
+                max_heatmaps=settings.report.max_heatmaps,
+                destinations=settings.destination_records(),
+                producer=Producer(
+                    manufacturer=settings.report.manufacturer,
+                    software_version=version("groundglass"),
+                    serial_number=settings.report.serial_number,
+                    station_ae_title=settings.node.ae_title,
+                ),
+                retry=RetryPolicy(
+                    first=timedelta(seconds=settings.infer.first_retry_seconds),
+                    factor=settings.infer.retry_factor,
+                    longest=timedelta(seconds=settings.infer.longest_retry_seconds),
+                    max_attempts=settings.infer.max_attempts,
+                ),
+            ),
+            listener=listener,
+        )
+
+    def _ticks(self, store: Store, engine: Engine, canary: Canary, pulse: Pulse, workers: Workers) -> Ticks:
+        settings, clock = self._settings, self._clock
+        sweep = Sweep(
+            store,
+            clock=clock,
+            quiet=settings.assemble.quiet_times(),
+            selection=engine.bundle.spec.selection,
+            model_name=engine.bundle.name,
+        )
+        courier = self._courier(store)
+
+        def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
+            every = timedelta(seconds=seconds)
+            return Tick(name=name, every=every, action=pulse.watch(name, every, action))
+
+        def sweep_and_wake() -> None:
+            sweep.run()
+            workers.wake()
+
+        return Ticks(
+            [
+                tick(SWEEP, settings.assemble.sweep_seconds, sweep_and_wake),
+                tick(CANARY, settings.infer.canary_seconds, canary.tick),
+                *(
+                    tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
+                    for name in courier.destinations
+                ),
+            ],
+            clock=clock,
+        )
+
+    def _courier(self, store: Store) -> Courier:
+        senders = {
+            item.name: sender_to(item, self._settings) for item in self._settings.destination_records()
+        }
+        return Courier(
+            outbox=store.outbox,
+            files=store.files,
+            senders={item.name: sender_to(item, self._settings) for item in destinations},
+            clock=self._clock,
+            backoff=self._settings.deliver.backoff(),
+            jitter=random.random,
+        )
+
+    def _listener(self, store: Store, engine: Engine, metrics: Metrics) -> Listener:
+        settings = self._settings
+        return Listener(
+            ae_title=settings.node.ae_title,
+            host=settings.node.host,
+            port=settings.node.port,
+            limits=settings.listen_limits(),
+            gate=Admission(settings.node.ae_title, settings.peer_records()),
+            services=StorageService(
+                files=store.files,
+                records=CountedIntake(store, metrics),
+                clock=self._clock,
+                own_device_uids=frozenset({device_uid(engine.scorer.identity)}),
+            ),
+            clock=self._clock,
+        )
+
+    def _listen(self, listener: Listener) -> int:
+        try:
+            port = listener.start()
+        except OSError as error:
+            address = f"{self._settings.node.host}:{self._settings.node.port}"
+            raise SettingsError(
+                f"node.port: cannot listen on {address} ({error.strerror}); free it or choose another"
+            ) from error
+        self._listening = True
+        return port
+
+    def _stop_listening(self, listener: Listener) -> None:
+        self._listening = False
+        listener.stop()
+
+    def _serve_health(self, opened: ExitStack) -> None:
+        health = self._settings.health
+        if health.enabled:
+            endpoint = HealthEndpoint(
+                health.host, health.port, health=self.health, metrics=self._running.metrics.exposition
+            )
+            endpoint.start()
+            opened.callback(endpoint.stop)
+
+    def _results_are_due(self) -> None:
+        """Let the couriers look now, and not only in their time."""
+        for destination in self._settings.destinations:
+            self._running.ticks.nudge(COURIER + destination.name)
+
+
+def _recover(store: Store, settings: Settings) -> None:
+    """Take up what a stop, of whatever kind, interrupted."""
+    store.screenings.recover()
+    store.outbox.recover()
+    store.studies.defer_after_restart(settings.assemble.quiet_times().plain)

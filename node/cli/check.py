@@ -1,0 +1,85 @@
+"""``check``: whether the node would run with these settings, and whether its destinations answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import typer
+
+from node.app import open_engine, sender_to
+from node.cli.exits import ExitCode
+from node.cli.options import ConfigOption, JsonOption, settings_of
+from node.cli.output import show, show_json, table
+from node.domain.errors import GroundglassError
+from node.domain.ports import Sender
+from node.operate.health import ask, port_is_free
+from node.settings.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    subject: str
+    passed: bool
+    detail: str
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check settings, ports, model with its golden replay, and destinations by C-ECHO."""
+    checks = list(_checks(settings_of(config)))
+    if as_json:
+        show_json([asdict(item) for item in checks])
+    else:
+        rows = [("ok" if item.passed else "FAILED", item.subject, item.detail) for item in checks]
+        show(table("Checks", ("", "what", "detail"), rows))
+    if not all(item.passed for item in checks):
+        raise typer.Exit(ExitCode.NOT_READY)
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield Check(subject="settings", passed=True, detail=f"{len(settings.peers)} peers may call")
+    running = settings.health.enabled and ask(settings.health.host, settings.health.port) is not None
+    yield _port("node.port", settings.node.host, settings.node.port, running=running)
+    if settings.health.enabled:
+        yield _port("health.port", settings.health.host, settings.health.port, running=running)
+    yield _attempt("model", lambda: _replay(settings))
+    for destination in settings.destination_records():
+        yield _attempt(f"destination {destination.name}", partial(_echo, sender_to(destination, settings)))
+
+
+def _port(key: str, host: str, port: int, *, running: bool) -> Check:
+    if port_is_free(host, port):
+        return Check(subject=key, passed=True, detail=f"{host}:{port} is free")
+    detail = "taken by the node that runs" if running else "taken; free it or choose another"
+    return Check(subject=key, passed=running, detail=f"{host}:{port} is {detail}")
+
+
+def _attempt(subject: str, action: Callable[[], str]) -> Check:
+    try:
+        return Check(subject=subject, passed=True, detail=action())
+    except GroundglassError as error:
+        return Check(subject=subject, passed=False, detail=str(error))
+
+
+def _replay(settings: Settings) -> str:
+    """Shake hands with the model's folder and replay the golden answer."""
+    engine = open_engine(settings)
+    try:
+        engine.replay()
+    finally:
+        engine.scorer.close()
+    model = engine.scorer.identity
+    return f"{model.name} version {model.version} ({model.status.value}): digests agree, golden replay passed"
+
+
+def _echo(sender: Sender) -> str:
+    sender.echo()
+    return "answers C-ECHO"

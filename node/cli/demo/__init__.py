@@ -1,0 +1,1 @@
+"""``demo``: the whole way on one machine, from a scanner to a PACS, with the evidence left in a folder."""

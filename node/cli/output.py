@@ -1,0 +1,55 @@
+"""Printing: tables for people, JSON for programs, and remote text made harmless for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+MAX_CELL = 200  # characters; the standard's longest short text, ST, allows 1024
+
+
+def printable(value: object) -> str:
+    """Return ``value`` as text without control characters: a peer must not steer the terminal."""
+    if value is None:
+        return "-"
+    text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
+    clean = "".join(character if character.isprintable() else "�" for character in text)
+    return clean if len(clean) <= MAX_CELL else clean[: MAX_CELL - 1] + "…"
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Return a table of plain text: nothing in a cell is read as markup."""
+    result = Table(title=Text(title), title_justify="left", header_style="bold", show_edge=False)
+    for column in columns:
+        result.add_column(Text(column), overflow="fold")
+    for row in rows:
+        result.add_row(*(Text(printable(cell)) for cell in row))
+    return result
+
+
+def show(*parts: Table | str) -> None:
+    """Print tables and lines to the standard output."""
+    console = Console(soft_wrap=False)
+    for part in parts:
+        if isinstance(part, str):
+            console.print(Text(part))
+        else:
+            console.print(part)
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON document to the standard output."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def complain(message: str) -> None:
+    """Print what went wrong to the standard error, one line a problem."""
+    for line in message.splitlines():
+        typer.secho(f"groundglass: {printable(line)}", err=True, fg="red")

@@ -1,0 +1,137 @@
+"""``status``: what the node is doing, who was refused, and what waits for an operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from node.cli.options import ConfigOption, JsonOption, settings_of, store_of
+from node.cli.output import printable, show, show_json, table
+from node.cli.records import refused_caller_record, study_record
+from node.domain.errors import ModelError
+from node.domain.study import StudyState
+from node.infer.bundle import load_bundle
+from node.operate.health import ask
+from node.settings.settings import Settings
+from node.store.store import Store
+
+SHOWN_CALLERS = 20
+LOOKED_AT_STUDIES = 500  # the newest; `studies list` shows every one
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show node, model, destinations, queue, deliveries, held studies and refused callers."""
+    settings = settings_of(config)
+    with store_of(settings) as store:
+        record = _collect(settings, store)
+    if as_json:
+        show_json(record)
+    else:
+        _print(record)
+
+
+def _collect(settings: Settings, store: Store) -> dict[str, Any]:
+    live = store.operations.live()
+    halted = store.operations.halted()
+    return {
+        "node": {
+            "ae_title": settings.node.ae_title,
+            "port": settings.node.port,
+            "data_dir": str(settings.node.data_dir),
+            **_running(settings),
+        },
+        "model": _model(settings),
+        "mode": "halted" if halted else "live" if any(live.values()) else "silent",
+        "destinations": [
+            {
+                "name": destination.name,
+                "address": f"{destination.ae_title}@{destination.host}:{destination.port}",
+                "live": bool(live.get(destination.name)) and not halted,
+                "accept_demonstration": destination.accept_demonstration,
+            }
+            for destination in settings.destination_records()
+        ],
+        "screenings": [
+            {"state": str(state), "count": count}
+            for state, count in sorted(store.screenings.counts().items())
+        ],
+        "deliveries": [
+            {"destination": destination, "state": str(state), "count": count}
+            for (destination, state), count in sorted(store.outbox.counts().items())
+        ],
+        "held_studies": [
+            study_record(study)
+            for study in store.studies.list(LOOKED_AT_STUDIES)
+            if study.state is StudyState.HELD
+        ],
+        "refused_callers": [
+            refused_caller_record(caller) for caller in store.intake.refused_callers()[:SHOWN_CALLERS]
+        ],
+    }
+
+
+def _running(settings: Settings) -> dict[str, Any]:
+    """Return what the running node says of itself."""
+    answer = ask(settings.health.host, settings.health.port) if settings.health.enabled else None
+    if answer is None:
+        return {"running": None if not settings.health.enabled else False, "ready": None, "problems": []}
+    return {"running": True, "ready": answer.get("ready"), "problems": answer.get("problems", [])}
+
+
+def _model(settings: Settings) -> dict[str, Any]:
+    """Return what lies in the model's folder, or why it cannot be used."""
+    try:
+        bundle = load_bundle(settings.infer.bundle_dir())
+    except ModelError as error:
+        return {"name": settings.infer.model, "problem": str(error)}
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "status": bundle.status.value,
+        "spec_sha256": bundle.spec_sha256,
+        "weights_sha256": bundle.weights_sha256,
+        "problem": None,
+    }
+
+
+def _print(record: dict[str, Any]) -> None:
+    node, model = record["node"], record["model"]
+    running = {True: "running", False: "not running", None: "unknown (health endpoint is off)"}[
+        node["running"]
+    ]
+    show(f"{node['ae_title']} on port {node['port']}: {running}, data in {node['data_dir']}")
+    for problem in node["problems"]:
+        show(f"  {problem}")
+    show(_model_line(model), f"mode: {record['mode']}")
+    _print_rows("Destinations", record["destinations"])
+    _print_rows("Screenings", record["screenings"])
+    _print_rows("Deliveries", record["deliveries"])
+    held = [
+        {"study": study["study_instance_uid"], "reason": study["hold_reason"]}
+        for study in record["held_studies"]
+    ]
+    _print_rows("Held studies", held)
+    for caller in record["refused_callers"]:
+        show(
+            f"\nRefused: {printable(caller['calling_ae_title'])} from {printable(caller['address'])}, "
+            f"{caller['attempts']} times, last {caller['last_at']}: {printable(caller['reason'])}",
+            "To admit it, paste into the settings file:",
+            caller["settings"],
+        )
+
+
+def _model_line(model: dict[str, Any]) -> str:
+    if model["problem"] is not None:
+        return f"model {model['name']}: {model['problem']}"
+    return f"model {model['name']} version {model['version']} ({model['status']})"
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        show(table(title, list(rows[0]), [list(row.values()) for row in rows]))

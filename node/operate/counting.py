@@ -1,0 +1,146 @@
+"""What happens in the node, told to the metrics as it happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from node.domain.job import Screening
+from node.domain.ports import Clock
+from node.domain.result import Finding
+from node.domain.study import Arrival, AssociationEnd, Intake
+from node.operate.health import TickAge
+from node.operate.metrics import Metrics
+from node.run.progress import ScreeningEnd, Stage
+from node.store.intake import IntakeRecords
+from node.store.store import Store
+
+
+class CountedIntake(IntakeRecords):
+    """The index's intake; everything that succeeds is counted.
+
+    Parameters
+    ----------
+    store : Store
+    metrics : Metrics
+    """
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        super().__init__(store.database, store.files)
+        self._metrics = metrics
+
+    def association_opened(self, calling_ae_title: str, address: str) -> int:
+        """Record and count an association."""
+        association_id = super().association_opened(calling_ae_title, address)
+        self._metrics.association_opened()
+        return association_id
+
+    def association_closed(self, association_id: int, end: AssociationEnd) -> None:
+        """Record and count the end of an association."""
+        super().association_closed(association_id, end)
+        self._metrics.association_ended(end)
+
+    def caller_refused(self, calling_ae_title: str, address: str, reason: str) -> None:
+        """Record and count a caller that was not let in."""
+        super().caller_refused(calling_ae_title, address, reason)
+        self._metrics.caller_refused()
+
+    def add(self, arrival: Arrival, *, own_device_uids: frozenset[str] = frozenset()) -> Intake:
+        """Index and count an object."""
+        intake = super().add(arrival, own_device_uids=own_device_uids)
+        self._metrics.received(intake)
+        return intake
+
+
+class SilentListener:
+    """A ``ProgressListener`` that does nothing; others override what they care for."""
+
+    def stage_started(self, screening: Screening, stage: Stage) -> None:
+        """Tell that a stage begins."""
+
+    def stage_advanced(self, screening: Screening, stage: Stage, done: int, total: int) -> None:
+        """Tell how far a stage is."""
+
+    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:
+        """Tell that a stage ended."""
+
+    def decided(self, screening: Screening, finding: Finding) -> None:
+        """Tell the finding."""
+
+    def ended(self, screening: Screening, end: ScreeningEnd, reason: str) -> None:
+        """Tell how the run ended."""
+
+
+class CountedScreenings(SilentListener):
+    """Feeds the metrics.
+
+    Parameters
+    ----------
+    metrics : Metrics
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:  # noqa: ARG002
+        """Record the duration."""
+        self._metrics.stage(stage.value, seconds)
+
+    def decided(self, screening: Screening, finding: Finding) -> None:  # noqa: ARG002
+        """Count the decision."""
+        self._metrics.decided(finding.outcome)
+
+
+class WhenStored(SilentListener):
+    """Acts when a screening has put results into the outbox.
+
+    Parameters
+    ----------
+    action : callable
+    """
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def ended(self, screening: Screening, end: ScreeningEnd, reason: str) -> None:  # noqa: ARG002
+        """Act on new results."""
+        if end is ScreeningEnd.STORED:
+            self._action()
+
+
+class Pulse:
+    """Notes when each periodic task last ended well.
+
+    Parameters
+    ----------
+    clock : Clock
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._periods: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+
+    def watch(self, name: str, every: timedelta, action: Callable[[], object]) -> Callable[[], None]:
+        """Return ``action``, watched."""
+        with self._lock:
+            self._periods[name] = every.total_seconds()
+            self._ended[name] = self._clock.monotonic()
+
+        def watched() -> None:
+            action()
+            with self._lock:
+                self._ended[name] = self._clock.monotonic()
+
+        return watched
+
+    def ages(self) -> tuple[TickAge, ...]:
+        """Return how long ago each task ended."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return tuple(
+                TickAge(name=name, period_seconds=period, age_seconds=now - self._ended[name])
+                for name, period in self._periods.items()
+            )

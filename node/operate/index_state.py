@@ -1,0 +1,26 @@
+"""What health and metrics read from the index."""
+
+from __future__ import annotations
+
+from node.domain.errors import GroundglassError
+from node.operate.metrics import Figures
+from node.store.store import Store
+
+
+def figures_of(store: Store) -> Figures:
+    """Return what the index counts."""
+    return Figures(
+        screenings={str(state): count for state, count in store.screenings.counts().items()},
+        deliveries={
+            (destination, str(state)): count for (destination, state), count in store.outbox.counts().items()
+        },
+    )
+
+
+def index_problem(store: Store) -> str:
+    """Return why the index does not answer; empty when it does."""
+    try:
+        store.operations.live()
+    except GroundglassError as error:
+        return str(error)
+    return ""
