@@ -115,6 +115,10 @@ class AsideReason(StrEnum):
     """Was in force until a confirmed correction took its place; kept, for it was acknowledged."""
 
 
+CORRECTION_HOLD = "a correction arrived"
+"""How the reason begins for which a corrected study is held; what an authority may confirm begins so."""
+
+
 class AssociationEnd(StrEnum):
     """How an association ended."""
 

@@ -1,0 +1,1 @@
+"""When a series is complete, when a study settles, and what becomes of objects that came again."""

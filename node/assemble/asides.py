@@ -1,0 +1,105 @@
+"""Objects that came again under a known SOPInstanceUID: compared, concluded, confirmed by an authority."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from datetime import datetime
+
+from node.dicom.compare import Likeness, compare
+from node.domain.errors import DicomError, GroundglassError
+from node.domain.network import QuietTimes
+from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
+from node.store.rows import Aside
+from node.store.store import Store
+
+LOGGER = logging.getLogger(__name__)
+
+
+class Comparer:
+    """Conclude what lies aside.
+
+    Parameters
+    ----------
+    store : Store
+    authorities : frozenset of str
+        AE titles whose corrections are confirmed without an operator.
+    """
+
+    def __init__(self, store: Store, authorities: frozenset[str]) -> None:
+        self._store = store
+        self._authorities = authorities
+
+    def compare_pending(self) -> int:
+        """Compare every object that waits for it; return how many were concluded."""
+        concluded = 0
+        for aside in self._store.asides.to_compare():
+            try:
+                self._conclude(aside)
+                concluded += 1
+            except GroundglassError:
+                LOGGER.exception("aside %d could not be concluded", aside.id)
+        return concluded
+
+    def _conclude(self, aside: Aside) -> None:
+        records, files = self._store.asides, self._store.files
+        if aside.existing is None:
+            records.unreadable(aside.id, "there is no object in force to compare it with")
+            return
+        try:
+            outcome = compare(files.path(aside.existing.object_key), files.path(aside.object_key))
+        except DicomError as error:
+            records.unreadable(aside.id, str(error))
+            return
+        if outcome.likeness is Likeness.SAME:
+            records.same(aside.id)
+        elif outcome.likeness is Likeness.CORRECTION:
+            records.correction(aside.id, outcome.keywords)
+        else:
+            LOGGER.warning(
+                "another object came under a known UID (aside %d, differs in %s); the first stays in force",
+                aside.id,
+                ", ".join(outcome.keywords),
+            )
+            records.other_pixels(aside.id)
+
+    def confirm_by_authority(self, quiet: QuietTimes, now: datetime) -> int:
+        """Confirm corrections that came from authorities alone and are no longer growing.
+
+        A study that is held for any other reason stays with the operator.
+
+        Returns
+        -------
+        int
+            How many studies were released.
+        """
+        if not self._authorities:
+            return 0
+        corrections: defaultdict[int, list[Aside]] = defaultdict(list)
+        for aside in self._store.asides.list():
+            if aside.reason is AsideReason.CORRECTION:
+                corrections[aside.study_id].append(aside)
+        confirmed = 0
+        for study_id, found in corrections.items():
+            try:
+                confirmed += self._confirm(study_id, found, quiet, now)
+            except GroundglassError:
+                LOGGER.exception("the correction of study %d could not be confirmed", study_id)
+        return confirmed
+
+    def _confirm(self, study_id: int, found: list[Aside], quiet: QuietTimes, now: datetime) -> bool:
+        sources = {aside.calling_ae_title for aside in found}
+        study = self._store.studies.by_id(study_id)
+        reasons = study.hold_reason.split("; ")
+        if (
+            not sources <= self._authorities
+            or study.state is not StudyState.HELD
+            or not all(reason.startswith(CORRECTION_HOLD) for reason in reasons)
+            or self._store.studies.pending_comparisons(study_id)
+            or now - max(aside.received_at for aside in found) < quiet.study
+        ):
+            return False
+        self._store.asides.confirm_correction(
+            study_id, by=", ".join(sorted(sources)), reason="corrected by a source with authority"
+        )
+        return True

@@ -1,0 +1,193 @@
+"""The verdict on one series: evidence, quiet times, holds and the cap, as one pure function.
+
+Systems that wait a few seconds and then take what is there report on half a chest; systems that wait for an
+announcement that never comes report nothing. Here every verdict names its evidence, and the cap is a verdict
+too: incomplete. Evidence of the modality itself (MPPS), of storage commitment and of the archive's own count
+belongs before the geometry, in `judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from node.domain.network import QuietTimes
+from node.domain.study import AssociationEnd, AssociationFacts, Series, SeriesEvent, Verdict
+
+BROKEN_ENDS = frozenset({AssociationEnd.ABORTED, AssociationEnd.TIMEOUT})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Whether the slices alone show that the series is whole."""
+
+    holds: bool
+    reason: str
+    """A part of a sentence, with numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """All that a verdict depends on, but the evidence of the slices."""
+
+    series: Series
+    associations: AssociationFacts
+    sender_gap: timedelta | None
+    """The sender's 99th percentile gap between two arrivals; None while it is not known."""
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """No verdict yet."""
+
+    reason: str
+    due_at: datetime | None
+    """When it is worth judging again without a new arrival; None while an association is open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """A verdict."""
+
+    event: SeriesEvent
+    verdict: Verdict
+    reason: str
+    """One sentence with the evidence and its numbers."""
+
+
+def raised(base: timedelta, gap: timedelta | None, quiet: QuietTimes) -> timedelta:
+    """Return a quiet time, raised to what the sender's own rhythm asks for.
+
+    Parameters
+    ----------
+    base : timedelta
+        From the settings.
+    gap : timedelta or None
+        The sender's 99th percentile gap; None leaves ``base`` as it is.
+    quiet : QuietTimes
+    """
+    if gap is None:
+        return base
+    return max(base, min(max(quiet.gap_multiple * gap, quiet.floor), quiet.ceiling))
+
+
+def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Evidence]) -> Conclusion | Wait:
+    """Judge whether a series is complete.
+
+    Never while an association that carried it is open; never before ``not_before`` (a restart); after an
+    abort or a timeout only at the cap. Once there is a verdict at some time, there is one at every later
+    time, if nothing happens in between.
+
+    Parameters
+    ----------
+    situation : Situation
+    quiet : QuietTimes
+    evidence : callable
+        Asked at most once, and only when its answer can make a verdict: it decodes every slice.
+    """
+    series, ends, now = situation.series, situation.associations, situation.now
+    if ends.open_count:
+        return Wait(reason=_open_reason(ends.open_count), due_at=None)
+    if series.not_before is not None and now < series.not_before:
+        return Wait(reason="the node was restarted; the sender may go on", due_at=series.not_before)
+    silent_since = max(series.last_arrival_at, ends.last_closed_at or series.last_arrival_at)
+    cap_at = silent_since + quiet.cap
+    if ends.last_end in BROKEN_ENDS:
+        return _broken(ends, cap_at, situation, quiet)
+    regular = ends.last_end is not AssociationEnd.RESTART
+    plain = raised(quiet.plain, situation.sender_gap, quiet)
+    short = raised(quiet.geometry, situation.sender_gap, quiet) if regular else plain
+    silence = now - silent_since
+    if silence < min(short, plain, quiet.cap):
+        return Wait(
+            reason=_silence_reason(silence, min(short, plain)), due_at=silent_since + min(short, plain)
+        )
+    return _with_evidence(situation, quiet, evidence(), _Times(silence, silent_since, short, plain, regular))
+
+
+@dataclass(frozen=True)
+class _Times:
+    silence: timedelta
+    silent_since: datetime
+    short: timedelta
+    """Quiet time with geometric evidence."""
+    plain: timedelta
+    """Quiet time without."""
+    regular: bool
+    """No association was cut off by a restart."""
+
+
+def _with_evidence(
+    situation: Situation, quiet: QuietTimes, found: Evidence, times: _Times
+) -> Conclusion | Wait:
+    end = _end_reason(situation.associations)
+    if found.holds and times.silence >= times.short:
+        return Conclusion(
+            event=SeriesEvent.EVIDENCE,
+            verdict=Verdict.GEOMETRY,
+            reason=f"Complete: {found.reason}; {end}, then {_silence_reason(times.silence, times.short)}.",
+        )
+    if times.regular and times.silence >= times.plain:
+        return Conclusion(
+            event=SeriesEvent.EVIDENCE,
+            verdict=Verdict.QUIET,
+            reason=(
+                f"Complete: {end}, then {_silence_reason(times.silence, times.plain)}; "
+                f"{situation.series.instance_count} instances; no evidence of geometry: {found.reason}."
+            ),
+        )
+    if times.silence >= quiet.cap:
+        return _capped(situation, quiet, f"{end}; {found.reason}")
+    waits = [quiet.cap]
+    if times.regular:
+        waits.append(times.plain)
+    if found.holds:
+        waits.append(times.short)
+    return Wait(
+        reason=f"{_silence_reason(times.silence, min(waits))}; {found.reason}",
+        due_at=times.silent_since + min(waits),
+    )
+
+
+def _broken(
+    ends: AssociationFacts, cap_at: datetime, situation: Situation, quiet: QuietTimes
+) -> Conclusion | Wait:
+    if situation.now >= cap_at:
+        return _capped(situation, quiet, _end_reason(ends))
+    return Wait(reason=f"{_end_reason(ends)}; the sender may go on", due_at=cap_at)
+
+
+def _capped(situation: Situation, quiet: QuietTimes, why: str) -> Conclusion:
+    return Conclusion(
+        event=SeriesEvent.CAP,
+        verdict=Verdict.CAP,
+        reason=(
+            f"Incomplete: {situation.series.instance_count} instances and nothing more for "
+            f"{_seconds(quiet.cap)}; {why}."
+        ),
+    )
+
+
+def _end_reason(ends: AssociationFacts) -> str:
+    texts = {
+        None: "received without an association",
+        AssociationEnd.RELEASED: "association released normally",
+        AssociationEnd.ABORTED: "the last association was aborted",
+        AssociationEnd.TIMEOUT: "the last association timed out",
+        AssociationEnd.RESTART: "the last association was cut off by a restart of the node",
+    }
+    return texts[ends.last_end]
+
+
+def _open_reason(count: int) -> str:
+    return f"{count} association{'s that carry' if count > 1 else ' that carries'} it still open"
+
+
+def _silence_reason(silence: timedelta, needed: timedelta) -> str:
+    return f"{_seconds(silence)} of quiet ({_seconds(needed)} needed)"
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.4g} s"

@@ -1,0 +1,33 @@
+"""When a study settles: none of its CT series is open or growing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from node.domain.network import QuietTimes
+from node.domain.study import SeriesState, Study, Verdict
+
+
+def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now: datetime) -> bool:
+    """Whether a receiving study may be screened now.
+
+    Only its CT series count: presentation states and dose reports trickle in for hours. A study without CT
+    settles by all of its series. What an operator has declared complete waits for no quiet time.
+
+    Parameters
+    ----------
+    study : Study
+        With its series.
+    pending_comparisons : int
+        Objects of the study that came again and were not compared yet.
+    quiet : QuietTimes
+    now : datetime
+    """
+    counting = [series for series in study.series if series.modality == "CT"] or list(study.series)
+    if not counting or pending_comparisons:
+        return False
+    if any(series.state is SeriesState.RECEIVING for series in counting):
+        return False
+    if any(series.verdict is Verdict.BY_HAND for series in counting):
+        return True
+    return now - max(series.last_arrival_at for series in counting) >= quiet.study
