@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -38,7 +39,9 @@ from node.domain.input_spec import (
 )
 from node.domain.model import ModelStatus
 from node.domain.result import OperatingPoint
-from node.imaging.prepare import prepare_slice
+from node.imaging.phantom import ThoraxPhantom
+from node.imaging.prepare import hu_to_stored, prepare_slice
+from node.infer.bundle import Bundle, load_bundle
 
 SIDE, CELL = 64, 8
 GRID = SIDE // CELL
@@ -51,8 +54,9 @@ Real = NDArray[np.float32]
 class TinyNet:
     """The numbers of the network."""
 
-    gain: float = 4.0
-    bias: float = 0.0
+    gain: float = 40.0
+    bias: float = -6.8
+    """So that about half of the phantom's lung slices are positive."""
 
     def __call__(self, batch: Real) -> tuple[Real, Real]:
         """Answer in numpy: probabilities (slices, 2) and maps (slices, 8, 8)."""
@@ -143,8 +147,8 @@ def tiny_spec(**changes: Any) -> InputSpec:
         active_point="tiny",
         scope=ScopeSpec(
             minimum_age_years=18,
-            slice_thickness_mm=(0.5, 10),
-            pixel_spacing_mm=(0.4, 1.1),
+            slice_thickness_mm=(0.5, 20),
+            pixel_spacing_mm=(0.4, 2),
             field_of_view_mm=(200, 550),
         ),
     )
@@ -220,3 +224,15 @@ def config_text(spec: InputSpec, parameters: dict[str, str]) -> str:
         f'         {{ name: "cam" data_type: TYPE_FP32 dims: [ {GRID}, {GRID} ] }} ]\n'
         "instance_group [ { kind: KIND_CPU } ]\n" + entries
     )
+
+
+def phantom_slices() -> list[Stored]:
+    """Return three slices through the phantom's lungs, for the golden answer."""
+    phantom = ThoraxPhantom(slices=24, rows=256)
+    return [hu_to_stored(phantom.slice_at(index).hu) for index in (8, 12, 16)]
+
+
+@pytest.fixture
+def tiny_bundle(tmp_path: Path) -> Bundle:
+    """The default tiny model, loaded from its folder ``<tmp_path>/models/tiny``."""
+    return load_bundle(write_model_folder(tmp_path / "models", phantom_slices()))

@@ -28,6 +28,8 @@ class Retry:
 
     after: timedelta | None
     """How long to park the screening; None: it failed."""
+    counts: bool
+    """Whether this attempt counts against the screening."""
     reason: str
     """For the operator, without patient data."""
 
@@ -50,8 +52,8 @@ def after_error(error: Exception, attempts: int, policy: RetryPolicy) -> Retry:
     reason = f"{type(error).__name__}: {error}" if known else f"unexpected {type(error).__name__}"
     waits = isinstance(error, CanaryFailed) or (isinstance(error, GroundglassError) and error.retryable)
     if not waits and attempts >= policy.max_attempts:
-        return Retry(after=None, reason=f"{reason} (after {attempts} attempts)")
-    return Retry(after=_delay(attempts, policy), reason=reason)
+        return Retry(after=None, counts=True, reason=f"{reason} (after {attempts} attempts)")
+    return Retry(after=_delay(attempts, policy), counts=not waits, reason=reason)
 
 
 def _delay(attempts: int, policy: RetryPolicy) -> timedelta:

@@ -16,12 +16,14 @@ POLICY = RetryPolicy(first=timedelta(seconds=10), factor=3.0, longest=timedelta(
 def test_what_is_not_the_studys_fault_waits_for_ever(error: Exception) -> None:
     retry = after_error(error, 1000, POLICY)
     assert retry.after == timedelta(seconds=200)
+    assert not retry.counts
     assert str(error) in retry.reason
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(1, 10), (2, 30)])
 def test_other_errors_are_tried_again(attempts: int, seconds: int) -> None:
-    assert after_error(DecodeFailed("bad"), attempts, POLICY).after == timedelta(seconds=seconds)
+    retry = after_error(DecodeFailed("bad"), attempts, POLICY)
+    assert (retry.after, retry.counts) == (timedelta(seconds=seconds), True)
 
 
 def test_other_errors_fail_in_the_end() -> None:

@@ -1,0 +1,157 @@
+"""The series of one study as candidates: judged, one chosen, and given up where they turn out unreadable."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from node.decide.choice import Criteria, SeriesFacts, choose
+from node.dicom.read import read_dataset
+from node.dicom.slices import SliceSource, slice_sources
+from node.domain.errors import DicomError
+from node.domain.network import CapPolicy
+from node.domain.result import SeriesChoice
+from node.domain.study import Instance
+from node.run.findings import Method
+from node.store.store import Store
+
+log = logging.getLogger(__name__)
+
+REFUSAL = "Not analysed: "
+MOST_REASONS = 3
+"""Reasons in the one sentence about a study without a fit series; the report's list has them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """All series of one study."""
+
+    facts: tuple[SeriesFacts, ...]
+    criteria: Criteria
+    instances: Mapping[str, Sequence[Instance]]
+    """By SeriesInstanceUID."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Series that were given up, by SeriesInstanceUID, with why."""
+
+    @cached_property
+    def choices(self) -> tuple[SeriesChoice, ...]:
+        """One judgement a series, in the order of the study; at most one is chosen."""
+        left = [item for item in self.facts if item.series.series_instance_uid not in self.refused]
+        judged = {item.series_instance_uid: item for item in choose(left, self.criteria)}
+        judged |= {
+            item.series_instance_uid: dataclasses.replace(
+                item,
+                chosen=False,
+                eligible=False,
+                reason=f"{REFUSAL}{self.refused[item.series_instance_uid]}.",
+            )
+            for item in choose(self.facts, self.criteria)
+            if item.series_instance_uid in self.refused
+        }
+        return tuple(judged[item.series.series_instance_uid] for item in self.facts)
+
+    @property
+    def chosen(self) -> SeriesChoice | None:
+        """The chosen series, if any."""
+        return next((item for item in self.choices if item.chosen), None)
+
+    @property
+    def why_none(self) -> str:
+        """Why no series was chosen, one sentence."""
+        computed = [item for item in self.choices if item.modality == "CT"] or list(self.choices)
+        reasons = [
+            f"series {'without number' if item.series_number is None else item.series_number}: "
+            f"{item.reason.removeprefix(REFUSAL).rstrip('.')}"
+            for item in computed
+        ]
+        more = len(reasons) - MOST_REASONS
+        if more > 0:
+            reasons = [*reasons[:MOST_REASONS], f"and {more} more"]
+        return f"No series is fit for the model ({'; '.join(reasons)})."
+
+    @property
+    def sop_instance_uids(self) -> list[str]:
+        """Every instance of the study, sorted."""
+        return sorted(item.header.sop_instance_uid for several in self.instances.values() for item in several)
+
+    def without(self, series_instance_uid: str, reason: str) -> Candidates:
+        """Return the candidates with one more series given up."""
+        return dataclasses.replace(
+            self, refused={**self.refused, series_instance_uid: reason.strip().rstrip(".")}
+        )
+
+    def sources(self, path_of: Callable[[str], Path]) -> list[SliceSource]:
+        """Return every slice of the chosen series, from feet to head.
+
+        Raises
+        ------
+        GeometryError
+            The slices do not form a volume.
+        """
+        assert self.chosen is not None  # noqa: S101  (the caller asked before)
+        return slice_sources(self.instances[self.chosen.series_instance_uid], path_of)
+
+    def evidence(self, path_of: Callable[[str], Path]) -> list[Dataset]:
+        """Return source instances without pixel data: the whole chosen series, one of every other series.
+
+        The order is by UID within a series, so the same study gives the same first instance.
+
+        Raises
+        ------
+        DicomError
+            An instance of the chosen series cannot be read again.
+        """
+        chosen = self.chosen.series_instance_uid if self.chosen else ""
+        found: list[Dataset] = []
+        for uid in sorted(self.instances, key=lambda uid: (uid != chosen, uid)):
+            ordered = sorted(self.instances[uid], key=lambda item: item.header.sop_instance_uid)
+            if uid == chosen:
+                found.extend(read_dataset(path_of(item.object_key)) for item in ordered)
+            elif ordered:
+                found.extend(_readable(path_of(ordered[0].object_key)))
+        return found
+
+
+def read_candidates(store: Store, study_id: int, how: Method, *, cap_policy: CapPolicy) -> Candidates:
+    """Read the series of a study from the index.
+
+    Parameters
+    ----------
+    store : Store
+    study_id : int
+    how : Method
+        For the model's scope and minimum of slices.
+    cap_policy : CapPolicy
+
+    Raises
+    ------
+    UnknownSubject
+    """
+    study = store.studies.by_id(study_id)
+    instances = {item.series_instance_uid: store.studies.instances(item.id) for item in study.series}
+    return Candidates(
+        facts=tuple(
+            SeriesFacts(
+                series=item,
+                headers=tuple(instance.header for instance in instances[item.series_instance_uid]),
+            )
+            for item in study.series
+        ),
+        criteria=Criteria.from_spec(how.spec, cap_policy, minimum_slices=how.selection.minimum_slices),
+        instances=instances,
+    )
+
+
+def _readable(path: Path) -> list[Dataset]:
+    """Return an instance of a series that is only mentioned, unless it cannot be read."""
+    try:
+        return [read_dataset(path)]
+    except DicomError as error:
+        log.warning("an instance is left out of the evidence: %s", error)
+        return []

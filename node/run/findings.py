@@ -1,0 +1,191 @@
+"""From evidence to the finding: pure functions, no store, no clock."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node.decide.rule import Decision, decide, is_positive
+from node.domain.input_spec import InputKind, InputSpec, SelectionSpec
+from node.domain.model import ModelIdentity, ModelStatus
+from node.domain.result import Finding, OperatingPoint, Outcome, RunOutcome, SeriesChoice, SliceScore
+from node.domain.study import SeriesState
+from node.imaging.prepare import Framing
+from node.run.looking import LookedAt
+from node.run.scoring import Scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """By what a study is judged: the bundle's contract with what the settings override."""
+
+    spec: InputSpec
+    selection: SelectionSpec
+    """The specification's, with the minimum of slices from the settings where one is given."""
+    model: ModelIdentity
+    source_probe: str
+    """What the export's source probe says against the model; empty when nothing."""
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point in use."""
+        return self.spec.operating_point
+
+    @property
+    def rule_text(self) -> str:
+        """Name of the selection rule with its minima."""
+        return (
+            f"{self.selection.rule.value}, at least {self.selection.minimum_slices} slices "
+            f"of which {self.selection.minimum_selected} selected"
+        )
+
+
+def method(spec: InputSpec, model: ModelIdentity, *, minimum_slices: int | None, source_probe: str) -> Method:
+    """Return the method for a bundle.
+
+    Parameters
+    ----------
+    spec : InputSpec
+    model : ModelIdentity
+    minimum_slices : int or None
+        From the settings: fewer slices make a series too short, and fewer selected ones can never be asked
+        for; None leaves the model's own minima.
+    source_probe : str
+    """
+    selection = spec.selection
+    if minimum_slices is not None:
+        selection = dataclasses.replace(
+            selection,
+            minimum_slices=minimum_slices,
+            minimum_selected=min(selection.minimum_selected, minimum_slices),
+        )
+    return Method(spec=spec, selection=selection, model=model, source_probe=source_probe)
+
+
+def not_analysed(
+    how: Method, choices: tuple[SeriesChoice, ...], reason: str, *, run_outcome: RunOutcome
+) -> Finding:
+    """Return the finding of a study in which no series was fit for the model, or could be read."""
+    return Finding(
+        outcome=Outcome.NOT_ANALYSED,
+        run_outcome=run_outcome,
+        reason=reason,
+        warnings=model_warnings(how),
+        choices=choices,
+        series_instance_uid=None,
+        selection_rule=how.rule_text,
+        selection_threshold="",
+        slices=(),
+        operating_point=None,
+        model=how.model,
+    )
+
+
+def analysed(
+    how: Method, choices: tuple[SeriesChoice, ...], looked: LookedAt, scored: Sequence[Scored]
+) -> Finding:
+    """Return the finding of a series that was looked at.
+
+    Parameters
+    ----------
+    how : Method
+    choices : tuple of SeriesChoice
+        Exactly one of them is chosen.
+    looked : LookedAt
+    scored : sequence of Scored
+        One for each kept slice, in that order; empty when the selection is not plausible.
+    """
+    chosen = next(choice for choice in choices if choice.chosen)
+    slices = slice_scores(how, looked, scored)
+    decision = decide(
+        sum(item.positive for item in slices), len(looked.kept), how.point, how.selection.minimum_selected
+    )
+    if looked.plausibility.reason is not None:
+        decision = Decision(outcome=Outcome.UNDETERMINED, reason=sentence(looked.plausibility.reason))
+    whole = chosen.state is SeriesState.COMPLETE
+    return Finding(
+        outcome=decision.outcome,
+        run_outcome=RunOutcome.SUCCEEDED if whole else RunOutcome.PARTIALLY_SUCCEEDED,
+        reason=decision.reason,
+        warnings=(*model_warnings(how), *series_warnings(how, chosen, looked, scored)),
+        choices=choices,
+        series_instance_uid=chosen.series_instance_uid,
+        selection_rule=how.rule_text,
+        selection_threshold=str(looked.threshold),
+        slices=slices,
+        operating_point=how.point,
+        model=how.model,
+    )
+
+
+def slice_scores(how: Method, looked: LookedAt, scored: Sequence[Scored]) -> tuple[SliceScore, ...]:
+    """Return one record for each slice, from feet to head."""
+    answers = dict(zip(looked.kept, scored, strict=True)) if scored else {}
+    kept = frozenset(looked.kept)
+    records = []
+    for index, (source, count) in enumerate(zip(looked.sources, looked.counts, strict=True)):
+        answer = answers.get(index)
+        records.append(
+            SliceScore(
+                sop_class_uid=source.header.sop_class_uid,
+                sop_instance_uid=source.header.sop_instance_uid,
+                frame=source.frame,
+                instance_number=source.header.instance_number,
+                position=source.position,
+                dark_count=count.count,
+                selected=index in kept,
+                probability=None if answer is None else answer.probability,
+                positive=answer is not None and is_positive(answer.probability, how.point),
+            )
+        )
+    return tuple(records)
+
+
+def model_warnings(how: Method) -> tuple[str, ...]:
+    """Return what limits every answer of this model."""
+    warnings = []
+    if how.model.status is ModelStatus.UNTRAINED:
+        warnings.append("The model is untrained: its scores mean nothing.")
+    elif how.model.status is ModelStatus.DEMONSTRATION:
+        warnings.append("The model is a demonstration: its performance on clinical CT is not established.")
+    if not how.point.validated:
+        warnings.append(
+            f"The operating point {how.point.name!r} is not validated for this model; "
+            f"it was chosen on {how.point.chosen_on}."
+        )
+    if how.source_probe:
+        warnings.append(sentence(how.source_probe))
+    return tuple(warnings)
+
+
+def series_warnings(
+    how: Method, chosen: SeriesChoice, looked: LookedAt, scored: Sequence[Scored]
+) -> tuple[str, ...]:
+    """Return what limits the answer for this series."""
+    warnings = []
+    if chosen.state is not SeriesState.COMPLETE:
+        warnings.append(sentence(f"the series may be incomplete: {chosen.verdict_reason}"))
+    few = how.spec.selection.minimum_slices
+    if scored and len(scored) < few:
+        noun = "slice" if len(scored) == 1 else "slices"
+        warnings.append(f"The answer rests on {len(scored)} {noun}; {few} or more are usual.")
+    if looked.plausibility.note is not None:
+        warnings.append(sentence(looked.plausibility.note))
+    orientation = looked.sources[0].orientation
+    if orientation.warning is not None:
+        warnings.append(sentence(orientation.warning))
+    elif orientation.rows_reversed or orientation.columns_reversed:
+        warnings.append("The stored slices are mirrored or turned; they were set upright.")
+    whole = sum(item.framing is not Framing.LUNG_BOX for item in scored)
+    if whole and how.spec.input.kind is InputKind.LUNG_WINDOW_BOX:
+        warnings.append(
+            f"On {whole} of {len(scored)} scored slices no lung outline was found; they were scored whole."
+        )
+    return tuple(warnings)
+
+
+def sentence(text: str) -> str:
+    """Return a clause as a sentence."""
+    clause = text.strip().rstrip(".")
+    return f"{clause[:1].upper()}{clause[1:]}."

@@ -1,0 +1,87 @@
+"""One pass over every slice of a series: decoded one at a time, counted, digested and let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+
+from node.dicom.slices import SliceSource
+from node.domain.input_spec import SelectionSpec
+from node.imaging.selection import DarkCount, Plausibility, dark_count, plausibility, select
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """A series after the first pass."""
+
+    sources: tuple[SliceSource, ...]
+    """Every slice, from feet to head."""
+    counts: tuple[DarkCount, ...]
+    """One for each slice, in that order."""
+    pixel_digests: tuple[str, ...]
+    """One for each slice, the same for every transfer syntax."""
+    kept: tuple[int, ...]
+    """Indices of the slices with open lungs, ascending."""
+    threshold: Fraction
+    plausibility: Plausibility
+
+    @property
+    def selected(self) -> tuple[SliceSource, ...]:
+        """The slices with open lungs."""
+        return tuple(self.sources[index] for index in self.kept)
+
+
+def look(
+    sources: Sequence[SliceSource],
+    spec: SelectionSpec,
+    pool: ThreadPoolExecutor,
+    advanced: Callable[[int, int], None],
+) -> LookedAt:
+    """Decode every slice once and select those with open lungs.
+
+    No more slices are in memory than the pool has threads.
+
+    Parameters
+    ----------
+    sources : sequence of SliceSource
+        Of one series, sorted along the normal; at least one.
+    spec : SelectionSpec
+    pool : ThreadPoolExecutor
+    advanced : callable
+        Takes the number of slices done, and of all.
+
+    Raises
+    ------
+    DicomError
+        A slice cannot be decoded or has no Hounsfield units.
+    GeometryError
+        PixelSpacing is missing.
+    """
+    counts: list[DarkCount] = []
+    digests: list[str] = []
+    jobs = [pool.submit(_look_at, source, spec) for source in sources]
+    try:
+        for job in jobs:
+            count, digest = job.result()
+            counts.append(count)
+            digests.append(digest)
+            advanced(len(counts), len(sources))
+    finally:
+        for job in jobs:
+            job.cancel()
+    selection = select([item.count for item in counts], spec)
+    height, width = sources[0].pixel_spacing
+    return LookedAt(
+        sources=tuple(sources),
+        counts=tuple(counts),
+        pixel_digests=tuple(digests),
+        kept=selection.kept,
+        threshold=selection.threshold,
+        plausibility=plausibility(selection, counts, height * width, spec),
+    )
+
+
+def _look_at(source: SliceSource, spec: SelectionSpec) -> tuple[DarkCount, str]:
+    return dark_count(source.v(), spec), source.pixel_digest()

@@ -1,0 +1,181 @@
+"""The result set of one screening: its recipe, its heatmaps and its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from node.domain.input_spec import InputSpec, WindowSpec
+from node.domain.result import Finding, ResultKind, ResultObject
+from node.imaging.arrays import Grey
+from node.imaging.heatmap import HeatmapCaption, render
+from node.imaging.prepare import windowed_by
+from node.report.identity import RecipeParts, recipe, result_series_uid, result_uid
+from node.report.inherited import attributes_digest
+from node.report.request import BuiltObject, HeatmapPicture
+from node.run.findings import Method
+from node.run.looking import LookedAt
+from node.run.scoring import Scored
+from node.store.object_files import LocalObjectFiles
+from node.store.screenings import ScreeningRecords
+
+DISPLAY_WINDOW = WindowSpec(center=-600, width=1500)
+"""Grey levels under the heatmap of a model that has no window of its own: the usual lung window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What was seen on the screened series."""
+
+    looked: LookedAt
+    scored: Sequence[Scored]
+    """One for each kept slice; empty when the selection is not plausible."""
+
+
+def recipe_of(
+    how: Method,
+    finding: Finding,
+    analysis: Analysis | None,
+    evidence: Sequence[Dataset],
+    sop_instance_uids: Sequence[str],
+    *,
+    max_heatmaps: int,
+) -> str:
+    """Return the digest of all that decides the content of the result set.
+
+    Parameters
+    ----------
+    how : Method
+    finding : Finding
+    analysis : Analysis or None
+        None when no series was analysed.
+    evidence : sequence of Dataset
+        The first of them gives the patient and study attributes.
+    sop_instance_uids : sequence of str
+        Every instance of the study.
+    max_heatmaps : int
+    """
+    inputs = tuple((uid, "") for uid in sop_instance_uids)
+    if analysis is not None:
+        inputs = tuple(
+            (f"{source.header.sop_instance_uid}:{source.frame}", digest)
+            for source, digest in zip(analysis.looked.sources, analysis.looked.pixel_digests, strict=True)
+        )
+    point = how.point
+    return recipe(
+        RecipeParts(
+            inputs=inputs,
+            attributes=attributes_digest(evidence[0]),
+            choices=tuple(
+                f"{item.series_instance_uid} {item.chosen} {item.verdict}" for item in finding.choices
+            ),
+            selection_rule=how.rule_text,
+            operating_point=f"{point.name} {point.slice_threshold} {point.share} {point.validated}",
+            spec_sha256=how.model.spec_sha256,
+            weights_sha256=how.model.weights_sha256,
+            engine=how.model.engine,
+            engine_version=how.model.engine_version,
+            precision=how.model.precision.value,
+            max_heatmaps=max_heatmaps,
+        )
+    )
+
+
+def pictures(
+    spec: InputSpec,
+    finding: Finding,
+    analysis: Analysis,
+    *,
+    limit: int,
+    advanced: Callable[[int, int], None],
+) -> list[HeatmapPicture]:
+    """Render the heatmaps of the strongest positive slices.
+
+    Parameters
+    ----------
+    spec : InputSpec
+    finding : Finding
+    analysis : Analysis
+    limit : int
+        Most heatmaps.
+    advanced : callable
+        Takes the number of heatmaps done, and of all.
+    """
+    answers = dict(zip(analysis.looked.kept, analysis.scored, strict=True)) if analysis.scored else {}
+    strongest = sorted(
+        (index for index, item in enumerate(finding.slices) if item.positive),
+        key=lambda index: (-answers[index].probability, index),
+    )[:limit]
+    made = []
+    for rank, index in enumerate(strongest, start=1):
+        made.append(
+            HeatmapPicture(
+                slice=finding.slices[index],
+                rgb=_picture(spec, finding, analysis.looked, index, answers[index]),
+                rank=rank,
+            )
+        )
+        advanced(rank, len(strongest))
+    return made
+
+
+def _picture(spec: InputSpec, finding: Finding, looked: LookedAt, index: int, answer: Scored) -> Grey:
+    source = looked.sources[index]
+    return render(
+        windowed_by(source.v(), spec.input.window or DISPLAY_WINDOW),
+        answer.cam,
+        answer.box,
+        source.pixel_spacing,
+        HeatmapCaption(
+            model=f"{finding.model.name} version {finding.model.version}, {finding.model.status.value}",
+            score=answer.probability,
+            position_mm=source.position,
+            slice_number=index + 1,
+            slice_count=len(finding.slices),
+        ),
+    )
+
+
+def stored_before(
+    screenings: ScreeningRecords, study_instance_uid: str, model_name: str, made_by: str
+) -> list[ResultObject]:
+    """Return the objects that the same recipe made before, heatmaps first; none when there are none.
+
+    An object whose UID exists is never built again: its stored bytes are sent.
+    """
+    found: list[ResultObject] = []
+    for kind, first in ((ResultKind.HEATMAP, 1), (ResultKind.REPORT, 0)):
+        series = result_series_uid(study_instance_uid, model_name, kind)
+        index = first
+        while (item := screenings.result_exists(result_uid(series, kind, index, made_by))) is not None:
+            found.append(item)
+            index += 1
+    return found if found and found[-1].kind is ResultKind.REPORT else []
+
+
+def store_objects(files: LocalObjectFiles, built: Sequence[BuiltObject]) -> list[ResultObject]:
+    """Make built objects durable; they count only once their rows are written.
+
+    Raises
+    ------
+    OutOfSpace, StoreError
+    """
+    rows = []
+    for item in built:
+        stored = files.store(item.data)
+        rows.append(
+            ResultObject(
+                kind=item.kind,
+                index=item.index,
+                sop_class_uid=item.sop_class_uid,
+                sop_instance_uid=item.sop_instance_uid,
+                series_instance_uid=item.series_instance_uid,
+                transfer_syntax_uid=item.transfer_syntax_uid,
+                object_key=stored.key,
+                sha256=stored.sha256,
+                size=stored.size,
+            )
+        )
+    return rows
