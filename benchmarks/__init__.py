@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat; each prints the command's figures and judges nothing."""
