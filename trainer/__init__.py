@@ -1,0 +1,1 @@
+"""The trainer: from labelled images to a bundle that the node serves."""

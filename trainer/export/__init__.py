@@ -1,0 +1,1 @@
+"""Bundles: the only writer of model folders."""

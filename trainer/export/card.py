@@ -1,0 +1,192 @@
+"""``CARD.md`` and ``LICENSE`` of a bundle, out of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from node.domain.input_spec import InputSpec
+from trainer.export.golden import RoundTrip
+from trainer.fit.recipe import Recipe
+
+DATA: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sars-cov2-ct": "SARS-CoV-2 CT-scan data set (Soares et al. 2020), 8-bit pictures; CC BY-NC-SA 4.0",
+        "covid-ct": "COVID-CT (Zhao et al. 2020), cut from papers; no licence stated, research use only",
+        "folder": "class folders of the trainer's user; their licence is not known to the trainer",
+        "dicom": "CT series, used for the source probe only",
+    }
+)
+"""Kind -> what it is and its licence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What a card tells."""
+
+    spec: InputSpec
+    net: str
+    """Title of the network."""
+    members: int
+    """Networks whose class scores are averaged."""
+    recipe: Recipe
+    run: dict[str, Any]
+    """``run.json``."""
+    result: dict[str, Any]
+    """``result.json``."""
+    report: dict[str, Any] | None
+    """Figures on the data sets given to export."""
+    round_trip: RoundTrip
+    precisions: tuple[str, ...]
+    weights: str
+    """``float16`` or ``float32``, as stored."""
+
+
+def card_text(facts: CardFacts) -> str:
+    """Return the card."""
+    sections = [
+        _head(facts),
+        _training(facts),
+        _figures(facts),
+        _probe(facts),
+        _limits(facts),
+        _technical(facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(facts: CardFacts) -> str:
+    model = facts.spec.model
+    return f"""# {model.name}, version {model.version}
+
+Status: **{model.status.value}**. A screening aid for research. **Not a diagnosis**, not a medical device, not
+validated for any patient.
+
+Input: one axial CT slice of the chest in a lung window, cropped to the lungs' bounding box and resized to
+{facts.spec.input.size[0]} x {facts.spec.input.size[1]}; every number stands in `input_spec.json`. Output:
+probability of {" and ".join(facts.spec.outputs.classes)}, and a Grad-CAM map of the class
+{facts.spec.outputs.positive_class}."""
+
+
+def _training(facts: CardFacts) -> str:
+    schedule, run, result = facts.recipe.schedule, facts.run, facts.result
+    oof = result["out_of_fold"]
+    folds = ", ".join(f"{value:.3f}" for value in result["fold_auc"])
+    return f"""## Training
+
+- Data: {DATA[run["source"]]}. {run["cases"]} pictures of the training part, {run["positives"]} of them
+COVID-19. No DICOM image was used for training, validation, calibration or a threshold.
+- Network: {facts.net}, initial weights {run["init"] or "random"}; recipe `{facts.recipe.name}`:
+{schedule.epochs} epochs, fixed beforehand, moving average of the weights, no checkpoint chosen on validation.
+- Splits: {schedule.folds} folds by {run["grouped_by"]}. Each class is cut into {schedule.folds} runs of
+consecutive groups, and {schedule.guard} group on each side of a validation run is left out of training.
+- The served network averages the class scores of all {facts.members} fold networks; none was picked.
+- Out of fold: AUC a fold {folds}; over all folds {oof["auc"]:.3f} {_interval(oof["auc_interval"])}. The
+training pictures of one class share tone and workstation, so figures within this data set flatter.
+- Operating point: a slice is positive from probability {facts.spec.operating_point.slice_threshold}
+  ({facts.spec.operating_point.chosen_on}); a study from {float(facts.spec.operating_point.share):.0%}
+  positive slices. The share is that of Rahimzadeh et al. 2021 for another network; **for this one it is
+  not validated.**"""
+
+
+def _interval(interval: Any) -> str:
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _figures(facts: CardFacts) -> str:
+    lines = ["## Figures on images that were not trained on", ""]
+    sets = [] if facts.report is None else [one for one in facts.report["sets"] if one["kind"] != "dicom"]
+    if not sets:
+        return "\n".join([*lines, "None were measured at export."])
+    lines += [
+        "AUC with a 95 % bootstrap interval over groups; sensitivity and specificity of single pictures at",
+        "the operating point's slice threshold.",
+        "",
+        "| data set | pictures (COVID) | groups | AUC | sensitivity | specificity | accuracy | F1 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in sets:
+        own = "" if one["kind"] == facts.run["source"] else " (another set: cross-set figure)"
+        lines.append(
+            f"| {one['kind']}{own} | {one['images']} ({one['positives']}) | {one['groups']} | "
+            f"{'-' if one['auc'] is None else format(one['auc'], '.3f')} "
+            f"{_interval(one['auc_interval'])} | "
+            f"{_percent(one['sensitivity'])} | {_percent(one['specificity'])} | "
+            f"{_percent(one['accuracy'])} | {_percent(one['f1'])} |"
+        )
+    lines.append("")
+    lines += [f"- {one['kind']}: {DATA[one['kind']]}; groups are {one['grouped_by']}." for one in sets]
+    return "\n".join(lines)
+
+
+def _probe(facts: CardFacts) -> str:
+    lines = [
+        "## Source probe",
+        "",
+        "How well the score alone tells DICOM slices from pictures among images that are not COVID-19; 0.5",
+        "is ideal, outside of 0.30 to 0.70 the model is not usable on DICOM CT.",
+    ]
+    probe = None if facts.report is None else facts.report["source_probe"]
+    if probe is None:
+        return "\n".join([*lines, "", "Not measured at export."])
+    verdict = "within the limits" if probe["usable_on_dicom"] else "**outside: not usable on DICOM CT**"
+    counts = f"{probe['dicom_slices']} DICOM slices against {probe['pictures']} pictures"
+    lines += ["", f"AUC **{probe['auc']:.3f}** ({counts}): {verdict}.", ""]
+    lines += [f"- against the pictures of {kind}: AUC {area:.3f}" for kind, area in probe["by_kind"].items()]
+    assert facts.report is not None  # noqa: S101  (a probe comes with a report)
+    for one in facts.report["sets"]:
+        if one["kind"] == "dicom":
+            lines += [
+                f"- one DICOM series that is not COVID-19: {series['positive']} of {series['selected']} "
+                f"selected slices positive, median score {series['median_score']:.2f}"
+                for series in one["series"]
+            ]
+    return "\n".join(lines)
+
+
+def _limits(facts: CardFacts) -> str:
+    scope = facts.spec.scope
+    return f"""## Scope and limits
+
+- Made for adults (from {scope.minimum_age_years:g} years), axial chest CT, slice thickness
+  {scope.slice_thickness_mm[0]:g} to {scope.slice_thickness_mm[1]:g} mm.
+- **Sensitivity on DICOM is unmeasured.** No DICOM series of a COVID-19 patient was available in numbers.
+- Pictures are not series: labels are a picture's, patients are not named, windows and scaling are unknown.
+- Negatives of the training set are mostly clear lungs. What the network makes of other pneumonias, oedema,
+tumours, emphysema or of a child's chest is unknown.
+- A score is not the probability of disease in a patient; nothing was calibrated to any prevalence.
+- The Grad-CAM map shows where the score came from, on a coarse grid; it outlines no lesion."""
+
+
+def _technical(facts: CardFacts) -> str:
+    trip = facts.round_trip
+    return f"""## Technical
+
+- Weights stored as {facts.weights}; decisions did not change at: {", ".join(facts.precisions)}.
+- Largest differences on the golden slices (probabilities, and maps over their maximum): torch to OpenVINO f32
+  {trip.graph:.1g}; stored weights {trip.half:.1g}; bf16 {trip.bf16:.1g}; closed-form Grad-CAM to autograd
+  {trip.autograd:.1g}."""
+
+
+def licence_text(facts: CardFacts) -> str:
+    """Return the terms of the weights: those of the data they were trained on."""
+    return f"""Terms of the weights in this folder ({facts.spec.model.name})
+
+These are research weights. They are not covered by the licence of the software around them.
+
+They were trained on:
+  - {DATA[facts.run["source"]]}
+
+Use, copy and adapt them for research and teaching, not for commercial purposes, naming the data set above,
+and pass adapted weights on under the same terms (Creative Commons Attribution-NonCommercial-ShareAlike 4.0
+International, https://creativecommons.org/licenses/by-nc-sa/4.0/), as far as rights in the weights derive
+from that data set.
+
+No warranty of any kind. Not a medical device. Not for diagnosis or for decisions about a patient.
+"""

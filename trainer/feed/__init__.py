@@ -1,0 +1,1 @@
+"""From cases to batches: the node's preparation, then augmentation."""

@@ -1,0 +1,1 @@
+"""What a network is worth: metrics, operating point, source probe."""

@@ -1,0 +1,1 @@
+"""The networks, own definitions: one file a network, weights read from files that the user names."""
