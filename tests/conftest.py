@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+
+from node.domain.identity import PatientKey
+from node.domain.study import FrameGeometry, InstanceHeader
 
 
 class FrozenClock:
@@ -47,3 +52,58 @@ def clock() -> FrozenClock:
 @pytest.fixture
 def uids() -> CountingUids:
     return CountingUids()
+
+
+def ct_header(number: int = 1, **changes: Any) -> InstanceHeader:
+    """Return the header of one axial CT slice, 1 mm above the slice before it."""
+    fields: dict[str, Any] = {
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+        "sop_instance_uid": f"1.2.826.0.1.1.{number}",
+        "study_instance_uid": "1.2.826.0.1.10",
+        "series_instance_uid": "1.2.826.0.1.10.1",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "patient": PatientKey(patient_id="P-1", issuer="HOSPITAL"),
+        "patient_name": "Doe^Jane",
+        "patient_birth_date": "19700101",
+        "patient_sex": "F",
+        "patient_age_years": 56.0,
+        "study_date": "20260105",
+        "study_time": "073000",
+        "study_id": "S1",
+        "accession_number": "A1",
+        "study_description": "CT chest",
+        "modality": "CT",
+        "body_part_examined": "CHEST",
+        "series_number": 2,
+        "series_description": "thin",
+        "convolution_kernel": "STANDARD",
+        "frame_of_reference_uid": "1.2.826.0.1.99",
+        "image_type": ("ORIGINAL", "PRIMARY", "AXIAL"),
+        "instance_number": number,
+        "acquisition_number": 1,
+        "rows": 512,
+        "columns": 512,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "bits_allocated": 16,
+        "photometric_interpretation": "MONOCHROME2",
+        "rescale_known": True,
+        "gantry_tilt": 0.0,
+        "station_name": "CT1",
+        "manufacturer": "Nobody",
+        "device_uids": (),
+        "frames": (
+            FrameGeometry(
+                image_position=(-180.0, -180.0, float(number)),
+                image_orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+                pixel_spacing=(0.7, 0.7),
+                slice_thickness=1.0,
+            ),
+        ),
+    }
+    return InstanceHeader(**{**fields, **changes})
+
+
+@pytest.fixture
+def make_header() -> Callable[..., InstanceHeader]:
+    return ct_header

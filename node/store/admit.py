@@ -6,7 +6,9 @@ one patient. What contradicts the rows that are there is kept aside and the stud
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -28,7 +30,15 @@ from node.store.columns import clean_text
 from node.store.header_codec import encode_header
 from node.store.holds import hold_study
 from node.store.inserting import insert_row
-from node.store.schema import asides, instances, patients, series, studies
+from node.store.intake_statements import (
+    GROW_SERIES,
+    GROW_STUDY,
+    INSERT_INSTANCE,
+    KNOWN_INSTANCE,
+    SERIES_WITH_STUDY,
+    STUDY_WITH_PATIENT,
+)
+from node.store.schema import asides, patients, series, studies
 
 STUDY_TEXTS = (
     "patient_name",
@@ -39,22 +49,6 @@ STUDY_TEXTS = (
     "study_description",
 )
 
-KNOWN_INSTANCE = (
-    select(
-        instances.c.id,
-        instances.c.sha256,
-        instances.c.series_id,
-        series.c.series_instance_uid,
-        series.c.study_id,
-        studies.c.study_instance_uid,
-        patients.c.patient_id,
-        patients.c.issuer,
-    )
-    .join(series, series.c.id == instances.c.series_id)
-    .join(studies, studies.c.id == series.c.study_id)
-    .join(patients, patients.c.id == studies.c.patient_key)
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
@@ -63,6 +57,8 @@ class Admission:
     intake: Intake
     series_id: int | None
     """The series it belongs to; None where it belongs to none."""
+    carried_at: datetime | None = None
+    """When its association last brought an instance of that series."""
 
 
 def same_patient(row: RowMapping, key: PatientKey) -> bool:
@@ -70,7 +66,7 @@ def same_patient(row: RowMapping, key: PatientKey) -> bool:
     return bool(row["patient_id"] == clean_text(key.patient_id) and row["issuer"] == clean_text(key.issuer))
 
 
-def admit(connection: Connection, arrival: Arrival) -> Admission:
+def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Admission:
     """Give the object its place in the index, or keep it aside.
 
     Parameters
@@ -78,44 +74,37 @@ def admit(connection: Connection, arrival: Arrival) -> Admission:
     connection : Connection
         Of a write transaction.
     arrival : Arrival
+    known_id : int or None
+        The row of ``instances`` that has the SOP Instance UID already.
 
     Returns
     -------
     Admission
     """
     header = arrival.header
-    known = (
-        connection.execute(KNOWN_INSTANCE.where(instances.c.sop_instance_uid == header.sop_instance_uid))
-        .mappings()
-        .first()
-    )
-    if known is not None:
-        return _admit_again(connection, arrival, known)
+    if known_id is not None:
+        return _admit_again(connection, arrival, known_id)
     owner = (
         connection.execute(
-            select(series.c.id, series.c.state, series.c.study_id, studies.c.study_instance_uid)
-            .join(studies, studies.c.id == series.c.study_id)
-            .where(series.c.series_instance_uid == header.series_instance_uid)
+            SERIES_WITH_STUDY,
+            {
+                "series_instance_uid": header.series_instance_uid,
+                "association_id": arrival.association_id,
+            },
         )
         .mappings()
         .first()
     )
-    study = (
-        connection.execute(
-            select(studies, patients.c.patient_id, patients.c.issuer)
-            .join(patients, patients.c.id == studies.c.patient_key)
-            .where(studies.c.study_instance_uid == header.study_instance_uid)
-        )
-        .mappings()
-        .first()
-    )
-    if owner is not None and owner["study_instance_uid"] != header.study_instance_uid:
-        others = [] if study is None else [study["id"]]
-        return _conflict(
-            connection, arrival, owner["study_id"], others, "SeriesInstanceUID under two studies"
-        )
+    if owner is None or owner["study_instance_uid"] != header.study_instance_uid:
+        by_uid = {"study_instance_uid": header.study_instance_uid}
+        study = connection.execute(STUDY_WITH_PATIENT, by_uid).mappings().first()
+    else:
+        study = owner
+    if owner is not None and owner is not study:
+        held = [owner["id"]] if study is None else [owner["id"], study["id"]]
+        return _conflict(connection, arrival, held, "SeriesInstanceUID under two studies")
     if study is not None and not same_patient(study, header.patient):
-        return _conflict(connection, arrival, study["id"], [], "StudyInstanceUID under two patients")
+        return _conflict(connection, arrival, [study["id"]], "StudyInstanceUID under two patients")
     study_id = _new_study(connection, arrival) if study is None else _grow_study(connection, arrival, study)
     series_id = (
         _new_series(connection, arrival, study_id)
@@ -123,7 +112,11 @@ def admit(connection: Connection, arrival: Arrival) -> Admission:
         else _grow_series(connection, arrival, owner)
     )
     _new_instance(connection, arrival, series_id)
-    return Admission(intake=Intake.NEW, series_id=series_id)
+    return Admission(
+        intake=Intake.NEW,
+        series_id=series_id,
+        carried_at=None if owner is None else owner["carried_at"],
+    )
 
 
 def set_aside(
@@ -177,11 +170,14 @@ def ensure_patient(connection: Connection, key: PatientKey) -> int:
     return insert_row(connection, patients, patient_id=key.patient_id, issuer=key.issuer)
 
 
-def _admit_again(connection: Connection, arrival: Arrival, known: RowMapping) -> Admission:
+def _admit_again(connection: Connection, arrival: Arrival, known_id: int) -> Admission:
     """Handle a SOP Instance UID that the index has already."""
     header = arrival.header
+    by_id = {"instance_id": known_id, "association_id": arrival.association_id}
+    known = connection.execute(KNOWN_INSTANCE, by_id).mappings().one()
+    here = {"series_id": known["series_id"], "carried_at": known["carried_at"]}
     if known["sha256"] == arrival.sha256:
-        return Admission(intake=Intake.REPEATED, series_id=known["series_id"])
+        return Admission(intake=Intake.REPEATED, **here)
     moved = (
         known["series_instance_uid"] != header.series_instance_uid
         or known["study_instance_uid"] != header.study_instance_uid
@@ -194,16 +190,15 @@ def _admit_again(connection: Connection, arrival: Arrival, known: RowMapping) ->
     if not same_patient(known, header.patient):
         # Held at once; the comparison then tells a correction of the PatientID from another image.
         hold_study(connection, known["study_id"], "StudyInstanceUID under two patients")
-        return Admission(intake=Intake.CONFLICT, series_id=known["series_id"])
-    return Admission(intake=Intake.TO_COMPARE, series_id=known["series_id"])
+        return Admission(intake=Intake.CONFLICT, **here)
+    return Admission(intake=Intake.TO_COMPARE, **here)
 
 
-def _conflict(
-    connection: Connection, arrival: Arrival, study_id: int, others: list[int], reason: str
-) -> Admission:
-    set_aside(connection, arrival, study_id=study_id, existing_id=None, reason=AsideReason.PATIENT_CONFLICT)
-    for held in (study_id, *others):
-        hold_study(connection, held, reason)
+def _conflict(connection: Connection, arrival: Arrival, held: Sequence[int], reason: str) -> Admission:
+    """Keep the object aside, beside the first study, and hold every study that it would touch."""
+    set_aside(connection, arrival, study_id=held[0], existing_id=None, reason=AsideReason.PATIENT_CONFLICT)
+    for study_id in held:
+        hold_study(connection, study_id, reason)
     return Admission(intake=Intake.CONFLICT, series_id=None)
 
 
@@ -225,17 +220,19 @@ def _new_study(connection: Connection, arrival: Arrival) -> int:
 def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping) -> int:
     """Count one more instance; a late image opens a settled study again, a held one stays held."""
     study_id = int(study["id"])
-    missing = {name: getattr(arrival.header, name) for name in STUDY_TEXTS if not study[name]}
     connection.execute(
-        update(studies)
-        .where(studies.c.id == study_id)
-        .values(
-            state=STUDY.step(StudyState(study["state"]), StudyEvent.ARRIVAL),
-            revision=studies.c.revision + 1,
-            last_arrival_at=arrival.received_at,
-            **missing,
-        )
+        GROW_STUDY,
+        {
+            "study_id": study_id,
+            "next_state": STUDY.step(StudyState(study["state"]), StudyEvent.ARRIVAL),
+            "received_at": arrival.received_at,
+        },
     )
+    missing = {
+        name: value for name in STUDY_TEXTS if not study[name] and (value := getattr(arrival.header, name))
+    }
+    if missing:
+        connection.execute(update(studies).where(studies.c.id == study_id).values(missing))
     differing = contradictions(study, arrival.header)
     if differing:
         hold_study(connection, study_id, f"instances of one study differ in {', '.join(differing)}")
@@ -261,18 +258,16 @@ def _new_series(connection: Connection, arrival: Arrival, study_id: int) -> int:
 
 
 def _grow_series(connection: Connection, arrival: Arrival, owner: RowMapping) -> int:
-    series_id = int(owner["id"])
+    """Count one more instance; a series with a verdict is open again."""
+    series_id = int(owner["series_id"])
     connection.execute(
-        update(series)
-        .where(series.c.id == series_id)
-        .values(
-            state=SERIES.step(SeriesState(owner["state"]), SeriesEvent.ARRIVAL),
-            verdict=None,
-            verdict_reason="",
-            instance_count=series.c.instance_count + 1,
-            last_arrival_at=arrival.received_at,
-            calling_ae_title=arrival.calling_ae_title,
-        )
+        GROW_SERIES,
+        {
+            "series_id": series_id,
+            "next_state": SERIES.step(SeriesState(owner["series_state"]), SeriesEvent.ARRIVAL),
+            "received_at": arrival.received_at,
+            "sender": arrival.calling_ae_title,
+        },
     )
     return series_id
 
@@ -280,15 +275,16 @@ def _grow_series(connection: Connection, arrival: Arrival, owner: RowMapping) ->
 def _new_instance(connection: Connection, arrival: Arrival, series_id: int) -> None:
     header = arrival.header
     connection.execute(
-        insert(instances).values(
-            series_id=series_id,
-            sop_instance_uid=header.sop_instance_uid,
-            sop_class_uid=header.sop_class_uid,
-            object_key=arrival.object_key,
-            sha256=arrival.sha256,
-            size=arrival.size,
-            received_at=arrival.received_at,
-            calling_ae_title=arrival.calling_ae_title,
-            header=encode_header(header),
-        )
+        INSERT_INSTANCE,
+        {
+            "series_id": series_id,
+            "sop_instance_uid": header.sop_instance_uid,
+            "sop_class_uid": header.sop_class_uid,
+            "object_key": arrival.object_key,
+            "sha256": arrival.sha256,
+            "size": arrival.size,
+            "received_at": arrival.received_at,
+            "calling_ae_title": arrival.calling_ae_title,
+            "header": encode_header(header),
+        },
     )

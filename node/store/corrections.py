@@ -95,7 +95,6 @@ def _admit_fitting(connection: Connection, study_id: int, header: InstanceHeader
         if (waiting.study_instance_uid, waiting.patient) != (header.study_instance_uid, header.patient):
             continue
         connection.execute(delete(asides).where(asides.c.id == row["id"]))
-        admit(
-            connection,
-            Arrival(header=waiting, association_id=None, **{name: row[name] for name in OBJECT_FIELDS}),
-        )
+        arrival = Arrival(header=waiting, association_id=None, **{name: row[name] for name in OBJECT_FIELDS})
+        known = select(instances.c.id).where(instances.c.sop_instance_uid == waiting.sop_instance_uid)
+        admit(connection, arrival, connection.execute(known).scalar())

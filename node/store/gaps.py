@@ -9,7 +9,7 @@ from fractions import Fraction
 
 SHORTEST = timedelta(milliseconds=1)
 STEPS_PER_DOUBLING = 4  # a bucket is 19 % wide
-BUCKETS = 96  # from 1 ms to 4.6 hours
+BUCKETS = 96  # from 1 ms to 3.9 hours
 ENOUGH = 50  # gaps, below which nothing is said of a sender
 HALVE_AT = 1024  # when one bucket holds this many, all are halved: the histogram follows the sender
 PERCENTILE = Fraction(99, 100)

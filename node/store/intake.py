@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from node.domain.network import RefusedCaller
 from node.domain.study import Arrival, AssociationEnd, Intake
-from node.store.admit import admit
+from node.store.admit import Admission, admit
 from node.store.database import Database
 from node.store.gaps import HALVE_AT, bucket_of
 from node.store.inserting import insert_row
+from node.store.intake_statements import CARRY, COUNT_GAP, WHO_HAS_UID
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import (
-    association_series,
     associations,
     own_objects,
     refused_callers,
-    result_objects,
     sender_gaps,
 )
 
@@ -118,34 +115,19 @@ class IntakeRecords:
         """
         with self._database.write() as connection:
             self._files.path(arrival.object_key)  # nothing can remove it while the write lock is held
-            if _is_own(connection, arrival, own_device_uids):
+            by_uid = {"sop_instance_uid": arrival.header.sop_instance_uid}
+            holder = connection.execute(WHO_HAS_UID, by_uid).one()
+            ours = holder.result_id is not None or not own_device_uids.isdisjoint(arrival.header.device_uids)
+            if ours:
                 _record_own(connection, arrival)
                 intake = Intake.OWN
             else:
-                admission = admit(connection, arrival)
+                admission = admit(connection, arrival, holder.instance_id)
+                _record_carrier(connection, arrival, admission)
                 intake = admission.intake
-                if admission.series_id is not None and arrival.association_id is not None:
-                    _record_carrier(
-                        connection,
-                        arrival,
-                        series_id=admission.series_id,
-                        association_id=arrival.association_id,
-                    )
         if intake is Intake.OWN:
             drop_unnamed(self._database, self._files, [arrival.object_key])
         return intake
-
-
-def _is_own(connection: Connection, arrival: Arrival, own_device_uids: frozenset[str]) -> bool:
-    """Whether the node made the object: it knows the UID, or finds its own Device UID in it."""
-    if not own_device_uids.isdisjoint(arrival.header.device_uids):
-        return True
-    found = connection.execute(
-        select(result_objects.c.id).where(
-            result_objects.c.sop_instance_uid == arrival.header.sop_instance_uid
-        )
-    )
-    return found.first() is not None
 
 
 def _record_own(connection: Connection, arrival: Arrival) -> None:
@@ -171,34 +153,23 @@ def _record_own(connection: Connection, arrival: Arrival) -> None:
     )
 
 
-def _record_carrier(connection: Connection, arrival: Arrival, *, series_id: int, association_id: int) -> None:
+def _record_carrier(connection: Connection, arrival: Arrival, admission: Admission) -> None:
     """Note by which association the series grows, and learn the sender's rhythm from it."""
-    key = (
-        association_series.c.series_id == series_id,
-        association_series.c.association_id == association_id,
-    )
-    before = connection.execute(select(association_series.c.last_arrival_at).where(*key)).scalar()
-    if before is None:
-        connection.execute(
-            insert(association_series).values(
-                series_id=series_id, association_id=association_id, last_arrival_at=arrival.received_at
-            )
-        )
+    if admission.series_id is None or arrival.association_id is None:
         return
-    connection.execute(update(association_series).where(*key).values(last_arrival_at=arrival.received_at))
-    _learn_gap(connection, arrival, before)
-
-
-def _learn_gap(connection: Connection, arrival: Arrival, before: datetime) -> None:
+    connection.execute(
+        CARRY,
+        {
+            "series_id": admission.series_id,
+            "association_id": arrival.association_id,
+            "last_arrival_at": arrival.received_at,
+        },
+    )
+    if admission.carried_at is None:
+        return
     sender = arrival.calling_ae_title
-    count = connection.execute(
-        upsert(sender_gaps)
-        .values(calling_ae_title=sender, bucket=bucket_of(arrival.received_at - before), count=1)
-        .on_conflict_do_update(
-            index_elements=["calling_ae_title", "bucket"], set_={"count": sender_gaps.c.count + 1}
-        )
-        .returning(sender_gaps.c.count)
-    ).scalar_one()
+    bucket = bucket_of(arrival.received_at - admission.carried_at)
+    count = connection.execute(COUNT_GAP, {"calling_ae_title": sender, "bucket": bucket}).scalar_one()
     if count >= HALVE_AT:
         connection.execute(
             update(sender_gaps)

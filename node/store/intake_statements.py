@@ -1,0 +1,123 @@
+"""The statements of the intake, built once: an arrival must not wait for their construction."""
+
+from __future__ import annotations
+
+from sqlalchemy import BindParameter, and_, bindparam, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from node.store.schema import (
+    association_series,
+    instances,
+    patients,
+    result_objects,
+    sender_gaps,
+    series,
+    studies,
+)
+
+SOP_INSTANCE: BindParameter[str] = bindparam("sop_instance_uid")
+
+# Whether the UID is that of a result of this node, and which instance has it already.
+WHO_HAS_UID = select(
+    select(result_objects.c.id)
+    .where(result_objects.c.sop_instance_uid == SOP_INSTANCE)
+    .scalar_subquery()
+    .label("result_id"),
+    select(instances.c.id)
+    .where(instances.c.sop_instance_uid == SOP_INSTANCE)
+    .scalar_subquery()
+    .label("instance_id"),
+)
+
+KNOWN_INSTANCE = (
+    select(
+        instances.c.id,
+        instances.c.sha256,
+        instances.c.series_id,
+        series.c.series_instance_uid,
+        series.c.study_id,
+        studies.c.study_instance_uid,
+        patients.c.patient_id,
+        patients.c.issuer,
+        association_series.c.last_arrival_at.label("carried_at"),
+    )
+    .join(series, series.c.id == instances.c.series_id)
+    .join(studies, studies.c.id == series.c.study_id)
+    .join(patients, patients.c.id == studies.c.patient_key)
+    .outerjoin(
+        association_series,
+        and_(
+            association_series.c.series_id == series.c.id,
+            association_series.c.association_id == bindparam("association_id"),
+        ),
+    )
+    .where(instances.c.id == bindparam("instance_id"))
+)
+
+STUDY_WITH_PATIENT = (
+    select(studies, patients.c.patient_id, patients.c.issuer)
+    .join(patients, patients.c.id == studies.c.patient_key)
+    .where(studies.c.study_instance_uid == bindparam("study_instance_uid"))
+)
+
+SERIES_WITH_STUDY = (
+    select(
+        studies,
+        patients.c.patient_id,
+        patients.c.issuer,
+        series.c.id.label("series_id"),
+        series.c.state.label("series_state"),
+        association_series.c.last_arrival_at.label("carried_at"),
+    )
+    .select_from(series)
+    .join(studies, studies.c.id == series.c.study_id)
+    .join(patients, patients.c.id == studies.c.patient_key)
+    .outerjoin(
+        association_series,
+        and_(
+            association_series.c.series_id == series.c.id,
+            association_series.c.association_id == bindparam("association_id"),
+        ),
+    )
+    .where(series.c.series_instance_uid == bindparam("series_instance_uid"))
+)
+
+GROW_STUDY = (
+    update(studies)
+    .where(studies.c.id == bindparam("study_id"))
+    .values(
+        state=bindparam("next_state"),
+        revision=studies.c.revision + 1,
+        last_arrival_at=bindparam("received_at"),
+    )
+)
+
+GROW_SERIES = (
+    update(series)
+    .where(series.c.id == bindparam("series_id"))
+    .values(
+        state=bindparam("next_state"),
+        verdict=None,
+        verdict_reason="",
+        instance_count=series.c.instance_count + 1,
+        last_arrival_at=bindparam("received_at"),
+        calling_ae_title=bindparam("sender"),
+    )
+)
+
+INSERT_INSTANCE = insert(instances)
+
+_carrier = upsert(association_series)
+CARRY = _carrier.on_conflict_do_update(
+    index_elements=["series_id", "association_id"],
+    set_={"last_arrival_at": _carrier.excluded.last_arrival_at},
+)
+
+COUNT_GAP = (
+    upsert(sender_gaps)
+    .values(count=1)
+    .on_conflict_do_update(
+        index_elements=["calling_ae_title", "bucket"], set_={"count": sender_gaps.c.count + 1}
+    )
+    .returning(sender_gaps.c.count)
+)
