@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import itertools
@@ -118,8 +119,7 @@ def phantom_series(
     labels = labels or PhantomLabels()
     series = []
     for index, original in enumerate(_slices(ThoraxPhantom(slices=slices, rows=256, patches=patches))):
-        item = Dataset(original)
-        item.file_meta = Dataset(original.file_meta)
+        item = copy.deepcopy(original)
         item.StudyInstanceUID, item.SeriesInstanceUID = labels.study_instance_uid, labels.series_instance_uid
         item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = labels.sop_instance_uid(index)
         item.SeriesNumber, item.SeriesDescription = labels.series_number, labels.series_description

@@ -394,6 +394,7 @@ def test_a_mirrored_series_is_set_upright_and_says_so(ground: Ground, bundle: Bu
     pipeline = ground.pipeline(bundle, ends)
     for _ in range(2):
         pipeline.run(ground.claim())
-    upright, corrected = ends.decisions
+    turned_uid = turned[0].SeriesInstanceUID
+    upright, corrected = sorted(ends.decisions, key=lambda item: item.series_instance_uid == turned_uid)
     assert [item.probability for item in upright.slices] == [item.probability for item in corrected.slices]
     assert any("set upright" in warning for warning in corrected.warnings)
