@@ -1,6 +1,7 @@
-"""Peak resident memory of the demonstration (node, sender and PACS in one process) with a large study.
+"""Peak resident memory of the demonstration, node, sender and PACS in one process, with a large study.
 
-Run: ``python -m benchmarks.memory [--slices 400]``. The figure is an upper bound of what the node alone takes.
+Run: ``python -m benchmarks.memory [--slices 400]``.
+The figure is an upper bound of what the node alone takes.
 """
 
 from __future__ import annotations
