@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import (
-    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -17,7 +16,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from pynetdicom import AllStoragePresentationContexts
+from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -59,7 +58,7 @@ keeps the VR of private attributes."""
 
 TRANSFER_SYNTAXES = tuple(
     dict.fromkeys(
-        (*map(str, PREFERRED), *(str(uid) for uid in AllTransferSyntaxes if uid not in WITHOUT_OBJECT))
+        (*map(str, PREFERRED), *(str(uid) for uid in ALL_TRANSFER_SYNTAXES if uid not in WITHOUT_OBJECT))
     )
 )
 """Every transfer syntax that is accepted, in the order of preference."""

@@ -172,6 +172,8 @@ class IncomingMessages(DIMSEServiceProvider):
         except MALFORMED as error:
             self._refuse(f"malformed message ({type(error).__name__})")
             return
+        if self.message is None:  # complete: it is answered
+            return
         if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
             self._refuse("endless command set")
         elif isinstance(data_set, ArrivingDataSet) and data_set.excessive:

@@ -90,6 +90,8 @@ class StorageAssociation:
         self._sent += 1
         answer = self._association.send_c_store(content, msg_id=message_id)
         if "Status" not in answer:
+            # The library notices a peer's abort a moment later; until then it would wait for another answer.
+            self._association.abort()
             raise DestinationUnavailable(
                 f"{self._remote} gave no answer to a C-STORE; the object is sent again"
             )

@@ -11,13 +11,14 @@ import time
 
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse.admission import Rejection
+from node.dimse.entity import application_entity
 from node.dimse.scu import Remote, echo
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from tests.station.receiving_node import (
@@ -35,9 +36,8 @@ VERIFICATION = "1.2.840.10008.1.1"
 
 
 def open_association(node: Receiving, calling_ae_title: str = SCANNER, called: str = AE_TITLE) -> Association:
-    """Open an association by pynetdicom's own SCU."""
-    entity = AE(ae_title=calling_ae_title)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE
+    """Open an association for CT and verification."""
+    entity = application_entity(calling_ae_title, timeouts=TIMEOUTS)
     entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
     entity.add_requested_context(VERIFICATION)
     return entity.associate("127.0.0.1", node.port, ae_title=called)

@@ -1,0 +1,160 @@
+"""A store whose outbox holds result objects, put there on the way that the node takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from node.deliver.courier import Courier
+from node.deliver.dicom_sender import DicomSender
+from node.dicom.read import read_header
+from node.domain.delivery import Delivery
+from node.domain.model import ModelIdentity, ModelStatus, Precision
+from node.domain.network import Backoff, Destination
+from node.domain.ports import Sender
+from node.domain.result import Finding, Outcome, ResultKind, ResultObject, RunOutcome
+from node.domain.study import Arrival
+from node.store.store import Store, open_store
+from tests.station.receiving_node import AE_TITLE, TIMEOUTS, CountedUids, write_instance
+
+PACS, ARCHIVE = "pacs", "archive"
+BACKOFF = Backoff(
+    first=timedelta(seconds=10), factor=2.0, longest=timedelta(minutes=5), jitter=0.5, max_attempts=3
+)
+MODEL = ModelIdentity(
+    name="model",
+    version=1,
+    status=ModelStatus.VALIDATED,
+    spec_sha256="0" * 64,
+    weights_sha256="1" * 64,
+    engine="openvino",
+    engine_version="1",
+    precision=Precision.F32,
+    device="CPU",
+)
+
+
+class SetClock:
+    """A clock that moves when told."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at.timestamp()
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """A store with one screened study and its result objects."""
+
+    store: Store
+    clock: SetClock
+    study_id: int
+    paths: Sequence[Path]
+    """The result objects as they were made: heatmaps, then the report."""
+
+    def courier(self, *senders: Sender) -> Courier:
+        return Courier(
+            outbox=self.store.outbox,
+            files=self.store.files,
+            senders={sender.name: sender for sender in senders},
+            clock=self.clock,
+            backoff=BACKOFF,
+            jitter=lambda: 1.0,
+        )
+
+    def deliveries(self, destination: str) -> list[Delivery]:
+        return [
+            item for item in self.store.outbox.for_study(self.study_id) if item.destination == destination
+        ]
+
+    def states(self, destination: str) -> list[str]:
+        return [item.state.value for item in self.deliveries(destination)]
+
+
+def sender_to(name: str, port: int, ae_title: str = "PACS") -> DicomSender:
+    destination = Destination(
+        name=name, ae_title=ae_title, host="127.0.0.1", port=port, accept_demonstration=True
+    )
+    return DicomSender(destination, calling_ae_title=AE_TITLE, timeouts=TIMEOUTS)
+
+
+def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
+    """Take one image in, screen it, and put two heatmaps and a report into the outbox."""
+    folder.mkdir()
+    clock = SetClock()
+    store = open_store(folder / "store", clock=clock, uids=CountedUids())
+    image, _ = write_instance(folder / "image.dcm")
+    stored = store.files.store(image.read_bytes())
+    store.intake.add(
+        Arrival(
+            header=read_header(image),
+            object_key=stored.key,
+            sha256=stored.sha256,
+            size=stored.size,
+            received_at=clock.now(),
+            calling_ae_title="CT1",
+            association_id=None,
+        )
+    )
+    [study] = store.studies.list()
+    assert store.studies.settle(study.id, MODEL.name, last_arrival_at=study.last_arrival_at)
+    screening = store.screenings.claim("worker", lease=timedelta(minutes=5))
+    assert screening is not None
+    paths, results = [], []
+    for number, sop_class in enumerate([SecondaryCaptureImageStorage] * 2 + [EnhancedSRStorage]):
+        path, _ = write_instance(folder / f"{number}.dcm", 100 + number, sop_class=sop_class)
+        paths.append(path)
+        results.append(_result(store, path, number))
+    assert store.screenings.finish(
+        screening.id,
+        _finding(),
+        recipe="recipe",
+        version=1,
+        results=results,
+        destinations=[(name, True) for name in destinations],
+    )
+    for name in destinations:
+        store.operations.go_live(name, "tester", "test")
+    return Outbox(store=store, clock=clock, study_id=study.id, paths=paths)
+
+
+def _result(store: Store, path: Path, number: int) -> ResultObject:
+    header = read_header(path)
+    stored = store.files.store(path.read_bytes())
+    is_report = header.sop_class_uid == EnhancedSRStorage
+    return ResultObject(
+        kind=ResultKind.REPORT if is_report else ResultKind.HEATMAP,
+        index=0 if is_report else number + 1,
+        sop_class_uid=header.sop_class_uid,
+        sop_instance_uid=header.sop_instance_uid,
+        series_instance_uid=header.series_instance_uid,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        object_key=stored.key,
+        sha256=stored.sha256,
+        size=stored.size,
+    )
+
+
+def _finding() -> Finding:
+    return Finding(
+        outcome=Outcome.NOT_ANALYSED,
+        run_outcome=RunOutcome.NOT_ATTEMPTED,
+        reason="no series is fit",
+        warnings=(),
+        choices=(),
+        series_instance_uid=None,
+        selection_rule="in-body",
+        selection_threshold="",
+        slices=(),
+        operating_point=None,
+        model=MODEL,
+    )
