@@ -133,14 +133,19 @@ class Finding:
         return sum(item.selected for item in self.slices)
 
     @property
+    def scored(self) -> int:
+        """Number of slices with a model score."""
+        return sum(item.probability is not None for item in self.slices)
+
+    @property
     def positive(self) -> int:
         """Number of positive slices."""
         return sum(item.positive for item in self.slices)
 
     @property
     def ratio(self) -> float | None:
-        """Share of positive slices among the selected ones; None when none was selected."""
-        return self.positive / self.selected if self.selected else None
+        """Share of positive slices among the selected ones; None when none was selected, or none was scored."""
+        return self.positive / self.selected if self.selected and self.scored else None
 
     @property
     def mean_probability(self) -> float | None:
