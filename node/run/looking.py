@@ -84,4 +84,5 @@ def look(
 
 
 def _look_at(source: SliceSource, spec: SelectionSpec) -> tuple[DarkCount, str]:
-    return dark_count(source.v(), spec), source.pixel_digest()
+    v, digest = source.read()
+    return dark_count(v, spec), digest
