@@ -26,9 +26,8 @@ def main() -> None:
         phantom = ThoraxPhantom(seed=1, slices=arguments.slices, patches=8)
         write_phantom(Path(folder), phantom, PhantomLabels(identity="memory"))
         (study,) = run_demo(Path(folder))["studies"]
-    print(
-        f"{arguments.slices} slices, outcome {study['outcome']}: {peak_bytes_of_children() / MEBIBYTE:.0f} MiB peak"
-    )
+    peak = peak_bytes_of_children() / MEBIBYTE
+    print(f"{arguments.slices} slices, outcome {study['outcome']}: {peak:.0f} MiB peak")
 
 
 if __name__ == "__main__":

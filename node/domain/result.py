@@ -144,7 +144,7 @@ class Finding:
 
     @property
     def ratio(self) -> float | None:
-        """Share of positive slices among the selected ones; None when none was selected, or none was scored."""
+        """Share of positive slices among the selected ones; None when none was selected or scored."""
         return self.positive / self.selected if self.selected and self.scored else None
 
     @property
