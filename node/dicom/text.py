@@ -139,7 +139,8 @@ def normalised_name(name: str) -> str:
         For example ``"doe^jane"``.
     """
     groups = []
-    for group in unicodedata.normalize("NFKC", name).casefold().split("="):
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    for group in folded.split("="):
         components = [" ".join(component.split()) for component in group.split("^")]
         groups.append("^".join(components).rstrip("^"))
     return "=".join(groups).rstrip("=")
