@@ -42,6 +42,8 @@ class CardFacts:
     precisions: tuple[str, ...]
     weights: str
     """``float16`` or ``float32``, as stored."""
+    notes: str
+    """What whoever trained it has to say besides (Markdown); may be empty."""
 
 
 def card_text(facts: CardFacts) -> str:
@@ -53,6 +55,7 @@ def card_text(facts: CardFacts) -> str:
         _probe(facts),
         _limits(facts),
         _technical(facts),
+        *([f"## Notes\n\n{facts.notes.strip()}"] if facts.notes.strip() else []),
     ]
     return "\n\n".join(sections) + "\n"
 

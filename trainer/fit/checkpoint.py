@@ -43,7 +43,8 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(file)
     except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()
         raise CheckpointError(
             f"{file} could not be written ({error}); the last good checkpoint stays: make room and "
             "run again with --resume"

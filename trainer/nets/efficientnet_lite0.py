@@ -7,6 +7,7 @@ pooling and one dense layer, so that Grad-CAM has a closed form.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -158,7 +159,7 @@ def load_imagenet(net: EfficientNetLite0, file: Path) -> None:
     """
     try:
         published: Mapping[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"{file.name} is no PyTorch state dictionary ({error}); give another --init file"
         ) from error

@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 
 def lung_picture(rng: np.random.Generator, positive: bool) -> NDArray[np.uint8]:
-    """Return an 8-bit axial picture, 96 x 128: two dark ovals in a bright body, a grey patch when positive."""
+    """Return an 8-bit axial picture, 96 x 128: two dark ovals in a bright body, grey patches if positive."""
     image = np.full((96, 128), 20, np.uint8)
     cv2.ellipse(image, (64, 48), (60, 44), 0, 0, 360, 210, -1)
     for centre in (40, 88):
@@ -30,6 +31,12 @@ def write_pictures(folder: Path, positive: bool, numbers: range) -> None:
     for number in numbers:
         rng = np.random.default_rng([int(positive), number])
         cv2.imwrite(str(folder / f"{number:04d}.png"), lung_picture(rng, positive))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Keep torch from spinning on cores that other tests use; pictures of 64 pixels gain nothing by threads."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

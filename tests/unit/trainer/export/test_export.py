@@ -119,8 +119,8 @@ def test_half_precision_weights_halve_the_file_and_hardly_move_the_scores(tiny_r
 def test_a_graph_that_answers_otherwise_is_refused(tiny_recipe: Path) -> None:
     spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
     net, other = (ServedNet([member], 0) for member in members(2))
-    for head in other.heads:
-        torch.nn.init.normal_(head.weight, std=2.0)
+    for weight in other.heads.parameters():
+        torch.nn.init.normal_(weight, std=2.0)
     file = onnx_model(other, spec, half=False)
     with pytest.raises(RoundTripError, match="nothing is exported"):
         golden_and_round_trip(net, file, file, np.full((1, 128, 128), 1000, np.uint16), spec)

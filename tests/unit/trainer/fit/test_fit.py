@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_a_recipe_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
     rates = [learning_rate(step, 100, 10, 1.0) for step in range(100)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
-    assert all(one >= other for one, other in zip(rates[10:], rates[11:], strict=False))
+    assert all(one >= other for one, other in pairwise(rates[10:]))
     assert rates[-1] < 0.001
     assert learning_rate(0, 1, 30, 1.0) == 1.0
 
