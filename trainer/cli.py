@@ -15,6 +15,7 @@ from rich.table import Table
 
 from trainer.cases.readers import read_cases
 from trainer.cases.summary import summarise
+from trainer.errors import DataError
 from trainer.export.bundle import as_json, export_bundle
 from trainer.fit.checkpoint import write_atomically
 from trainer.fit.recipe import read_recipe
@@ -134,6 +135,13 @@ def _print_report(report: dict[str, Any]) -> None:
         typer.echo(f"Source probe: AUC {probe['auc']:.3f}, {verdict}.")
 
 
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as text: {error}") from error
+
+
 @app.command()
 def export(
     *,
@@ -144,10 +152,12 @@ def export(
     ] = None,
     version: Annotated[int, typer.Option(min=1, help="Of the weights.")] = 1,
     status: Annotated[str, typer.Option(help="untrained or demonstration.")] = "demonstration",
+    notes: Annotated[Path | None, typer.Option(help="Markdown file for the end of the card.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write what was measured here.")] = None,
 ) -> None:
     """Write a bundle: ONNX with Grad-CAM, input specification, golden answer, card, licence."""
-    exported = export_bundle(run, out, version=version, status=status, on=on or [])
+    text = _text(notes) if notes is not None else ""
+    exported = export_bundle(run, out, version=version, status=status, on=on or [], notes=text)
     if json_out is not None:
         write_atomically(json_out, (json.dumps(as_json(exported), indent=2) + "\n").encode())
     typer.echo(

@@ -47,7 +47,9 @@ class Exported:
     """Figures on the data sets given; None without any."""
 
 
-def export_bundle(run: Path, out: Path, *, version: int, status: str, on: Sequence[str]) -> Exported:
+def export_bundle(
+    run: Path, out: Path, *, version: int, status: str, on: Sequence[str], notes: str = ""
+) -> Exported:
     """Export a finished run as a model folder.
 
     Parameters
@@ -63,6 +65,8 @@ def export_bundle(run: Path, out: Path, *, version: int, status: str, on: Sequen
     on : sequence of str
         ``KIND:PATH`` of data sets whose held-out figures go into the card, and on whose pictures decisions
         are compared between precisions.
+    notes : str
+        Markdown for the end of the card.
 
     Raises
     ------
@@ -101,6 +105,7 @@ def export_bundle(run: Path, out: Path, *, version: int, status: str, on: Sequen
         round_trip=trip,
         precisions=precisions,
         weights=weights,
+        notes=notes,
     )
     text = spec.to_json()
     parameters = {

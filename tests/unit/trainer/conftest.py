@@ -35,7 +35,7 @@ def write_pictures(folder: Path, positive: bool, numbers: range) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Keep torch from spinning on cores that other tests use; pictures of 64 pixels gain nothing by threads."""
+    """Keep torch from spinning on cores that other tests use."""
     torch.set_num_threads(1)
 
 
