@@ -22,7 +22,7 @@ from node.deliver.dicom_sender import DicomSender
 from node.dimse.admission import Admission
 from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
-from node.domain.errors import BundleError, GroundglassError, SettingsError, StoreError
+from node.domain.errors import BundleError, SettingsError, StoreError
 from node.domain.model import ModelIdentity
 from node.domain.network import Destination
 from node.infer.bundle import Bundle, load_bundle
@@ -209,9 +209,7 @@ class Node:
         return judge(
             Facts(
                 store_problem=index_problem(parts.store),
-                canary_problem=""
-                if reading.state is CanaryState.CLOSED
-                else reading.reason or reading.state.value,
+                canary_problem="" if passed else reading.reason or reading.state.value,
                 listening=self._listening,
                 ticks=parts.pulse.ages(),
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
@@ -301,10 +299,11 @@ class Node:
         settings, clock = self._settings, self._clock
         sweep = Sweep(
             store,
-            clock=clock,
-            quiet=settings.assemble.quiet_times(),
-            selection=engine.bundle.spec.selection,
-            model_name=engine.bundle.name,
+            clock,
+            settings.assemble.quiet_times(),
+            engine.bundle.spec.selection,
+            engine.bundle.name,
+            authorities=frozenset(peer.ae_title for peer in settings.peers if peer.authority),
         )
         courier = self._courier(store)
 
@@ -329,9 +328,7 @@ class Node:
         )
 
     def _courier(self, store: Store) -> Courier:
-        senders = {
-            item.name: sender_to(item, self._settings) for item in self._settings.destination_records()
-        }
+        destinations = self._settings.destination_records()
         return Courier(
             outbox=store.outbox,
             files=store.files,

@@ -12,16 +12,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+MAX_LINE = 4096
 MAX_CELL = 200  # characters; the standard's longest short text, ST, allows 1024
 
 
-def printable(value: object) -> str:
+def printable(value: object, limit: int = MAX_CELL) -> str:
     """Return ``value`` as text without control characters: a peer must not steer the terminal."""
     if value is None:
         return "-"
     text = value.isoformat(sep=" ", timespec="seconds") if isinstance(value, datetime) else str(value)
     clean = "".join(character if character.isprintable() else "�" for character in text)
-    return clean if len(clean) <= MAX_CELL else clean[: MAX_CELL - 1] + "…"
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -52,4 +53,4 @@ def show_json(value: Any) -> None:
 def complain(message: str) -> None:
     """Print what went wrong to the standard error, one line a problem."""
     for line in message.splitlines():
-        typer.secho(f"groundglass: {printable(line)}", err=True, fg="red")
+        typer.secho(f"groundglass: {printable(line, MAX_LINE)}", err=True, fg="red")

@@ -92,6 +92,8 @@ def admitting_settings(caller: RefusedCaller) -> str:
 
 
 def _toml_character(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":  # a lone surrogate, which TOML cannot name
+        return "?"
     if character in '"\\' or not " " <= character <= "~":
         return f"\\U{ord(character):08X}"
     return character

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from node.cli.output import show
-from node.dicom.read import read_dataset
+from node.dicom.read import read_whole_dataset
 from node.report.render import report_text
 
 
@@ -23,4 +23,4 @@ def report(
     ],
 ) -> None:
     """Print a structured report of this node, or any other, as text."""
-    show(report_text(read_dataset(sr_file)))
+    show(report_text(read_whole_dataset(sr_file)))

@@ -10,10 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from node.app import build
+from node.cli.logs import log_to
 from node.cli.options import ConfigOption, settings_of
 from node.cli.output import show
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +27,7 @@ def serve(
     ] = "info",
 ) -> None:
     """Run the node until it gets SIGTERM or SIGINT."""
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    log_to(logging.StreamHandler(), log_level.upper())
     settings = settings_of(config)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -17,7 +17,7 @@ from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destina
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_MODEL = "covid-ct-lite0"
-DEFAULT_MODELS_DIR = Path(__file__).resolve().parent.parent / "triton_models"
+DEFAULT_MODELS_DIR = Path(__file__).resolve().parents[2] / "triton_models"
 
 
 def _ae_title(value: str) -> str:

@@ -17,8 +17,10 @@ from node.cli.demo.plan import DemoPlan
 from node.cli.demo.run import run_demo
 from node.cli.demo.summary import DemoOutcome, stage_lines
 from node.cli.exits import ExitCode
+from node.cli.logs import logging_to
 from node.cli.output import complain, table
 
+MAX_COLUMNS = 4
 DEFAULT_OUT = Path("demo-out")
 
 
@@ -60,7 +62,7 @@ def demo(
     """Show the whole way: a scanner sends, the node screens, a PACS receives report and heatmaps.
 
     Scanner, node and PACS run on free ports of this machine.  OUT then holds received/ (what arrived at the
-    PACS), report.txt, heatmaps.png and summary.json.
+    PACS), report.txt, heatmaps.png, summary.json and node.log.
     """
     plan = DemoPlan(
         source=source,
@@ -74,7 +76,7 @@ def demo(
     folder = DemoFolder(out)
     narrator = Narrator(console, SystemClock())
     try:
-        with narrator.showing():
+        with logging_to(folder.log), narrator.showing():
             outcome = run_demo(plan, folder, narrator)
     finally:
         folder.drop_data()
@@ -96,7 +98,10 @@ def _conclude(console: Console, folder: DemoFolder, outcome: DemoOutcome) -> Non
             console.print(f"at the PACS  {path}", markup=False, highlight=False)
     for path in (folder.report, folder.heatmaps, folder.summary):
         console.print(f"written      {path}", markup=False, highlight=False)
-    console.print(_stages(outcome))
+    if len(outcome.views) <= MAX_COLUMNS:
+        console.print(_stages(outcome))
+    else:
+        console.print(f"Seconds a stage of {len(outcome.views)} studies: see {folder.summary.name}.")
 
 
 def _stages(outcome: DemoOutcome) -> Table:

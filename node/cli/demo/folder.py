@@ -11,7 +11,7 @@ from node.domain.errors import SettingsError
 
 MARK = "summary.json"
 SCHEMA = "groundglass.demo-summary"
-FILES = ("report.txt", "heatmaps.png", MARK)
+FILES = ("report.txt", "heatmaps.png", "node.log", MARK)
 FOLDERS = ("received", "phantom", "node-data")
 
 
@@ -36,6 +36,7 @@ class DemoFolder:
         self.data = out / "node-data"
         self.report = out / "report.txt"
         self.heatmaps = out / "heatmaps.png"
+        self.log = out / "node.log"
         self.summary = out / MARK
         if out.exists() and not out.is_dir():
             raise SettingsError(f"--out {out}: is a file; name a folder")

@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from node.cli.demo.watch import Standing, StudyView
-from node.cli.output import printable
+from node.cli.output import MAX_LINE, printable
 from node.domain.job import Screening
 from node.domain.ports import Clock
 from node.domain.result import Finding
 from node.domain.study import SeriesState
 from node.run.progress import ScreeningEnd, Stage
 
-WIDTH = 11  # of the longest word of the first column
+WIDTH = 12  # of the longest word of the first column
 SPOKEN_ENDS = frozenset({ScreeningEnd.PARKED, ScreeningEnd.FAILED, ScreeningEnd.NOTHING_TO_SEND})
 BARS = {Stage.SELECT: "selecting", Stage.INFER: "scoring", Stage.REPORT: "reporting"}
 
@@ -36,7 +36,7 @@ class Narrator:
         self._console = console
         self._clock = clock
         self._progress = Progress(
-            TextColumn("{task.description:<11}"),
+            TextColumn("{task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -61,7 +61,7 @@ class Narrator:
 
     def say(self, word: str, text: str) -> None:
         """Print one line."""
-        line = Text.assemble((f"{word:<{WIDTH}} ", "bold"), printable(text))
+        line = Text.assemble((f"{word:<{WIDTH}} ", "bold"), printable(text, MAX_LINE))
         self._console.print(line)
 
     def advance(self, name: str, done: int, total: int) -> None:
@@ -88,7 +88,7 @@ class Narrator:
                     )
             match view.standing:
                 case Standing.DELIVERED:
-                    self._once(uid, "delivered", f"{len(view.deliveries)} objects of study {_short(uid)}")
+                    self._once(uid, "delivered", f"{_objects(view)} of study {_short(uid)}")
                 case Standing.HELD:
                     self._once(uid, "held", f"study {_short(uid)}: {view.study.hold_reason}")
                 case Standing.NOT_DELIVERED:
@@ -129,7 +129,10 @@ class Narrator:
         if end in (ScreeningEnd.PARKED, ScreeningEnd.FAILED):
             self.ends[screening.study_id] = reason
         if end in SPOKEN_ENDS:
-            self.say(end.value, f"study {_short(screening.study_instance_uid)}: {reason}")
+            self.say(
+                end.value.replace("nothing-to-send", "nothing sent"),
+                f"study {_short(screening.study_instance_uid)}: {reason}",
+            )
 
     def _once(self, subject: str, word: str, text: str) -> None:
         if (subject, word) not in self._said:
@@ -152,3 +155,8 @@ def decision_line(finding: Finding) -> str:
 
 def _short(uid: str) -> str:
     return f"...{uid[-8:]}" if len(uid) > 12 else uid
+
+
+def _objects(view: StudyView) -> str:
+    count = len(view.deliveries)
+    return "1 object" if count == 1 else f"{count} objects"

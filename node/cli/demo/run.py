@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from node.imaging.phantom import ThoraxPhantom
 from node.receive.sink import FolderSink
 
 POLL_SECONDS = 0.2
-PHANTOM = ThoraxPhantom(seed=7, slices=60, patches=6)
+PHANTOM = ThoraxPhantom(seed=3, slices=60, patches=5)
 UNPLACED = ""
 """The group of files whose study cannot be read: the node says what is wrong with them."""
 
@@ -36,7 +36,7 @@ class _Times:
 
     sending: float = 0.0
     """Seconds during which its files were sent."""
-    sent_at: float = 0.0
+    sent_at: float | None = None
     complete_at: float | None = None
     settled_at: float | None = None
     delivered_at: float | None = None
@@ -47,8 +47,10 @@ class _Sent:
     """What the scanner did."""
 
     fates: list[FileFate] = field(default_factory=list)
-    times: defaultdict[str, _Times] = field(default_factory=lambda: defaultdict(_Times))
-    """By StudyInstanceUID."""
+    times: dict[str, _Times] = field(default_factory=dict)
+    """By StudyInstanceUID; a study is there when all of it was sent."""
+    done: threading.Event = field(default_factory=threading.Event)
+    """Set when everything was sent."""
 
 
 def run_demo(plan: DemoPlan, folder: DemoFolder, narrator: Narrator) -> DemoOutcome:
@@ -69,8 +71,12 @@ def run_demo(plan: DemoPlan, folder: DemoFolder, narrator: Narrator) -> DemoOutc
             port = node.start()
             narrator.say("node", f"{NODE} on port {port} with {_model_line(node)}")
             node.store.operations.go_live(DESTINATION, by="demo", reason="the demo's own PACS")
-            sent = _scan(paths, port, clock, narrator)
-            settled = _wait(node, plan, clock, sent, narrator)
+            sent = _Sent()
+            with ThreadPoolExecutor(1, thread_name_prefix="scanner") as scanner:
+                scan = scanner.submit(_scan, paths, port, sent, clock, narrator)
+                scan.add_done_callback(lambda _: sent.done.set())
+                settled = _wait(node, plan, clock, sent, narrator)
+            scan.result()
             outcome = _outcome(node, sink, sent, narrator, settled=settled)
             leave_evidence(plan, folder, outcome, node.store)
         finally:
@@ -91,9 +97,8 @@ def _input_files(plan: DemoPlan, folder: DemoFolder, narrator: Narrator) -> list
     return write_phantom(folder.phantom, PHANTOM)
 
 
-def _scan(paths: list[Path], port: int, clock: Clock, narrator: Narrator) -> _Sent:
+def _scan(paths: list[Path], port: int, sent: _Sent, clock: Clock, narrator: Narrator) -> None:
     """Send everything, one association a study, as a scanner would."""
-    sent = _Sent()
     total = len(paths)
 
     def note(fate: FileFate) -> None:
@@ -104,13 +109,11 @@ def _scan(paths: list[Path], port: int, clock: Clock, narrator: Narrator) -> _Se
     for study, instances in _by_study(readable(paths, note)).items():
         start = clock.monotonic()
         send(instances, remote=remote, calling_ae_title=SCANNER, timeouts=Timeouts(), on_fate=note)
-        times = sent.times[study]
-        times.sent_at = clock.monotonic()
-        times.sending += times.sent_at - start
+        now = clock.monotonic()
+        sent.times[study] = _Times(sending=now - start, sent_at=now)
     counts = [fate.fate for fate in sent.fates]
     listed = ", ".join(f"{counts.count(fate)} {fate.value}" for fate in dict.fromkeys(counts))
     narrator.say("received", f"by C-STORE: {listed}")
-    return sent
 
 
 def _by_study(instances: list[StoredInstance]) -> dict[str, list[StoredInstance]]:
@@ -128,19 +131,22 @@ def _by_study(instances: list[StoredInstance]) -> dict[str, list[StoredInstance]
 
 
 def _wait(node: Node, plan: DemoPlan, clock: Clock, sent: _Sent, narrator: Narrator) -> bool:
-    """Watch until every study is settled; return False when the time was over before."""
-    deadline = clock.monotonic() + plan.timeout_seconds
+    """Watch until everything was sent and every study is settled; False when the time was over before."""
+    deadline: float | None = None
     pause = threading.Event()
     while True:
+        everything_sent = sent.done.is_set()
         views = look(node.store)
         narrator.observe(views)
+        now = clock.monotonic()
         for view in views:
-            _note_times(view, sent.times[view.study.study_instance_uid], clock.monotonic())
-        waiting = [view for view in views if view.standing not in SETTLED or _comparing(node, view)]
-        if not waiting:
-            return True
-        if clock.monotonic() > deadline:
-            return False
+            _note_times(view, sent.times.get(view.study.study_instance_uid), now)
+        if everything_sent:
+            if all(view.standing in SETTLED and not _comparing(node, view) for view in views):
+                return True
+            deadline = deadline if deadline is not None else now + plan.timeout_seconds
+            if now > deadline:
+                return False
         pause.wait(POLL_SECONDS)
 
 
@@ -149,7 +155,9 @@ def _comparing(node: Node, view: StudyView) -> bool:
     return node.store.studies.pending_comparisons(view.study.id) > 0
 
 
-def _note_times(view: StudyView, times: _Times, now: float) -> None:
+def _note_times(view: StudyView, times: _Times | None, now: float) -> None:
+    if times is None:
+        return
     if times.complete_at is None and all(series.verdict is not None for series in view.study.series):
         times.complete_at = now
     if times.settled_at is None and view.standing is not Standing.RECEIVING:
@@ -173,18 +181,20 @@ def _outcome(node: Node, sink: FolderSink, sent: _Sent, narrator: Narrator, *, s
 
 
 def _seconds(view: StudyView, sent: _Sent, narrator: Narrator) -> dict[str, float]:
-    """Return how long each stage of a study took, in their order."""
-    times = sent.times[view.study.study_instance_uid]
-    seconds = {"receive": times.sending}
-    if times.complete_at is not None:
-        seconds["complete"] = max(times.complete_at - times.sent_at, 0.0)
-    if times.settled_at is not None and times.complete_at is not None:
-        seconds["settle"] = max(times.settled_at - times.complete_at, 0.0)
-    seconds |= narrator.seconds.get(view.study.id, {})
-    ended_at = narrator.ended_at.get(view.study.id)
-    if times.delivered_at is not None and ended_at is not None:
-        seconds["deliver"] = max(times.delivered_at - ended_at, 0.0)
-    return seconds
+    """Return how long each stage of a study took, in their order; a stage that it did not reach is absent."""
+    times = sent.times.get(view.study.study_instance_uid, _Times())
+    before = {
+        "receive": times.sending,
+        "complete": _between(times.sent_at, times.complete_at),
+        "settle": _between(times.complete_at, times.settled_at),
+    }
+    after = {"deliver": _between(narrator.ended_at.get(view.study.id), times.delivered_at)}
+    measured = before | narrator.seconds.get(view.study.id, {}) | after
+    return {stage: seconds for stage, seconds in measured.items() if seconds is not None}
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return max(end - start, 0.0) if start is not None and end is not None else None
 
 
 def _model_line(node: Node) -> str:
