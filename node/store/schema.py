@@ -56,7 +56,7 @@ studies = Table(
     Column("last_arrival_at", UtcDateTime, nullable=False, index=True),
     one_of("state", StudyState),
     CheckConstraint("state != 'held' OR hold_reason != ''", name="held_with_reason"),
-    partial_index("ix_studies_receiving", "id", where=in_states("state", StudyState.RECEIVING)),
+    Index("ix_studies_state", "state"),
 )
 
 series = Table(
@@ -83,7 +83,7 @@ series = Table(
         "(state = 'receiving') = (verdict IS NULL) AND (verdict IS NULL OR verdict_reason != '')",
         name="verdict_with_reason",
     ),
-    partial_index("ix_series_receiving", "id", where=in_states("state", SeriesState.RECEIVING)),
+    Index("ix_series_state", "state"),
 )
 
 instances = Table(
@@ -209,12 +209,7 @@ screenings = Table(
         unique=True,
         where=in_states("state", ScreeningState.QUEUED, ScreeningState.RUNNING, ScreeningState.PARKED),
     ),
-    partial_index(
-        "ix_screenings_waiting",
-        "queued_at",
-        "id",
-        where=in_states("state", ScreeningState.QUEUED, ScreeningState.RUNNING, ScreeningState.PARKED),
-    ),
+    Index("ix_screenings_state", "state", "queued_at"),
 )
 
 findings = Table(
@@ -331,7 +326,7 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("object_id", ForeignKey("result_objects.id"), nullable=False),
+    Column("object_id", ForeignKey("result_objects.id"), nullable=False, index=True),
     Column("destination", String, nullable=False),
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, or_, select
 
 from node.domain.errors import StoreError, UnknownSubject
 from node.domain.job import SCREENING, Screening, ScreeningCause, ScreeningEvent, ScreeningState
@@ -332,14 +332,15 @@ def _claimable(now: datetime) -> Select[Any]:
         screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED]), screenings.c.due_at <= now
     )
     abandoned = and_(screenings.c.state == ScreeningState.RUNNING, screenings.c.lease_until <= now)
+    # Subqueries, not a join: nearly every study is settled, few screenings are on their way.
+    settled = exists().where(studies.c.id == screenings.c.study_id, studies.c.state == StudyState.SETTLED)
+    revision = select(studies.c.revision).where(studies.c.id == screenings.c.study_id).scalar_subquery()
     return (
-        select(screenings, studies.c.revision)
-        .join(studies, studies.c.id == screenings.c.study_id)
+        select(screenings, revision.label("revision"))
         .where(
-            # Named for the partial index on the active ones.
             screenings.c.state.in_(SCREENING.sources(ScreeningEvent.CANCEL)),
             or_(due, abandoned),
-            studies.c.state == StudyState.SETTLED,
+            settled,
         )
         .order_by(screenings.c.queued_at, screenings.c.id)
         .limit(1)

@@ -50,9 +50,13 @@ def test_a_database_in_memory_is_refused(clock):
 
 
 def test_an_error_rolls_back(database):
-    with pytest.raises(RuntimeError), database.write() as connection:
-        connection.execute(insert(patients).values(patient_id="P", issuer=""))
-        raise RuntimeError
+    def half() -> None:
+        with database.write() as connection:
+            connection.execute(insert(patients).values(patient_id="P", issuer=""))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     with database.read() as connection:
         assert connection.execute(select(patients)).all() == []
 
@@ -68,16 +72,24 @@ def test_the_error_of_the_database_names_no_patient(database):
 
 
 def test_a_full_disk_is_told_apart(database):
-    with pytest.raises(OutOfSpace), database.write() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        for number in range(1000):
-            connection.execute(insert(patients).values(patient_id=f"{number:0400d}", issuer=""))
+    def fill() -> None:
+        with database.write() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+            rows = [{"patient_id": f"{number:0400d}", "issuer": ""} for number in range(1000)]
+            connection.execute(insert(patients), rows)
+
+    with pytest.raises(OutOfSpace):
+        fill()
 
 
 def test_a_time_without_zone_is_refused(database):
     act = insert(audit).values(
-        at=datetime(2026, 1, 1), by="x", action="x", subject="x", reason="x"  # noqa: DTZ001
+        at=datetime(2026, 1, 1),  # noqa: DTZ001
+        by="x",
+        action="x",
+        subject="x",
+        reason="x",
     )
     with pytest.raises((StoreError, StatementError), match="zone"), database.write() as connection:
         connection.execute(act)

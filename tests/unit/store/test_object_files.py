@@ -28,9 +28,13 @@ def test_a_committed_object_has_its_bytes_under_their_digest(files, tmp_path):
 
 
 def test_leaving_without_commit_leaves_nothing(files, tmp_path):
-    with pytest.raises(RuntimeError), files.spool() as spooled:
-        spooled.stream.write(b"half")
-        raise RuntimeError
+    def half() -> None:
+        with files.spool() as spooled:
+            spooled.stream.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert list((tmp_path / "spool").iterdir()) == []
     assert list(files.names()) == []
 

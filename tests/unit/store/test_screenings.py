@@ -99,9 +99,7 @@ def test_a_finding_without_series_reads_back(ward, make_finding):
     ward.add(1)
     ward.settle()
     screening = ward.claim()
-    finding = make_finding(
-        choices=(), slices=(), operating_point=None, series_instance_uid=None, warnings=()
-    )
+    finding = make_finding(choices=(), slices=(), operating_point=None, series_instance_uid=None, warnings=())
     assert ward.store.screenings.finish(
         screening.id, finding, recipe="r", version=None, results=[], destinations=[("pacs", True)]
     )

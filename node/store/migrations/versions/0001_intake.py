@@ -47,14 +47,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_studies_last_arrival_at"), "studies", ["last_arrival_at"], unique=False)
     op.create_index(op.f("ix_studies_patient_key"), "studies", ["patient_key"], unique=False)
-    op.create_index(
-        "ix_studies_receiving",
-        "studies",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("state IN ('receiving')"),
-        postgresql_where=sa.text("state IN ('receiving')"),
-    )
+    op.create_index("ix_studies_state", "studies", ["state"], unique=False)
     op.create_table(
         "series",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -85,14 +78,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
         sa.UniqueConstraint("series_instance_uid", name=op.f("uq_series_series_instance_uid")),
     )
-    op.create_index(
-        "ix_series_receiving",
-        "series",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("state IN ('receiving')"),
-        postgresql_where=sa.text("state IN ('receiving')"),
-    )
+    op.create_index("ix_series_state", "series", ["state"], unique=False)
     op.create_index(op.f("ix_series_study_id"), "series", ["study_id"], unique=False)
     op.create_table(
         "instances",

@@ -37,15 +37,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_screenings_study_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_screenings")),
     )
+    op.create_index("ix_screenings_state", "screenings", ["state", "queued_at"], unique=False)
     op.create_index(op.f("ix_screenings_study_id"), "screenings", ["study_id"], unique=False)
-    op.create_index(
-        "ix_screenings_waiting",
-        "screenings",
-        ["queued_at", "id"],
-        unique=False,
-        sqlite_where=sa.text("state IN ('queued', 'running', 'parked')"),
-        postgresql_where=sa.text("state IN ('queued', 'running', 'parked')"),
-    )
     op.create_index(
         "uq_screenings_active",
         "screenings",

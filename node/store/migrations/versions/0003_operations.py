@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["object_id"], ["result_objects.id"], name=op.f("fk_deliveries_object_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
+    op.create_index(op.f("ix_deliveries_object_id"), "deliveries", ["object_id"], unique=False)
     op.create_index("ix_deliveries_state", "deliveries", ["state", "destination", "id"], unique=False)
     op.create_index(
         "uq_deliveries_once",

@@ -1,0 +1,112 @@
+"""No statement of the daily work reads a whole table that grows with the years."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+
+from node.domain.study import AssociationEnd
+
+SMALL = {
+    "open_destinations",
+    "refused_callers",  # bounded
+    "alembic_version",
+}
+WHOLE_TABLE = re.compile(r"^SCAN (\w+)$")
+
+
+def plans(engine, work) -> dict[str, list[str]]:
+    """Run ``work`` and return the query plan of every statement that it executed."""
+    seen = {}
+
+    def remember(_connection, _cursor, statement, parameters, _context, _many) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
+
+    event.listen(engine, "before_cursor_execute", remember)
+    work()
+    event.remove(engine, "before_cursor_execute", remember)
+    found = {}
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        for statement, parameters in seen.items():
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            found[statement] = [row[3] for row in cursor.fetchall()]
+    return found
+
+
+def day(ward) -> None:
+    """Do everything that happens all day long, once."""
+    store, clock = ward.store, ward.clock
+    association = store.intake.association_opened("CT1", "10.0.0.7")
+    for number in (1, 2, 2):
+        clock.advance(1)
+        ward.add(number, association_id=association)
+    ward.add(2, data=b"other")
+    store.intake.association_closed(association, AssociationEnd.RELEASED)
+    store.studies.receiving_series()
+    store.studies.instances(1)
+    store.studies.associations(1)
+    store.studies.sender_gap("CT1")
+    store.studies.unsettled()
+    store.studies.pending_comparisons(1)
+    store.asides.same(store.asides.to_compare()[0].id)
+    ward.screened()
+    store.screenings.current_version(1, "covid")
+    store.screenings.next_version(1, "covid")
+    store.screenings.latest(1)
+    store.screenings.claim("worker", lease=timedelta(hours=1))
+    store.operations.go_live("pacs", "Ada", "ready")
+    first, second, third = store.outbox.claim("pacs", limit=10)
+    store.outbox.delivered(first.id, "0000H")
+    store.outbox.retry(second.id, clock.now(), "later")
+    store.outbox.refuse(third.id, "no")
+    store.outbox.for_study(1)
+    store.outbox.release(1, "pacs", "Ada", "again")
+    store.outbox.next_due()
+    store.outbox.recover()
+    store.screenings.recover()
+    store.studies.defer_after_restart(timedelta(seconds=1))
+    store.studies.list(10)
+    store.studies.get(ward.study.study_instance_uid)
+
+
+def test_every_statement_of_a_day_finds_its_rows_by_an_index(ward):
+    found = plans(ward.store.database.engine, lambda: day(ward))
+    assert len(found) > 40
+    scans = {
+        (step, statement)
+        for statement, steps in found.items()
+        for step in steps
+        if (match := WHOLE_TABLE.match(step)) and match.group(1) not in SMALL
+    }
+    assert scans == set()
+
+
+@pytest.mark.parametrize("table", ["own_objects", "instances", "asides", "result_objects"])
+def test_who_names_a_file_is_found_by_an_index(ward, table):
+    ward.add(1)
+    ward.add(1, data=b"other")
+    aside = ward.store.asides.to_compare()[0]
+    found = plans(ward.store.database.engine, lambda: ward.store.asides.same(aside.id))
+    (naming,) = [steps for statement, steps in found.items() if "UNION ALL" in statement]
+    assert any(step.startswith(f"SEARCH {table} USING") for step in naming)
+
+
+@pytest.mark.parametrize(
+    ("work", "index"),
+    [
+        (lambda store: store.screenings.claim("worker", lease=timedelta(hours=1)), "ix_screenings_state"),
+        (lambda store: store.outbox.claim("pacs", limit=10), "ix_deliveries_state"),
+        (lambda store: store.studies.unsettled(), "ix_studies_state"),
+        (lambda store: store.studies.receiving_series(), "ix_series_state"),
+        (lambda store: store.asides.to_compare(), "ix_asides_reason"),
+    ],
+)
+def test_what_runs_every_second_begins_with_the_few_rows_that_are_open(ward, work, index):
+    found = plans(ward.store.database.engine, lambda: work(ward.store))
+    first = next(iter(found.values()))
+    assert any(index in step for step in first[:2]), first
