@@ -232,7 +232,7 @@ def phantom_slices() -> list[Stored]:
     return [hu_to_stored(phantom.slice_at(index).hu) for index in (8, 12, 16)]
 
 
-@pytest.fixture
-def tiny_bundle(tmp_path: Path) -> Bundle:
-    """The default tiny model, loaded from its folder ``<tmp_path>/models/tiny``."""
-    return load_bundle(write_model_folder(tmp_path / "models", phantom_slices()))
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The default tiny model, loaded from a folder ``tiny``."""
+    return load_bundle(write_model_folder(tmp_path_factory.mktemp("models"), phantom_slices()))

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.model_folder import tiny_bundle
 from tests.station.receiving_node import Receiving, start_receiving
+
+__all__ = ["tiny_bundle"]
 
 
 @pytest.fixture

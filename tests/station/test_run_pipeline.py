@@ -28,11 +28,6 @@ COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(write_model_folder(tmp_path_factory.mktemp("models"), phantom_slices()))
-
-
 def other_bundle(folder: Path, **changes: Any) -> Bundle:
     """A second version of the tiny model."""
     spec = tiny_spec()
@@ -68,12 +63,12 @@ def deliveries(ground: Ground) -> dict[tuple[str, DeliveryState], int]:
     return dict(ground.store.outbox.counts())
 
 
-def test_a_phantom_study_gets_a_report_and_heatmaps(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_phantom_study_gets_a_report_and_heatmaps(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     ground.store.operations.go_live("pacs", "tester", "test")
     ground.receive(phantom_series(patches=6))
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
 
     assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED]
     finding = ground.store.screenings.finding(screening.id)
@@ -105,11 +100,11 @@ def test_a_phantom_study_gets_a_report_and_heatmaps(ground: Ground, bundle: Bund
     assert ground.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None
 
 
-def test_heatmaps_show_the_strongest_slices(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_heatmaps_show_the_strongest_slices(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     ground.receive(phantom_series(patches=6))
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends, max_heatmaps=2).run(screening)
+    ground.pipeline(tiny_bundle, ends, max_heatmaps=2).run(screening)
     finding = ends.decisions[0]
     strongest = sorted(
         (item for item in finding.slices if item.positive), key=lambda item: -(item.probability or 0)
@@ -120,10 +115,12 @@ def test_heatmaps_show_the_strongest_slices(ground: Ground, bundle: Bundle, ends
     ]
 
 
-def test_the_same_study_screened_again_makes_nothing_new(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_the_same_study_screened_again_makes_nothing_new(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
     ground.receive(phantom_series())
     ground.settle()
-    pipeline = ground.pipeline(bundle, ends)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     pipeline.run(ground.claim())
     before = deliveries(ground)
     ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "again")
@@ -138,12 +135,12 @@ def test_the_same_study_screened_again_makes_nothing_new(ground: Ground, bundle:
 
 
 def test_a_late_slice_makes_version_2_with_its_predecessor(
-    ground: Ground, bundle: Bundle, ends: Ends
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     series = phantom_series()
     ground.receive(series[:-1])
     ground.settle()
-    pipeline = ground.pipeline(bundle, ends)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     pipeline.run(ground.claim())
     first = ground.store.screenings.current_version(ground.study().id, "tiny")
     assert first is not None
@@ -164,11 +161,11 @@ def test_a_late_slice_makes_version_2_with_its_predecessor(
 
 
 def test_returning_to_an_earlier_recipe_sends_the_stored_objects(
-    ground: Ground, bundle: Bundle, ends: Ends, tmp_path: Path
+    ground: Ground, tiny_bundle: Bundle, ends: Ends, tmp_path: Path
 ) -> None:
     ground.receive(phantom_series())
     ground.settle()
-    one, two = ground.pipeline(bundle, ends), ground.pipeline(bundle, ends, max_heatmaps=1)
+    one, two = ground.pipeline(tiny_bundle, ends), ground.pipeline(tiny_bundle, ends, max_heatmaps=1)
     first = ground.claim()
     one.run(first)
     kept = ground.store.screenings.results(first.id)
@@ -184,11 +181,11 @@ def test_returning_to_an_earlier_recipe_sends_the_stored_objects(
 
 
 def test_other_weights_make_another_version(
-    ground: Ground, bundle: Bundle, ends: Ends, tmp_path: Path
+    ground: Ground, tiny_bundle: Bundle, ends: Ends, tmp_path: Path
 ) -> None:
     ground.receive(phantom_series())
     ground.settle()
-    ground.pipeline(bundle, ends).run(ground.claim())
+    ground.pipeline(tiny_bundle, ends).run(ground.claim())
     ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "new weights")
     other = other_bundle(tmp_path / "other", net=TinyNet(bias=-40.0), model={"version": 2})
     screening = ground.claim()
@@ -199,7 +196,7 @@ def test_other_weights_make_another_version(
     assert [item.kind for item in ground.store.screenings.results(screening.id)] == [ResultKind.REPORT]
 
 
-def test_a_study_without_chest_ct_sends_nothing(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_study_without_chest_ct_sends_nothing(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     series = phantom_series()
     for item in series:
         item.BodyPartExamined = "KNEE"
@@ -208,17 +205,19 @@ def test_a_study_without_chest_ct_sends_nothing(ground: Ground, bundle: Bundle, 
     ground.receive(series)
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     assert [end for end, _ in ends.ends] == [ScreeningEnd.NOTHING_TO_SEND]
     assert ground.store.screenings.finding(screening.id).outcome is Outcome.NOT_ANALYSED
     assert deliveries(ground) == {}
 
 
-def test_too_few_slices_are_not_analysed_and_reported(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_too_few_slices_are_not_analysed_and_reported(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
     ground.receive(phantom_series()[9:14])
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     finding = ground.store.screenings.finding(screening.id)
     assert (finding.outcome, finding.run_outcome) == (Outcome.NOT_ANALYSED, RunOutcome.NOT_ATTEMPTED)
     assert "too few slices: 5, at least 10 needed" in finding.reason
@@ -226,23 +225,23 @@ def test_too_few_slices_are_not_analysed_and_reported(ground: Ground, bundle: Bu
 
 
 def test_a_lowered_minimum_gives_an_answer_that_says_how_little_it_rests_on(
-    ground: Ground, bundle: Bundle, ends: Ends
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     ground.receive(phantom_series()[12:13])
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends, minimum_slices=1).run(screening)
+    ground.pipeline(tiny_bundle, ends, minimum_slices=1).run(screening)
     finding = ground.store.screenings.finding(screening.id)
     assert finding.outcome in (Outcome.POSITIVE, Outcome.NEGATIVE)
     assert any("rests on 1 slice;" in warning for warning in finding.warnings)
 
 
-def test_slices_without_lungs_are_undetermined(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_slices_without_lungs_are_undetermined(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     abdomen = phantom_series(slices=48)[:10]
     ground.receive(abdomen)
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     finding = ground.store.screenings.finding(screening.id)
     assert finding.outcome is Outcome.UNDETERMINED
     assert finding.positive == 0
@@ -250,14 +249,14 @@ def test_slices_without_lungs_are_undetermined(ground: Ground, bundle: Bundle, e
     assert [item.SOPClassUID for item in objects(ground, screening.id)] == [COMPREHENSIVE_3D_SR]
 
 
-def test_a_broken_slice_gives_way_to_the_next_series(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_broken_slice_gives_way_to_the_next_series(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     good = phantom_series(PhantomLabels(series_number=3, convolution_kernel="B30f"))
     broken = phantom_series(PhantomLabels(series_number=2))
     broken[7].PixelData = broken[7].PixelData[:1000]
     ground.receive([*broken, *good])
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     finding = ground.store.screenings.finding(screening.id)
     assert finding.series_instance_uid == PhantomLabels(series_number=3).series_instance_uid
     reasons = {item.series_number: item for item in finding.choices}
@@ -267,14 +266,14 @@ def test_a_broken_slice_gives_way_to_the_next_series(ground: Ground, bundle: Bun
 
 
 def test_a_broken_slice_in_the_only_series_is_not_analysed(
-    ground: Ground, bundle: Bundle, ends: Ends
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     series = phantom_series()
     series[7].PixelData = series[7].PixelData[:1000]
     ground.receive(series)
     ground.settle()
     screening = ground.claim()
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     finding = ground.store.screenings.finding(screening.id)
     assert (finding.outcome, finding.run_outcome) == (Outcome.NOT_ANALYSED, RunOutcome.FAILED)
     assert finding.slices == ()
@@ -282,13 +281,13 @@ def test_a_broken_slice_in_the_only_series_is_not_analysed(
 
 
 def test_an_incomplete_series_is_skipped_or_flagged_by_policy(
-    ground: Ground, bundle: Bundle, ends: Ends
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     ground.receive(phantom_series())
     ground.settle(incomplete=[2])
-    ground.pipeline(bundle, ends).run(ground.claim())
+    ground.pipeline(tiny_bundle, ends).run(ground.claim())
     ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "run it")
-    ground.pipeline(bundle, ends, cap_policy=CapPolicy.RUN_AND_FLAG).run(ground.claim())
+    ground.pipeline(tiny_bundle, ends, cap_policy=CapPolicy.RUN_AND_FLAG).run(ground.claim())
     skipped, flagged = ends.decisions
     assert skipped.outcome is Outcome.NOT_ANALYSED
     assert flagged.run_outcome is RunOutcome.PARTIALLY_SUCCEEDED
@@ -318,12 +317,14 @@ def test_a_demonstration_model_is_withheld_where_it_is_not_accepted(
     }
 
 
-def test_a_failing_canary_parks_and_a_passing_one_resumes(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_failing_canary_parks_and_a_passing_one_resumes(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
     ground.receive(phantom_series())
     ground.settle()
-    golden = dataclasses.replace(bundle.golden, probabilities=bundle.golden.probabilities[:, ::-1])
+    golden = dataclasses.replace(tiny_bundle.golden, probabilities=tiny_bundle.golden.probabilities[:, ::-1])
     screening = ground.claim()
-    ground.pipeline(dataclasses.replace(bundle, golden=golden), ends).run(screening)
+    ground.pipeline(dataclasses.replace(tiny_bundle, golden=golden), ends).run(screening)
     [(end, reason)] = ends.ends
     assert end is ScreeningEnd.PARKED
     assert reason.startswith("CanaryFailed: ")
@@ -333,18 +334,18 @@ def test_a_failing_canary_parks_and_a_passing_one_resumes(ground: Ground, bundle
     ground.clock.forward(timedelta(minutes=1))
     again = ground.claim()
     assert (again.id, again.attempts) == (screening.id, 1)
-    ground.pipeline(bundle, ends).run(again)
+    ground.pipeline(tiny_bundle, ends).run(again)
     assert [end for end, _ in ends.ends] == [ScreeningEnd.PARKED, ScreeningEnd.STORED]
 
 
 def test_a_screening_whose_own_error_stays_fails_in_the_end(
-    ground: Ground, bundle: Bundle, ends: Ends
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     ground.receive(phantom_series())
     ground.settle()
     instance = ground.store.studies.instances(ground.study().series[0].id)[0]
     ground.store.files.path(instance.object_key).unlink()
-    pipeline = ground.pipeline(bundle, ends)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     for _ in range(3):
         pipeline.run(ground.claim())
         ground.clock.forward(timedelta(minutes=10))
@@ -356,30 +357,32 @@ def test_a_screening_whose_own_error_stays_fails_in_the_end(
     assert deliveries(ground) == {}
 
 
-def test_a_study_that_is_held_meanwhile_gets_nothing(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_study_that_is_held_meanwhile_gets_nothing(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     ground.receive(phantom_series())
     ground.settle()
     screening = ground.claim()
     ground.store.studies.hold(ground.study().id, "tester", "wrong patient")
-    ground.pipeline(bundle, ends).run(screening)
+    ground.pipeline(tiny_bundle, ends).run(screening)
     assert [end for end, _ in ends.ends] == [ScreeningEnd.OVERTAKEN]
     assert deliveries(ground) == {}
     assert ground.store.screenings.results(screening.id) == []
 
 
-def test_the_order_of_arrival_does_not_matter(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_the_order_of_arrival_does_not_matter(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     ground.receive(phantom_series())
     shuffled = phantom_series(PhantomLabels(identity="second", patient_id="OTHER"))
     ground.receive(shuffled[::-2] + shuffled[::2] if len(shuffled) % 2 == 0 else shuffled[::-1])
     ground.settle()
-    pipeline = ground.pipeline(bundle, ends)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     for _ in range(2):
         pipeline.run(ground.claim())
     first, second = ends.decisions
     assert [item.probability for item in first.slices] == [item.probability for item in second.slices]
 
 
-def test_a_mirrored_series_is_set_upright_and_says_so(ground: Ground, bundle: Bundle, ends: Ends) -> None:
+def test_a_mirrored_series_is_set_upright_and_says_so(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
     ground.receive(phantom_series())
     turned = phantom_series(PhantomLabels(identity="prone", patient_id="OTHER"))
     for item in turned:
@@ -391,7 +394,7 @@ def test_a_mirrored_series_is_set_upright_and_says_so(ground: Ground, bundle: Bu
         item.PixelData = pixels.tobytes()
     ground.receive(turned)
     ground.settle()
-    pipeline = ground.pipeline(bundle, ends)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     for _ in range(2):
         pipeline.run(ground.claim())
     turned_uid = turned[0].SeriesInstanceUID
