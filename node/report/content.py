@@ -65,6 +65,8 @@ def uid(concept: Code, value: str, relation: hd.RelationshipTypeValues = CONTAIN
 def number(concept: Code, value: float, unit: Code, source: Reference) -> hd.NumContentItem:
     """Return a NUM item, inferred from one image: viewers expect a child under every number."""
     item = hd.NumContentItem(concept, value, unit, relationship_type=CONTAINS)
+    if isinstance(value, int):
+        item.MeasuredValueSequence[0].NumericValue = str(value)  # a count has no decimal point
     item.ContentSequence = Items([image(codes.SOURCE_OF_MEASUREMENT, source, INFERRED_FROM)])
     return item
 

@@ -118,7 +118,7 @@ def _algorithm(request: ReportRequest, made_at: datetime) -> Dataset:
         software_versions=content.name(algorithm_version(model)),
         device_serial_number=content.name(producer.serial_number),
         station_name=content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING],
-        contribution_datetime=made_at.strftime("%Y%m%d%H%M%S.%f%z"),
+        contribution_datetime=made_at.strftime("%Y%m%d%H%M%S.%f"),
         contribution_description=text.contribution(model, content.name(producer.software_version)),
     )
     item.DeviceUID = device_uid(model)

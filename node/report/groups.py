@@ -37,7 +37,7 @@ class Grounds:
 
 def measurement_groups(grounds: Grounds) -> Iterator[hd.ContentItem]:
     """Iterate over the groups: the study's, then the positive slices' in the order along the normal."""
-    yield _group(grounds, text.STUDY_LABEL, "study", _study(grounds))
+    yield _group(grounds, text.study_label(grounds.finding), "study", _study(grounds))
     for item in grounds.finding.slices:
         if item.positive:
             subject = f"{item.sop_instance_uid}#{item.frame}"

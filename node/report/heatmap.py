@@ -43,9 +43,8 @@ def build_heatmap(request: ReportRequest, picture: HeatmapPicture, evidence: Evi
     image = frame.data_set
     # General Series (PS3.3 C.7.3.1)
     image.Modality = "OT"
-    image.Laterality = None  # Type 2C; the chest is not paired
-    inherited.copy(evidence.donor, image, ("BodyPartExamined", "RequestAttributesSequence"))
-    inherited.copy(evidence.donor, image, ("ReferencedRequestSequence",))
+    image.BodyPartExamined = "CHEST"  # not paired: Laterality (Type 2C) is absent, whatever the source says
+    inherited.copy(evidence.donor, image, ("RequestAttributesSequence", "ReferencedRequestSequence"))
     # SC Equipment and SC Image (PS3.3 C.8.6)
     image.ConversionType = "WSD"
     image.DateOfSecondaryCapture = image.ContentDate
@@ -57,7 +56,8 @@ def build_heatmap(request: ReportRequest, picture: HeatmapPicture, evidence: Evi
 
 def _check(picture: HeatmapPicture) -> None:
     rgb = picture.rgb
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not 0 < max(rgb.shape) <= LARGEST_SIDE:
+    is_rgb = rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3
+    if not is_rgb or not all(0 < side <= LARGEST_SIDE for side in rgb.shape):
         raise ReportImpossible(f"a heatmap is uint8 (rows, columns, 3), not {rgb.dtype} {rgb.shape}")
     if not 1 <= picture.rank <= MAX_HEATMAPS:
         raise ReportImpossible(f"heatmap rank {picture.rank} is not within 1..{MAX_HEATMAPS}")

@@ -145,8 +145,9 @@ def inherit(source: Dataset) -> Dataset:
 
 def attributes_digest(source: Dataset) -> str:
     """Return the digest of what `inherit` and `requests` take over: part of the recipe."""
-    parts = [inherit(source), *requests(source), *request_attributes(source)]
-    return digest("attributes", *(part.to_json(suppress_invalid_tags=True) for part in parts))
+    parts = [inherit(source), *requests(source), *items(source, "RequestAttributesSequence")]
+    zone = text(source, "TimezoneOffsetFromUTC")
+    return digest("attributes", zone, [part.to_json() for part in parts])
 
 
 def copy(source: Dataset, target: Dataset, keywords: tuple[str, ...]) -> None:
@@ -210,13 +211,6 @@ def requests(source: Dataset) -> list[Dataset]:
                 item.AccessionNumber = text(source, "AccessionNumber")
             items.append(item)
     return items
-
-
-def request_attributes(source: Dataset) -> list[Dataset]:
-    """Return the items of the Request Attributes Sequence (0040,0275) as they are."""
-    wrapped = Dataset()
-    copy(source, wrapped, ("RequestAttributesSequence",))
-    return list(wrapped.get("RequestAttributesSequence", []))
 
 
 def items(source: Dataset, keyword: str) -> list[Dataset]:

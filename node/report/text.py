@@ -19,7 +19,6 @@ NOT_DIAGNOSTIC: Final = "AI, research use, not for diagnosis"
 MEANING_OF_SCORE: Final = (
     "The score is the model's output and is not calibrated: a model score, not a probability of disease."
 )
-STUDY_LABEL: Final = "AI screening of the study"
 ACQUISITION: Final = "Acquisition equipment of the source images"
 
 _STATUS: Final = {
@@ -30,7 +29,7 @@ _STATUS: Final = {
 STATUS_WARNINGS: Final = {
     ModelStatus.UNTRAINED: "The model is not trained: its scores mean nothing.",
     ModelStatus.DEMONSTRATION: (
-        "The model is a demonstration: its sensitivity and specificity on CT studies of this kind are not known."
+        "The model is a demonstration: its sensitivity and specificity on CT studies like this are not known."
     ),
     ModelStatus.VALIDATED: "",
 }
@@ -98,9 +97,10 @@ def selection_rule(finding: Finding) -> str:
 
 def operating_point(point: OperatingPoint) -> str:
     """Return an operating point with the data it was chosen on."""
+    share = f"{point.share.numerator}/{point.share.denominator}"
     return (
         f"{point.name}: a slice is positive when its score reaches {point.slice_threshold:g}; the study is "
-        f"positive when the share of positive slices reaches {point.share.numerator}/{point.share.denominator}. "
+        f"positive when the share of positive slices reaches {share}. "
         f"Chosen on: {point.chosen_on}"
     )
 
@@ -109,8 +109,7 @@ def parameters(model: ModelIdentity) -> str:
     """Return the parameters of the algorithm: which bytes ran, and on what."""
     return (
         f"weights sha256 {model.weights_sha256}; input_spec sha256 {model.spec_sha256}; "
-        f"engine {model.engine} {model.engine_version}, {model.precision.value}, {model.device}; "
-        f"status {model.status.value}"
+        f"engine {model.engine} {model.engine_version}, {model.precision.value}, {model.device}"
     )
 
 
@@ -120,6 +119,11 @@ def series_name(choice: SeriesChoice) -> str:
     description = f' "{choice.series_description}"' if choice.series_description else ""
     noun = "instance" if choice.instance_count == 1 else "instances"
     return f"{number}, {choice.modality or 'no modality'}{description}, {choice.instance_count} {noun}"
+
+
+def study_label(finding: Finding) -> str:
+    """Return the tracking identifier of the study's group; viewers show it beside the finding."""
+    return f"AI screening of the study ({finding.outcome.value})"
 
 
 def slice_label(item: SliceScore) -> str:
@@ -153,3 +157,38 @@ def contribution(model: ModelIdentity, software_version: str) -> str:
         model.status,
         f"AI screening for COVID-19 by {SERVICE} {software_version}, research use, not a diagnosis",
     )
+
+
+class Heading:
+    """Headings and labels of the readable text."""
+
+    STUDY: Final = "Study"
+    PATIENT: Final = "Patient"
+    BORN: Final = "born"
+    ACCESSION: Final = "Accession number"
+    REPORT: Final = "Report"
+    VERSION: Final = "version"
+    REPLACES: Final = "Replaces"
+    OUTCOME: Final = "Outcome"
+    ASSESSMENT: Final = "Overall assessment"
+    FINDING: Final = "Finding"
+    RUN: Final = "Outcome of the run"
+    REASON: Final = "Reason"
+    VERDICT: Final = "Is the series complete?"
+    WARNINGS: Final = "Warnings"
+    NUMBERS: Final = "Numbers"
+    SELECTION: Final = "Selection rule"
+    POINT: Final = "Operating point"
+    VALIDATED: Final = "Validated point"
+    SCORE: Final = "The score"
+    SLICES: Final = "Positive slices"
+    NO_SLICE: Final = "No slice reaches the slice threshold."
+    SLICE: Final = "Slice (instance number, position)"
+    SLICE_SCORE: Final = "Score"
+    HEATMAP: Final = "Heatmap"
+    SERIES: Final = "Series found in the study (* screened)"
+    MODEL: Final = "Model"
+    NAME: Final = "Name"
+    ALGORITHM_VERSION: Final = "Version and weights"
+    STATUS: Final = "Status"
+    OBSERVER: Final = "Made by"

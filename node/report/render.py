@@ -1,0 +1,207 @@
+"""A structured report of this node as readable text, made of its tree alone."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from node.domain.errors import NotAReport
+from node.report import codes
+from node.report.content import one_line
+from node.report.document import COMPREHENSIVE_3D_SR
+from node.report.reading import Node
+from node.report.text import Heading
+
+WIDTH: Final = 100
+LABEL_WIDTH: Final = 26
+INDENT: Final = "  "
+
+NUMBERS: Final = (
+    codes.RECEIVED,
+    codes.SELECTED,
+    codes.POSITIVE_COUNT,
+    codes.RATIO,
+    codes.SHARE_THRESHOLD,
+    codes.SLICE_THRESHOLD,
+    codes.MEAN_SCORE,
+    codes.HIGHEST_SCORE,
+)
+
+
+def report_text(data_set: Dataset) -> str:
+    """Return a report as text for a terminal or a file.
+
+    Parameters
+    ----------
+    data_set : pydicom.dataset.Dataset
+        A structured report made by this node. It is shown as it is, the patient's identity included.
+
+    Returns
+    -------
+    str
+        Lines of at most about 100 characters, with a newline at the end.
+
+    Raises
+    ------
+    NotAReport
+        The object is no structured report of this node.
+    """
+    root = Node(data_set)
+    if str(data_set.get("SOPClassUID", "")) != COMPREHENSIVE_3D_SR or not root.all(codes.SUMMARY):
+        raise NotAReport("this object is no report of Groundglass; give one of its structured reports")
+    groups = root.first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP) or [Node(Dataset())]
+    study, slices = groups[0], groups[1:]
+    sections = (
+        _head(root),
+        _section(Heading.STUDY, _study(data_set)),
+        _section(Heading.OUTCOME, _outcome(study)),
+        _section(Heading.WARNINGS, _bullets([item.text for item in study.all(codes.WARNING)])),
+        _section(Heading.NUMBERS, _numbers(study)),
+        _section(f"{Heading.SLICES} ({len(slices)})", _slices(study, slices)),
+        _section(Heading.SERIES, _series(root.first(codes.SERIES_FOUND).all(codes.ONE_SERIES))),
+        _section(Heading.MODEL, _model(root, study)),
+    )
+    return "\n\n".join("\n".join(lines) for lines in map(list, sections) if lines) + "\n"
+
+
+def _head(root: Node) -> Iterator[str]:
+    title = root.first(codes.DOCUMENT_TITLE).text
+    yield title
+    yield "=" * min(len(title), WIDTH)
+    yield from textwrap.wrap(root.first(codes.SUMMARY).text, WIDTH)
+    yield ""
+    yield from textwrap.wrap(root.first(codes.NOTICE).text, WIDTH)
+
+
+def _section(heading: str, lines: Iterator[str]) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield heading
+        yield "-" * len(heading)
+        yield from found
+
+
+def _line(label: str, value: str) -> Iterator[str]:
+    if value:
+        first = f"{INDENT}{label:<{LABEL_WIDTH}}"
+        rest = " " * len(first)
+        yield from textwrap.wrap(value, WIDTH, initial_indent=first, subsequent_indent=rest)
+
+
+def _bullets(values: Sequence[str]) -> Iterator[str]:
+    for value in values:
+        yield from textwrap.wrap(value, WIDTH, initial_indent=f"{INDENT}- ", subsequent_indent=INDENT * 2)
+
+
+def _study(data_set: Dataset) -> Iterator[str]:
+    patient = [
+        _attribute(data_set, "PatientName"),
+        f"ID {_attribute(data_set, 'PatientID') or '-'}",
+        _attribute(data_set, "IssuerOfPatientID"),
+        f"{Heading.BORN} {_date(_attribute(data_set, 'PatientBirthDate')) or '-'}",
+        _attribute(data_set, "PatientSex"),
+    ]
+    yield from _line(Heading.PATIENT, ", ".join(part for part in patient if part))
+    when = f"{_date(_attribute(data_set, 'StudyDate'))} {_time(_attribute(data_set, 'StudyTime'))}".strip()
+    study = [_attribute(data_set, "StudyDescription"), when]
+    yield from _line(Heading.STUDY, ", ".join(part for part in study if part))
+    yield from _line(Heading.ACCESSION, _attribute(data_set, "AccessionNumber"))
+    yield from _line("StudyInstanceUID", _attribute(data_set, "StudyInstanceUID"))
+    made = (
+        f"{_date(_attribute(data_set, 'ContentDate'))} {_time(_attribute(data_set, 'ContentTime'))} "
+        f"{_attribute(data_set, 'TimezoneOffsetFromUTC')}"
+    )
+    flags = [_attribute(data_set, keyword) for keyword in ("CompletionFlag", "VerificationFlag")]
+    flags.append(_attribute(data_set, "CompletionFlagDescription"))
+    version = f"{Heading.VERSION} {_attribute(data_set, 'InstanceNumber')}"
+    yield from _line(Heading.REPORT, ", ".join([version, made.strip(), *filter(None, flags)]))
+    yield from _line("SOPInstanceUID", _attribute(data_set, "SOPInstanceUID"))
+    for study_item in data_set.get("PredecessorDocumentsSequence") or ():
+        for series in study_item.ReferencedSeriesSequence:
+            for instance in series.ReferencedSOPSequence:
+                yield from _line(Heading.REPLACES, str(instance.ReferencedSOPInstanceUID))
+
+
+def _outcome(study: Node) -> Iterator[str]:
+    yield from _line(Heading.ASSESSMENT, study.first(codes.OVERALL_ASSESSMENT).text)
+    yield from _line(Heading.FINDING, study.first(codes.FINDING).text)
+    yield from _line(Heading.RUN, study.first(codes.RUN).text)
+    yield from _line(Heading.REASON, study.first(codes.REASON).text)
+    yield from _line(Heading.VERDICT, study.first(codes.VERDICT).text)
+    yield from _line("", study.first(codes.VERDICT_REASON).text)
+
+
+def _numbers(study: Node) -> Iterator[str]:
+    width = max(len(concept.meaning) for concept in NUMBERS)
+    for concept in NUMBERS:
+        value = study.first(concept).text
+        if value:
+            yield f"{INDENT}{concept.meaning:<{width}}  {value:>10}"
+    yield from _line(Heading.SELECTION, study.first(codes.SELECTION_RULE).text)
+    yield from _line(Heading.POINT, study.first(codes.OPERATING_POINT).text)
+    yield from _line(Heading.VALIDATED, study.first(codes.POINT_VALIDATED).text)
+    yield from _line(Heading.SCORE, study.first(codes.MEANING_OF_SCORE).text)
+
+
+def _slices(study: Node, slices: Sequence[Node]) -> Iterator[str]:
+    if not slices:
+        if study.all(codes.HIGHEST_SCORE):
+            yield f"{INDENT}{Heading.NO_SLICE}"
+        return
+    labels = [item.first(codes.TRACKING_IDENTIFIER).text for item in slices]
+    width = max(len(label) for label in (*labels, Heading.SLICE))
+    yield f"{INDENT}{Heading.SLICE:<{width}}  {Heading.SLICE_SCORE:>8}  {Heading.HEATMAP:<7}  SOPInstanceUID"
+    for label, item in zip(labels, slices, strict=True):
+        score = item.first(codes.CERTAINTY_OF_FINDING).text
+        heatmap = codes.YES.meaning if item.all(codes.HEATMAP) else codes.NO.meaning
+        source = item.first(codes.SOURCE_OF_MEASUREMENT).instance
+        yield f"{INDENT}{label:<{width}}  {_percent(score):>8}  {heatmap:<7}  {source}"
+
+
+def _series(found: Sequence[Node]) -> Iterator[str]:
+    for item in found:
+        chosen = item.first(codes.SERIES_CHOICE)
+        mark = "*" if chosen.code == codes.SCREENED.value else " "
+        yield f"{mark} {item.first(codes.SERIES_NAME).text}"
+        lines = (
+            f"{chosen.text}: {item.first(codes.REASON).text}",
+            f"{item.first(codes.VERDICT).text} ({item.first(codes.VERDICT_REASON).text})",
+            item.first(codes.SERIES_INSTANCE_UID).text,
+        )
+        for line in lines:
+            yield from textwrap.wrap(line, WIDTH, initial_indent=INDENT * 3, subsequent_indent=INDENT * 4)
+
+
+def _model(root: Node, study: Node) -> Iterator[str]:
+    yield from _line(Heading.NAME, study.first(codes.ALGORITHM_NAME).text)
+    yield from _line(Heading.ALGORITHM_VERSION, study.first(codes.ALGORITHM_VERSION).text)
+    yield from _line(Heading.STATUS, study.first(codes.MODEL_STATUS).text)
+    parameters = study.first(codes.ALGORITHM_PARAMETERS).text
+    for part in filter(None, parameters.split("; ")):
+        label, _, value = part.partition(" ")
+        yield from _line(label.capitalize(), value)
+    yield from _line("DeviceUID", root.first(codes.DEVICE_OBSERVER_UID).text)
+    yield from _line(Heading.OBSERVER, root.first(codes.DEVICE_OBSERVER_NAME).text)
+
+
+def _attribute(data_set: Dataset, keyword: str) -> str:
+    value = data_set.get(keyword)
+    return "" if value is None else one_line(str(value))
+
+
+def _date(value: str) -> str:
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == len("YYYYMMDD") else value
+
+
+def _time(value: str) -> str:
+    return f"{value[:2]}:{value[2:4]}:{value[4:6]}" if len(value) >= len("HHMMSS") else value
+
+
+def _percent(value: str) -> str:
+    try:
+        return f"{float(value):.1f} %"
+    except ValueError:
+        return value or "-"
