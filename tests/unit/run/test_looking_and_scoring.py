@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from node.domain.errors import DecodeFailed
+from node.imaging.phantom import ThoraxPhantom
+from node.imaging.prepare import Framing, hu_to_stored, prepare_slice
+from node.run.looking import look
+from node.run.scoring import score
+from tests.model_folder import TinyNet, tiny_spec
+
+THREADS = 2
+BATCH = 4
+SPEC = tiny_spec()
+PHANTOM = ThoraxPhantom(slices=24, rows=256)
+STORED = [hu_to_stored(item.hu) for item in PHANTOM]
+
+
+class Decoding:
+    """Counts how many slices were decoded, and how many at the same time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = self.count = 0
+
+
+class Slice:
+    """A slice source over an array."""
+
+    def __init__(self, v: NDArray[np.uint16], decoding: Decoding, *, broken: bool = False) -> None:
+        self._v, self._decoding, self._broken = v, decoding, broken
+        self.pixel_spacing = (PHANTOM.pixel_spacing_mm, PHANTOM.pixel_spacing_mm)
+
+    def v(self) -> NDArray[np.uint16]:
+        with self._decoding.lock:
+            self._decoding.now += 1
+            self._decoding.count += 1
+            self._decoding.most = max(self._decoding.most, self._decoding.now)
+        try:
+            if self._broken:
+                raise DecodeFailed("broken")
+            return self._v.copy()
+        finally:
+            with self._decoding.lock:
+                self._decoding.now -= 1
+
+    def read(self) -> tuple[NDArray[np.uint16], str]:
+        v = self.v()
+        return v, str(int(v.sum()))
+
+
+class CountingScorer:
+    """The tiny network, and what it was asked."""
+
+    def __init__(self, decoding: Decoding) -> None:
+        self.batches: list[int] = []
+        self.ahead: list[int] = []
+        self._decoding = decoding
+        self._net = TinyNet()
+
+    def score(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        self.batches.append(len(batch))
+        self.ahead.append(self._decoding.count - sum(self.batches))
+        return self._net(batch)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(THREADS) as threads:
+        yield threads
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def test_every_slice_is_decoded_once_and_few_at_a_time(pool: ThreadPoolExecutor) -> None:
+    decoding, told = Decoding(), []
+    sources: list[Any] = [Slice(v, decoding) for v in STORED]
+    looked = look(sources, SPEC.selection, pool, lambda done, total: told.append((done, total)))
+    assert decoding.count == len(STORED)
+    assert decoding.most <= THREADS
+    assert told == [(number, 24) for number in range(1, 25)]
+    assert looked.pixel_digests == tuple(str(int(v.sum())) for v in STORED)
+    counts = [item.count for item in looked.counts]
+    assert looked.threshold == Fraction(2 * (max(counts) - min(counts)), 3)
+    assert looked.kept == tuple(
+        i for i, count in enumerate(counts) if 3 * count > 2 * (max(counts) - min(counts))
+    )
+    assert looked.selected == tuple(sources[index] for index in looked.kept)
+    assert looked.plausibility.reason is None
+
+
+def test_a_slice_that_cannot_be_decoded_ends_the_look(pool: ThreadPoolExecutor) -> None:
+    decoding = Decoding()
+    sources: list[Any] = [Slice(v, decoding, broken=index == 3) for index, v in enumerate(STORED)]
+    with pytest.raises(DecodeFailed):
+        look(sources, SPEC.selection, pool, ignore)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 11])
+def test_answers_come_in_order_and_in_batches(pool: ThreadPoolExecutor, count: int) -> None:
+    decoding, told = Decoding(), []
+    scorer: Any = CountingScorer(decoding)
+    stored = STORED[6 : 6 + count]
+    sources: list[Any] = [Slice(v, decoding) for v in stored]
+    answers = score(
+        sources, SPEC, scorer, pool, batch=BATCH, advanced=lambda done, total: told.append((done, total))
+    )
+    assert scorer.batches == [min(BATCH, count - start) for start in range(0, count, BATCH)]
+    assert all(ahead <= BATCH for ahead in scorer.ahead)
+    assert [done for done, _ in told] == list(np.cumsum(scorer.batches))
+    prepared = [prepare_slice(v, SPEC) for v in stored]
+    assert [(item.box, item.framing) for item in answers] == [(item.box, item.framing) for item in prepared]
+    assert all(item.framing is Framing.LUNG_BOX for item in answers)
+    for answer, item in zip(answers, prepared, strict=True):
+        probabilities, cam = TinyNet()(item.tensor[None])
+        assert answer.probability == pytest.approx(probabilities[0, 0], abs=1e-6)
+        np.testing.assert_allclose(answer.cam, cam[0], atol=1e-6)
+
+
+def test_the_column_of_the_positive_class_is_used(pool: ThreadPoolExecutor) -> None:
+    decoding = Decoding()
+    outputs = SPEC.outputs
+    turned = tiny_spec(
+        outputs=type(outputs)(
+            probabilities=outputs.probabilities,
+            cam=outputs.cam,
+            classes=outputs.classes,
+            positive_class=outputs.classes[1],
+        )
+    )
+    scorer: Any = CountingScorer(decoding)
+    sources: list[Any] = [Slice(STORED[12], decoding)]
+    [one] = score(sources, SPEC, scorer, pool, batch=BATCH, advanced=ignore)
+    [other] = score(sources, turned, scorer, pool, batch=BATCH, advanced=ignore)
+    assert one.probability + other.probability == pytest.approx(1, abs=1e-6)
+
+
+def test_a_slice_that_cannot_be_decoded_ends_the_scoring(pool: ThreadPoolExecutor) -> None:
+    decoding = Decoding()
+    scorer: Any = CountingScorer(decoding)
+    sources: list[Any] = [Slice(v, decoding, broken=index == 6) for index, v in enumerate(STORED)]
+    with pytest.raises(DecodeFailed):
+        score(sources, SPEC, scorer, pool, batch=BATCH, advanced=ignore)
+    assert scorer.batches == [BATCH]
+    assert decoding.count <= 3 * BATCH
