@@ -120,7 +120,7 @@ class Listener:
         grace_seconds : float
             How long associations may go on by themselves.
         abort_seconds : float
-            How long to wait for aborted ones.
+            How long aborted ones may take before their connections are cut, and then again.
         """
         if self._server is None or self._thread is None:
             return True
@@ -129,14 +129,20 @@ class Listener:
         self._server = self._thread = None
         if self._wait_until_empty(grace_seconds):
             return True
-        with self._changed:
-            remaining = list(self._sessions.values())
-        for session in remaining:
+        for session in self._open_sessions():
             session.stop()
+        if self._wait_until_empty(abort_seconds):
+            return True
+        for session in self._open_sessions():
+            session.cut()
         if self._wait_until_empty(abort_seconds):
             return True
         logger.error("%d associations did not end", self.connections)
         return False
+
+    def _open_sessions(self) -> list[Session]:
+        with self._changed:
+            return list(self._sessions.values())
 
     def _wait_until_empty(self, seconds: float) -> bool:
         with self._changed:

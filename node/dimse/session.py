@@ -93,6 +93,12 @@ class Session:
         self._stopped = True
         self._association.abort(block=False)
 
+    def cut(self) -> None:
+        """Close the connection of a peer that does not react to the abort."""
+        connection = self._association.dul.socket
+        if isinstance(connection, BoundedSocket):
+            connection.cut()
+
     def ended(self) -> None:
         """Clear up after the last thread of the association has ended, however it did."""
         self._messages.discard()

@@ -93,6 +93,13 @@ class BoundedSocket(PromptSocket):
         self.timed_out = False
         super().__init__(association, client_socket=client_socket)
 
+    def cut(self) -> None:
+        """End both directions; the thread that reads sees the end of the connection."""
+        connection = self.socket
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, or fewer when the peer closed the connection.
 

@@ -19,7 +19,7 @@ from node.domain.ports import Sender
 from node.domain.result import Finding, Outcome, ResultKind, ResultObject, RunOutcome
 from node.domain.study import Arrival
 from node.store.store import Store, open_store
-from tests.station.receiving_node import AE_TITLE, TIMEOUTS, CountedUids, write_instance
+from tests.station.receiving_node import AE_TITLE, TIMEOUTS, CountedUids, migrated_index, write_instance
 
 PACS, ARCHIVE = "pacs", "archive"
 BACKOFF = Backoff(
@@ -91,6 +91,8 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
     """Take one image in, screen it, and put two heatmaps and a report into the outbox."""
     folder.mkdir()
     clock = SetClock()
+    (folder / "store").mkdir()
+    (folder / "store" / "index.sqlite").write_bytes(migrated_index())
     store = open_store(folder / "store", clock=clock, uids=CountedUids())
     image, _ = write_instance(folder / "image.dcm")
     stored = store.files.store(image.read_bytes())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -115,10 +117,20 @@ class Receiving:
         return [row[0] for row in self.rows('SELECT "end" FROM associations ORDER BY id')]
 
 
+@functools.cache
+def migrated_index() -> bytes:
+    """Return an empty index after all migrations; made once, for they take longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.sqlite"
+        Database.open(f"sqlite:///{path}", clock=WallClock()).close()
+        return path.read_bytes()
+
+
 def start_receiving(root: Path, gate: Gate | None = None, **limits: object) -> Receiving:
     """Start a receiving node; keywords replace limits."""
     clock = WallClock()
     files = LocalObjectFiles(root, CountedUids())
+    (root / "index.sqlite").write_bytes(migrated_index())
     database = Database.open(f"sqlite:///{root / 'index.sqlite'}", clock=clock)
     records = IntakeRecords(database, files)
     listener = Listener(

@@ -16,6 +16,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.presentation import build_context
 
 from node.dimse.admission import Rejection
 from node.dimse.entity import application_entity
@@ -264,6 +265,25 @@ def test_stopping_aborts_what_does_not_end_by_itself(receiving):
     wait_until(lambda: association.is_aborted, "the peer sees an abort")
     with pytest.raises(DestinationUnavailable):
         echo(receiving.remote, calling_ae_title=SCANNER, timeouts=TIMEOUTS)
+
+
+def test_stopping_does_not_wait_for_a_peer_that_is_frozen(receiving_node):
+    node = receiving_node(acse_seconds=60.0, idle_seconds=60.0)
+    sent: list[bytes] = []
+    entity = application_entity(SCANNER, timeouts=TIMEOUTS)
+    record = (evt.EVT_DATA_SENT, lambda event: sent.append(bytes(event.data)))
+    contexts = [build_context(VERIFICATION)]
+    association = entity.associate(
+        "127.0.0.1", node.port, contexts=contexts, ae_title=AE_TITLE, evt_handlers=[record]
+    )
+    association.release()
+    with connection(node) as frozen:  # asks as the association did, then neither reads nor closes
+        frozen.sendall(sent[0])
+        wait_until(lambda: node.ends() == ["released", None], "the frozen peer is associated")
+
+        assert node.listener.stop(grace_seconds=0.05, abort_seconds=0.2)
+
+    assert node.ends() == ["released", "restart"]
 
 
 def test_nobody_listens_on_a_closed_port():
