@@ -67,7 +67,7 @@ def test_a_report_and_heatmaps_come_back_once_and_stay_the_same(
 
     finding = hospital.study(STUDY)["finding"]
     heatmaps = hospital.heatmaps(STUDY)
-    assert len(heatmaps) == min(finding["positive"], 10)
+    assert len(heatmaps) == min(finding["slices_positive"], 10)
     for heatmap in heatmaps:
         assert validator_errors(heatmap, tmp_path) == []
     everything = sorted(hospital.pacs.instances(STUDY))

@@ -49,11 +49,11 @@ def test_a_whole_chest_ct_is_screened_and_reported(
     finding = ward.study(study_instance_uid)["finding"]
 
     received, selected = SERIES[name]
-    assert (finding["received"], finding["selected"]) == (received, selected)
+    assert (finding["slices_received"], finding["slices_selected"]) == (received, selected)
     assert finding["outcome"] in {"positive", "negative"}
     assert validator_errors(report, tmp_path) == []
     heatmaps = ward.heatmaps(study_instance_uid)
-    assert len(heatmaps) == min(finding["positive"], 10)
+    assert len(heatmaps) == min(finding["slices_positive"], 10)
     for heatmap in heatmaps:
         assert validator_errors(heatmap, tmp_path) == []
 
