@@ -1,0 +1,212 @@
+"""The verdict on a series: holds, evidence, quiet times and the cap, in a world made of instants."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge, raised
+from node.domain.network import QuietTimes
+from node.domain.study import AssociationEnd, AssociationFacts, Series, SeriesEvent, SeriesState, Verdict
+
+START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
+QUIET = QuietTimes(
+    geometry=timedelta(seconds=30),
+    plain=timedelta(seconds=120),
+    study=timedelta(seconds=120),
+    cap=timedelta(minutes=30),
+    gap_multiple=3,
+    floor=timedelta(seconds=30),
+    ceiling=timedelta(seconds=300),
+)
+WHOLE = Evidence(holds=True, reason="62 slices without gap")
+PART = Evidence(holds=False, reason="the lungs do not close")
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def situation(
+    after: float,
+    *,
+    open_count: int = 0,
+    end: AssociationEnd | None = AssociationEnd.RELEASED,
+    closed_after: float = 0,
+    gap: float | None = None,
+    not_before: float | None = None,
+) -> Situation:
+    return Situation(
+        series=Series(
+            id=1,
+            study_id=1,
+            series_instance_uid="1.2.3",
+            modality="CT",
+            series_number=2,
+            series_description="",
+            state=SeriesState.RECEIVING,
+            verdict=None,
+            verdict_reason="",
+            instance_count=62,
+            first_arrival_at=START - seconds(100),
+            last_arrival_at=START,
+            calling_ae_title="CT1",
+            not_before=None if not_before is None else START + seconds(not_before),
+        ),
+        associations=AssociationFacts(
+            open_count=open_count,
+            last_end=end,
+            last_closed_at=None if end is None else START + seconds(closed_after),
+        ),
+        sender_gap=None if gap is None else seconds(gap),
+        now=START + seconds(after),
+    )
+
+
+def verdict_of(case: Situation, evidence: Evidence) -> Verdict | None:
+    outcome = judge(case, QUIET, lambda: evidence)
+    return outcome.verdict if isinstance(outcome, Conclusion) else None
+
+
+@pytest.mark.parametrize(
+    ("case", "evidence", "verdict"),
+    [
+        (situation(29), WHOLE, None),
+        (situation(30), WHOLE, Verdict.GEOMETRY),
+        (situation(30, closed_after=10), WHOLE, None),
+        (situation(40, closed_after=10), WHOLE, Verdict.GEOMETRY),
+        (situation(119), PART, None),
+        (situation(120), PART, Verdict.QUIET),
+        (situation(5000, open_count=1), WHOLE, None),
+        (situation(1799, end=AssociationEnd.ABORTED), WHOLE, None),
+        (situation(1800, end=AssociationEnd.ABORTED), WHOLE, Verdict.CAP),
+        (situation(1800, end=AssociationEnd.TIMEOUT), PART, Verdict.CAP),
+        (situation(119, end=AssociationEnd.RESTART), WHOLE, None),
+        (situation(120, end=AssociationEnd.RESTART), WHOLE, Verdict.GEOMETRY),
+        (situation(1799, end=AssociationEnd.RESTART), PART, None),
+        (situation(1800, end=AssociationEnd.RESTART), PART, Verdict.CAP),
+        (situation(120, end=None), PART, Verdict.QUIET),
+        (situation(200, not_before=201), WHOLE, None),
+        (situation(201, not_before=201), WHOLE, Verdict.GEOMETRY),
+        (situation(60, gap=30), WHOLE, None),
+        (situation(90, gap=30), WHOLE, Verdict.GEOMETRY),
+        (situation(299, gap=1000), PART, None),
+        (situation(300, gap=1000), PART, Verdict.QUIET),
+    ],
+)
+def test_verdicts(case: Situation, evidence: Evidence, verdict: Verdict | None) -> None:
+    assert verdict_of(case, evidence) is verdict
+
+
+@pytest.mark.parametrize(
+    ("base", "gap", "expected"),
+    [
+        (30, None, 30),
+        (30, 1, 30),
+        (30, 20, 60),
+        (120, 20, 120),
+        (120, 50, 150),
+        (30, 500, 300),
+        (2, 0.001, 30),
+    ],
+)
+def test_quiet_times_follow_the_sender(base: float, gap: float | None, expected: float) -> None:
+    assert raised(seconds(base), None if gap is None else seconds(gap), QUIET) == seconds(expected)
+
+
+def test_the_cap_is_an_event_of_its_own() -> None:
+    outcome = judge(situation(1800, end=AssociationEnd.ABORTED), QUIET, lambda: PART)
+    assert isinstance(outcome, Conclusion)
+    assert outcome.event is SeriesEvent.CAP
+    assert outcome.reason == (
+        "Incomplete: 62 instances and nothing more for 1800 s; the last association was aborted."
+    )
+
+
+def test_reasons_have_the_numbers() -> None:
+    geometry = judge(situation(34), QUIET, lambda: WHOLE)
+    assert geometry == Conclusion(
+        event=SeriesEvent.EVIDENCE,
+        verdict=Verdict.GEOMETRY,
+        reason=(
+            "Complete: 62 slices without gap; association released normally, "
+            "then 34 s of quiet (30 s needed)."
+        ),
+    )
+    plain = judge(situation(121), QUIET, lambda: PART)
+    assert isinstance(plain, Conclusion)
+    assert "121 s of quiet (120 s needed)" in plain.reason
+    assert "the lungs do not close" in plain.reason
+
+
+def test_evidence_is_not_sought_in_vain() -> None:
+    def never() -> Evidence:
+        raise AssertionError("the slices were decoded for nothing")
+
+    for case in (situation(29), situation(9999, open_count=1), situation(9, end=AssociationEnd.ABORTED)):
+        assert isinstance(judge(case, QUIET, never), Wait)
+
+
+situations = st.builds(
+    situation,
+    after=st.floats(0, 4000),
+    open_count=st.integers(0, 2),
+    end=st.sampled_from([None, *AssociationEnd]),
+    closed_after=st.floats(0, 500),
+    gap=st.none() | st.floats(0, 1000),
+    not_before=st.none() | st.floats(0, 4000),
+)
+evidences = st.sampled_from([WHOLE, PART])
+
+
+@given(situations, evidences)
+def test_never_while_an_association_is_open(case: Situation, evidence: Evidence) -> None:
+    held = dataclasses.replace(case, associations=dataclasses.replace(case.associations, open_count=1))
+    assert verdict_of(held, evidence) is None
+
+
+@given(situations, evidences)
+def test_never_before_the_time_after_a_restart(case: Situation, evidence: Evidence) -> None:
+    if case.series.not_before is not None and case.now < case.series.not_before:
+        assert verdict_of(case, evidence) is None
+
+
+@given(situations, evidences, st.floats(0, 4000))
+def test_a_verdict_stays_possible(case: Situation, evidence: Evidence, later: float) -> None:
+    if verdict_of(case, evidence) is not None:
+        after = dataclasses.replace(case, now=case.now + seconds(later))
+        assert verdict_of(after, evidence) is not None
+
+
+@given(situations, evidences)
+def test_the_cap_ends_every_series(case: Situation, evidence: Evidence) -> None:
+    closed = dataclasses.replace(case, associations=dataclasses.replace(case.associations, open_count=0))
+    end = max(START + seconds(500) + QUIET.cap, closed.series.not_before or START)
+    assert verdict_of(dataclasses.replace(closed, now=end), evidence) is not None
+
+
+@given(situations, evidences)
+def test_a_series_is_due_when_it_says_so(case: Situation, evidence: Evidence) -> None:
+    """Following the due times leads to a verdict, and none is missed before."""
+    for _ in range(6):
+        outcome = judge(case, QUIET, lambda: evidence)
+        if isinstance(outcome, Conclusion):
+            return
+        if outcome.due_at is None:
+            assert case.associations.open_count
+            return
+        assert outcome.due_at > case.now
+        just_before = dataclasses.replace(case, now=outcome.due_at - timedelta(microseconds=1))
+        assert verdict_of(just_before, evidence) is None
+        case = dataclasses.replace(case, now=outcome.due_at)
+    raise AssertionError("no verdict at any due time")
+
+
+@given(situations)
+def test_geometry_never_delays_a_verdict(case: Situation) -> None:
+    if verdict_of(case, PART) is not None:
+        assert verdict_of(case, WHOLE) is not None
