@@ -154,8 +154,8 @@ def contradictions(row: RowMapping, header: InstanceHeader) -> list[str]:
             normalised_name(row["patient_name"]),
             normalised_name(clean_text(header.patient_name)),
         ),
-        "PatientBirthDate": (row["patient_birth_date"], header.patient_birth_date),
-        "PatientSex": (row["patient_sex"], header.patient_sex),
+        "PatientBirthDate": (row["patient_birth_date"], clean_text(header.patient_birth_date)),
+        "PatientSex": (row["patient_sex"], clean_text(header.patient_sex)),
     }
     return [keyword for keyword, (here, there) in pairs.items() if here and there and here != there]
 

@@ -25,7 +25,7 @@ class StoreClaim:
     """
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._descriptor: int | None = os.open(
             root / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

@@ -18,6 +18,7 @@ from node.store.migrate import upgrade
 
 BUSY_SECONDS = 30.0  # another process (the command line) may hold the write lock for a moment
 POOL_SIZE = 8
+PRIVATE = 0o700  # patients' data: for the node's user alone
 POOL_OVERFLOW = 56  # one connection a thread: associations, workers, ticks, health
 WRITES = "groundglass_writes"
 SYNCHRONOUS_FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
@@ -57,9 +58,8 @@ class Database:
         target = make_url(url)
         database = cls(_make_engine(target), clock)
         try:
-            if target.get_backend_name() == "sqlite":
-                with database.read() as connection:
-                    assert_durable(connection)
+            with database.read() as connection:
+                assert_durable(connection)
             with database.write() as connection:
                 upgrade(connection)
         except BaseException:
@@ -123,10 +123,10 @@ def assert_durable(connection: Connection) -> None:
 
 def _make_engine(target: URL) -> Engine:
     if target.get_backend_name() != "sqlite":
-        return create_engine(target, hide_parameters=True, isolation_level="SERIALIZABLE")
+        raise StoreError(f"the index runs on SQLite, not on {target.get_backend_name()}; change its URL")
     if not target.database or target.database == ":memory:":
         raise StoreError("the index needs a file; a database in memory keeps nothing")
-    Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+    Path(target.database).parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
     engine = create_engine(
         target,
         hide_parameters=True,  # parameters are patients' names

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from node.domain.errors import ObjectMissing
-from node.store.naming import NAMING_TABLES
+from node.store.naming import NAMING_TABLES, is_named
 from node.store.store import Store
+
+BATCH = 500  # rows read at a time
 
 
 class ProblemKind(StrEnum):
@@ -36,29 +38,47 @@ class Problem:
 
 
 def check(store: Store) -> list[Problem]:
-    """Read every object file and compare it with the rows; takes as long as the disk needs."""
-    problems: list[Problem] = []
-    named: set[str] = set()
-    for table, key, sha256, size in _named(store):
-        named.add(key)
-        try:
-            whole = store.files.path(key).stat().st_size == size and sha256 == key and store.files.verify(key)
-        except ObjectMissing:
-            problems.append(Problem(kind=ProblemKind.MISSING, key=key, table=table))
-            continue
-        if not whole:
-            problems.append(Problem(kind=ProblemKind.DAMAGED, key=key, table=table))
+    """Read every object file and compare it with the rows; takes as long as the disk needs.
+
+    A node may run meanwhile: what it takes away during the check is no problem, and what it is just receiving
+    may be listed as an orphan.
+    """
+    problems = []
+    for table in NAMING_TABLES:
+        for key, size in _named(store, table):
+            kind = _judge(store, key, size)
+            if kind is not None and _is_named(store, key):
+                problems.append(Problem(kind=kind, key=key, table=table.name))
     problems.extend(
         Problem(kind=ProblemKind.ORPHAN, key=key, table="")
         for key in sorted(store.files.names())
-        if key not in named
+        if not _is_named(store, key)
     )
     return problems
 
 
-def _named(store: Store) -> Iterator[tuple[str, str, str, int]]:
+def _judge(store: Store, key: str, size: int) -> ProblemKind | None:
+    try:
+        whole = store.files.path(key).stat().st_size == size and store.files.verify(key)
+    except (ObjectMissing, FileNotFoundError):
+        return ProblemKind.MISSING
+    return None if whole else ProblemKind.DAMAGED
+
+
+def _is_named(store: Store, key: str) -> bool:
     with store.database.read() as connection:
-        for table in NAMING_TABLES:
-            query = select(table.c.object_key, table.c.sha256, table.c.size).order_by(table.c.id)
-            for row in connection.execute(query):
-                yield table.name, row.object_key, row.sha256, row.size
+        return is_named(connection, key)
+
+
+def _named(store: Store, table: Table) -> Iterator[tuple[str, int]]:
+    """Return names and sizes in batches: a long transaction would keep SQLite's journal from shrinking."""
+    last = 0
+    query = select(table.c.id, table.c.object_key, table.c.size).order_by(table.c.id).limit(BATCH)
+    while True:
+        with store.database.read() as connection:
+            batch = connection.execute(query.where(table.c.id > last)).all()
+        for row in batch:
+            yield row.object_key, row.size
+        if len(batch) < BATCH:
+            return
+        last = batch[-1].id

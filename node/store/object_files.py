@@ -19,6 +19,7 @@ from node.domain.ports import UidSource
 
 KEY = re.compile(r"[0-9a-f]{64}")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+PRIVATE = 0o700  # patients' data: for the node's user alone
 BLOCK = 1 << 20  # bytes read at a time while hashing a file
 
 
@@ -107,7 +108,7 @@ class LocalObjectFiles:
         self._lock = threading.Lock()
         self._linked: set[Path] = set()  # folders known to be linked durably; at most 256 * 257
         for folder in (root, self._objects, self._spool):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         for folder in (root.parent, root):
             _sync_directory(folder)
 
@@ -178,7 +179,7 @@ class LocalObjectFiles:
         """Give a synced temporary file its final name and make the name durable."""
         place = self._place(key)
         folder, parent = place.parent, place.parent.parent
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         temporary.replace(place)
         # Innermost first: where the file system journals names, its first sync writes them all.
         _sync_directory(folder)

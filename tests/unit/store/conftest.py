@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from node.domain.result import (
     SliceScore,
 )
 from node.domain.study import Arrival, InstanceHeader, Intake, SeriesEvent, SeriesState, Verdict
+from node.store.database import Database
 from node.store.store import Store, open_store
 
 MODEL = "covid"
@@ -192,8 +194,27 @@ def a_finding(**changes: Any) -> Finding:
     return Finding(**{**fields, **changes})
 
 
+class NoClock:
+    """Making an index needs no time."""
+
+    def now(self) -> datetime:
+        raise AssertionError
+
+    monotonic = now
+
+
+@pytest.fixture(scope="session")
+def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated index to copy, for migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "index.sqlite"
+    Database.open(f"sqlite:///{path}", clock=NoClock()).close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: Any, uids: Any) -> Iterator[Store]:
+def store(tmp_path: Path, empty_index: Path, clock: Any, uids: Any) -> Iterator[Store]:
+    (tmp_path / "data").mkdir()
+    shutil.copy(empty_index, tmp_path / "data")
     opened = open_store(tmp_path / "data", clock=clock, uids=uids)
     yield opened
     opened.close()

@@ -49,6 +49,11 @@ def test_a_database_in_memory_is_refused(clock):
         Database.open("sqlite://", clock=clock)
 
 
+def test_another_database_is_refused_by_name(clock):
+    with pytest.raises(StoreError, match="postgresql"):
+        Database.open("postgresql://node@localhost/index", clock=clock)
+
+
 def test_an_error_rolls_back(database):
     def half() -> None:
         with database.write() as connection:

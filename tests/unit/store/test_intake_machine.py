@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -23,11 +24,12 @@ from node.store.store import open_store
 class StoreMachine(RuleBasedStateMachine):
     """Two patients, two studies, three series, a few instances, in every order."""
 
-    clock_type = uids_type = header = finding = None
+    index = clock_type = uids_type = header = finding = None
 
     @initialize()
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
+        shutil.copy(self.index, self.folder.name)
         self.clock = self.clock_type()
         self.store = open_store(Path(self.folder.name), clock=self.clock, uids=self.uids_type())
         self.acknowledged: set[str] = set()
@@ -164,16 +166,17 @@ class StoreMachine(RuleBasedStateMachine):
                 assert (series.state is SeriesState.RECEIVING) == (series.verdict is None)
 
 
-def test_the_store_under_every_order_of_events(clock, uids, make_header, make_finding):
+def test_the_store_under_every_order_of_events(empty_index, clock, uids, make_header, make_finding):
     machine = type(
         "Machine",
         (StoreMachine,),
         {
+            "index": empty_index,
             "clock_type": type(clock),
             "uids_type": type(uids),
             "header": staticmethod(make_header),
             "finding": staticmethod(make_finding),
         },
     )
-    machine.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+    machine.TestCase.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
     machine.TestCase("runTest").runTest()

@@ -30,3 +30,13 @@ def test_a_truncated_file_is_damaged(ward):
     key = ward.store.studies.instances(1)[0].object_key
     ward.store.files.path(key).write_bytes(b"")
     assert [problem.kind for problem in check(ward.store)] == [ProblemKind.DAMAGED]
+
+
+def test_more_rows_than_a_batch_are_all_read(ward, monkeypatch):
+    monkeypatch.setattr("node.store.integrity.BATCH", 2)
+    for number in range(5):
+        ward.add(number)
+    keys = [item.object_key for item in ward.store.studies.instances(1)]
+    for key in keys:
+        ward.store.files.path(key).unlink()
+    assert [problem.key for problem in check(ward.store)] == keys

@@ -96,3 +96,10 @@ def test_no_room_is_told_apart_and_leaves_no_file(files, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "spool").iterdir()) == []
     assert OutOfSpace.retryable
+
+
+def test_the_folders_are_for_the_nodes_user_alone(tmp_path, uids):
+    files = LocalObjectFiles(tmp_path / "data", uids)
+    key = files.store(b"bytes").key
+    for folder in (tmp_path / "data", tmp_path / "data" / "objects", files.path(key).parent):
+        assert folder.stat().st_mode & 0o077 == 0
