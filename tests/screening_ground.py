@@ -7,16 +7,18 @@ import dataclasses
 import io
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom.dataset import Dataset
 
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, phantom_data_sets
+from node.domain.delivery import DeliveryState
 from node.domain.identity import derived_uid
 from node.domain.job import Screening
 from node.domain.model import Precision
@@ -142,6 +144,8 @@ class Ground:
     def __init__(self, root: Path) -> None:
         self.clock = HandClock()
         self.store: Store = open_store(root, url=None, clock=self.clock, uids=CountedUids())
+        self.scorers: list[EmbeddedScorer] = []
+        """The engines of the pipelines made, for tests that take one away."""
         self._closers: list[Callable[[], object]] = [self.store.close]
 
     def close(self) -> None:
@@ -197,6 +201,7 @@ class Ground:
     def pipeline(self, bundle: Bundle, ends: Ends, **changes: Any) -> Pipeline:
         """Return a pipeline with a real engine and canary; ``changes`` replace settings."""
         scorer = EmbeddedScorer(bundle, precision=Precision.F32, threads=1)
+        self.scorers.append(scorer)
         canary = Canary(clock=self.clock, every=timedelta(minutes=10), replay=lambda: replay(bundle, scorer))
         made = Pipeline(
             store=self.store,
@@ -209,3 +214,22 @@ class Ground:
         )
         self._closers.append(made.close)
         return made
+
+
+def deliveries(ground: Ground) -> dict[tuple[str, DeliveryState], int]:
+    """Return how many outbox rows stand in each state."""
+    return dict(ground.store.outbox.counts())
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    """Return an empty store with hands."""
+    made = Ground(tmp_path / "node")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ends() -> Ends:
+    """Return a listener."""
+    return Ends()

@@ -86,16 +86,15 @@ class Candidates:
             self, refused={**self.refused, series_instance_uid: reason.strip().rstrip(".")}
         )
 
-    def sources(self, path_of: Callable[[str], Path]) -> list[SliceSource]:
-        """Return every slice of the chosen series, from feet to head.
+    def sources(self, series_instance_uid: str, path_of: Callable[[str], Path]) -> list[SliceSource]:
+        """Return every slice of one series, from feet to head.
 
         Raises
         ------
         GeometryError
             The slices do not form a volume.
         """
-        assert self.chosen is not None  # noqa: S101  (the caller asked before)
-        return slice_sources(self.instances[self.chosen.series_instance_uid], path_of)
+        return slice_sources(self.instances[series_instance_uid], path_of)
 
     def evidence(self, path_of: Callable[[str], Path]) -> list[Dataset]:
         """Return source instances without pixel data: the whole chosen series, one of every other series.

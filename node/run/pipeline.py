@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from node.decide.choice import holds_chest_ct
+from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError, GroundglassError
 from node.domain.job import Screening
 from node.domain.model import ModelStatus
@@ -142,7 +143,7 @@ class Pipeline:
         watch = StageWatch(screening, self._clock, self._listener)
         try:
             end, reason = self._screen(screening, watch)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the screening is parked or failed)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the screening is parked or failed
             end, reason = self._set_aside(screening, error)
         log.info("screening %d ended: %s %s", screening.id, end.value, reason)
         self._listener.ended(screening, end, reason)
@@ -169,7 +170,8 @@ class Pipeline:
         """Analyse the best series; one that turns out to be unreadable gives way to the next best."""
         while (chosen := candidates.chosen) is not None:
             try:
-                analysis = self._look_and_score(how, candidates, watch)
+                sources = candidates.sources(chosen.series_instance_uid, self._store.files.path)
+                analysis = self._look_and_score(how, sources, watch)
             except (DicomError, GeometryError) as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
                 candidates = candidates.without(chosen.series_instance_uid, str(error))
@@ -186,14 +188,9 @@ class Pipeline:
             )
         return _Outcome(candidates=candidates, finding=finding, analysis=None)
 
-    def _look_and_score(self, how: Method, candidates: Candidates, watch: StageWatch) -> Analysis:
+    def _look_and_score(self, how: Method, sources: Sequence[SliceSource], watch: StageWatch) -> Analysis:
         with watch.stage(Stage.SELECT):
-            looked = look(
-                candidates.sources(self._store.files.path),
-                how.selection,
-                self._pool,
-                partial(watch.advanced, Stage.SELECT),
-            )
+            looked = look(sources, how.selection, self._pool, partial(watch.advanced, Stage.SELECT))
         if looked.plausibility.reason is not None:
             return Analysis(looked=looked, scored=())
         with watch.stage(Stage.INFER):

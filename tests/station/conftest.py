@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.model_folder import tiny_bundle
+from tests.screening_ground import ends, ground
 from tests.station.receiving_node import Receiving, start_receiving
 
-__all__ = ["tiny_bundle"]
+__all__ = ["ends", "ground", "tiny_bundle"]
 
 
 @pytest.fixture

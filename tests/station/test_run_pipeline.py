@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pydicom
-import pytest
 from pydicom.dataset import Dataset
 
 from node.dicom.write import PhantomLabels
 from node.domain.delivery import DeliveryState
-from node.domain.job import ScreeningState
 from node.domain.model import ModelStatus
 from node.domain.network import CapPolicy
 from node.domain.result import Outcome, ResultKind, RunOutcome
 from node.infer.bundle import Bundle, load_bundle
 from node.run.progress import ScreeningEnd, Stage
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
-from tests.screening_ground import Ends, Ground, phantom_series
+from tests.screening_ground import Ends, Ground, deliveries, phantom_series
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -40,27 +37,11 @@ def other_bundle(folder: Path, **changes: Any) -> Bundle:
     )
 
 
-@pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
-    made = Ground(tmp_path / "node")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def ends() -> Ends:
-    return Ends()
-
-
 def objects(ground: Ground, screening_id: int) -> list[Dataset]:
     return [
         pydicom.dcmread(ground.store.files.path(item.object_key))
         for item in ground.store.screenings.results(screening_id)
     ]
-
-
-def deliveries(ground: Ground) -> dict[tuple[str, DeliveryState], int]:
-    return dict(ground.store.outbox.counts())
 
 
 def test_a_phantom_study_gets_a_report_and_heatmaps(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
@@ -315,57 +296,6 @@ def test_a_demonstration_model_is_withheld_where_it_is_not_accepted(
         ("pacs", DeliveryState.WITHHELD),
         ("demo", DeliveryState.PENDING),
     }
-
-
-def test_a_failing_canary_parks_and_a_passing_one_resumes(
-    ground: Ground, tiny_bundle: Bundle, ends: Ends
-) -> None:
-    ground.receive(phantom_series())
-    ground.settle()
-    golden = dataclasses.replace(tiny_bundle.golden, probabilities=tiny_bundle.golden.probabilities[:, ::-1])
-    screening = ground.claim()
-    ground.pipeline(dataclasses.replace(tiny_bundle, golden=golden), ends).run(screening)
-    [(end, reason)] = ends.ends
-    assert end is ScreeningEnd.PARKED
-    assert reason.startswith("CanaryFailed: ")
-    assert ends.decisions == []
-    assert deliveries(ground) == {}
-    assert ground.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None
-    ground.clock.forward(timedelta(minutes=1))
-    again = ground.claim()
-    assert (again.id, again.attempts) == (screening.id, 1)
-    ground.pipeline(tiny_bundle, ends).run(again)
-    assert [end for end, _ in ends.ends] == [ScreeningEnd.PARKED, ScreeningEnd.STORED]
-
-
-def test_a_screening_whose_own_error_stays_fails_in_the_end(
-    ground: Ground, tiny_bundle: Bundle, ends: Ends
-) -> None:
-    ground.receive(phantom_series())
-    ground.settle()
-    instance = ground.store.studies.instances(ground.study().series[0].id)[0]
-    ground.store.files.path(instance.object_key).unlink()
-    pipeline = ground.pipeline(tiny_bundle, ends)
-    for _ in range(3):
-        pipeline.run(ground.claim())
-        ground.clock.forward(timedelta(minutes=10))
-    assert [end for end, _ in ends.ends] == [ScreeningEnd.PARKED, ScreeningEnd.PARKED, ScreeningEnd.FAILED]
-    assert ends.ends[-1][1].startswith("ObjectMissing: ")
-    latest = ground.store.screenings.latest(ground.study().id)
-    assert latest is not None
-    assert latest[0].state is ScreeningState.FAILED
-    assert deliveries(ground) == {}
-
-
-def test_a_study_that_is_held_meanwhile_gets_nothing(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
-    ground.receive(phantom_series())
-    ground.settle()
-    screening = ground.claim()
-    ground.store.studies.hold(ground.study().id, "tester", "wrong patient")
-    ground.pipeline(tiny_bundle, ends).run(screening)
-    assert [end for end, _ in ends.ends] == [ScreeningEnd.OVERTAKEN]
-    assert deliveries(ground) == {}
-    assert ground.store.screenings.results(screening.id) == []
 
 
 def test_the_order_of_arrival_does_not_matter(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from queue import SimpleQueue
-
-import pytest
 
 from node.dicom.write import PhantomLabels
 from node.domain.job import Screening, ScreeningState
@@ -18,13 +14,6 @@ from tests.screening_ground import Ends, Ground, phantom_series
 
 SOON = 60.0
 LONG = timedelta(hours=1)
-
-
-@pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
-    made = Ground(tmp_path / "node")
-    yield made
-    made.close()
 
 
 class Finished(Ends):

@@ -12,6 +12,7 @@ import pytest
 from node.domain.errors import BundleError, EngineUnavailable, ScoresInvalid, SettingsError
 from node.domain.model import Precision
 from node.infer.bundle import Bundle, load_bundle
+from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from tests.model_folder import TinyNet, tiny_spec, write_model_folder
 
@@ -108,3 +109,13 @@ def test_a_network_without_the_named_output_is_refused(bundle: Bundle) -> None:
     spec = tiny_spec(outputs=dataclasses.replace(bundle.spec.outputs, cam="map"))
     with pytest.raises(BundleError, match="'map'"):
         EmbeddedScorer(dataclasses.replace(bundle, spec=spec), precision=Precision.F32, threads=1)
+
+
+def test_bf16_runs_within_its_own_tolerance_where_the_processor_has_it(bundle: Bundle) -> None:
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(SettingsError, match="no bf16"):
+            EmbeddedScorer(bundle, precision=Precision.BF16, threads=1)
+        return
+    scorer = EmbeddedScorer(bundle, precision=Precision.BF16, threads=1)
+    assert scorer.identity.precision is Precision.BF16
+    replay(bundle, scorer)

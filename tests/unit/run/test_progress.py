@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from node.domain.job import Screening
@@ -9,6 +11,9 @@ from node.run.progress import Listeners, ScreeningEnd, Stage, StageWatch
 
 class HandClock:
     seconds = 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
     def monotonic(self) -> float:
         return self.seconds
@@ -44,7 +49,7 @@ def fail_within(watch: StageWatch, clock: HandClock) -> None:
 
 def test_stages_are_measured_told_and_summed(screening: Screening) -> None:
     clock, first, second = HandClock(), Notes(), Notes()
-    watch = StageWatch(screening, clock, Listeners([first, second]))  # type: ignore[arg-type]
+    watch = StageWatch(screening, clock, Listeners([first, second]))
     with watch.stage(Stage.SELECT):
         watch.advanced(Stage.SELECT, 1, 2)
         clock.seconds = 1.5
