@@ -22,5 +22,5 @@ def report(
         Path, typer.Argument(metavar="SR_FILE", exists=True, dir_okay=False, help="DICOM file of the report.")
     ],
 ) -> None:
-    """Print a structured report of this node, or any other, as text."""
+    """Print a structured report of this node as text."""
     show(report_text(read_whole_dataset(sr_file)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, batches, read_instance
 from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
+from node.domain.identity import is_valid_uid
 
 
 class Fate(StrEnum):
@@ -63,10 +64,17 @@ def readable(paths: Sequence[Path], on_fate: OnFate) -> list[StoredInstance]:
     instances = []
     for path in paths:
         try:
-            instances.append(read_instance(path))
+            instances.append(_identified(read_instance(path)))
         except (NotDicom, OSError) as error:
             on_fate(FileFate(path=path, sop_instance_uid=None, fate=Fate.NOT_SENT, detail=str(error)))
     return instances
+
+
+def _identified(instance: StoredInstance) -> StoredInstance:
+    named = (instance.sop_class_uid, instance.sop_instance_uid, instance.transfer_syntax_uid)
+    if not all(map(is_valid_uid, named)):
+        raise NotDicom(f"{instance.path.name}: its File Meta Information does not identify the object")
+    return instance
 
 
 def send(
