@@ -57,7 +57,6 @@ INHERITED: Final = (
     "StudyDescription",
     "PhysiciansOfRecord",
     "ProcedureCodeSequence",
-    "ReferencedStudySequence",
     "RequestingService",
     # Patient Study (PS3.3 C.7.2.2)
     "AdmittingDiagnosesDescription",
@@ -78,6 +77,8 @@ INHERITED: Final = (
     "ClinicalTrialSubjectReadingID",
     "ClinicalTrialTimePointID",
     "ClinicalTrialTimePointDescription",
+    "LongitudinalTemporalOffsetFromEvent",
+    "LongitudinalTemporalEventType",
 )
 SCANNER: Final = (  # PS3.3 C.12.1, Contributing Equipment Sequence
     "Manufacturer",
@@ -95,6 +96,12 @@ REQUEST_ITEM: Final = (  # Type 2 within Referenced Request Sequence (PS3.3 tabl
     "RequestedProcedureID",
     "RequestedProcedureDescription",
 )
+REQUIRED_IN_ITEM: Final = {  # Type 1: an item without these is left out
+    "OtherPatientIDsSequence": ("PatientID", "TypeOfPatientID"),
+    "ReferencedStudySequence": ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"),
+}
+REQUIRED_IN_CODE: Final = ("CodingSchemeDesignator", "CodeMeaning")  # PS3.3 table 8.8-1
+CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 SEXES: Final = ("M", "F", "O")  # PS3.3 C.7.1.1
 DEEPEST_ITEM: Final = 6
 SPECIFIC_CHARACTER_SET: Final = BaseTag(0x00080005)
@@ -147,7 +154,7 @@ def attributes_digest(source: Dataset) -> str:
     """Return the digest of what `inherit` and `requests` take over: part of the recipe."""
     parts = [inherit(source), *requests(source), *items(source, "RequestAttributesSequence")]
     zone = text(source, "TimezoneOffsetFromUTC")
-    return digest("attributes", zone, [part.to_json() for part in parts])
+    return digest("attributes", zone, *([*_canonical(part)] for part in parts))
 
 
 def copy(source: Dataset, target: Dataset, keywords: tuple[str, ...]) -> None:
@@ -230,6 +237,18 @@ def all_ascii(data_set: Dataset) -> bool:
     return all(value.isascii() for value in _strings(data_set))
 
 
+def _canonical(data_set: Dataset) -> Iterator[str]:
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield f"{element.tag:08X} item"
+                yield from _canonical(item)
+            yield f"{element.tag:08X} end"
+        else:
+            several = element.value if isinstance(element.value, MultiValue) else (element.value,)
+            yield f"{element.tag:08X} " + "\\".join(map(str, several))
+
+
 def _strings(data_set: Dataset) -> Iterator[str]:
     for element in data_set:
         if element.VR == "SQ":
@@ -280,8 +299,17 @@ def _copied_items(
         for inner_tag in sorted(item.keys()):
             if keyword_for_tag(inner_tag) and inner_tag != SPECIFIC_CHARACTER_SET:
                 _copy_element(item, inner_tag, clean, inner, depth - 1)
-        if len(clean):
+        if len(clean) and _is_whole(keyword_for_tag(tag), clean):
             yield clean
+
+
+def _is_whole(sequence: str, item: Dataset) -> bool:
+    """Whether a copied item has what its sequence requires."""
+    if sequence.endswith("CodeSequence"):
+        return all(item.get(keyword) for keyword in REQUIRED_IN_CODE) and any(
+            item.get(keyword) for keyword in CODE_VALUES
+        )
+    return all(item.get(keyword) for keyword in REQUIRED_IN_ITEM.get(sequence, ()))
 
 
 def _value(source: Dataset, tag: BaseTag) -> object:

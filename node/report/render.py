@@ -101,7 +101,7 @@ def _study(data_set: Dataset) -> Iterator[str]:
         _attribute(data_set, "PatientName"),
         f"ID {_attribute(data_set, 'PatientID') or '-'}",
         _attribute(data_set, "IssuerOfPatientID"),
-        f"{Heading.BORN} {_date(_attribute(data_set, 'PatientBirthDate')) or '-'}",
+        f"{Heading.BORN} {_date(born)}" if (born := _attribute(data_set, "PatientBirthDate")) else "",
         _attribute(data_set, "PatientSex"),
     ]
     yield from _line(Heading.PATIENT, ", ".join(part for part in patient if part))

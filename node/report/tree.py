@@ -54,21 +54,19 @@ def _observer(grounds: Grounds, producer: Producer) -> Iterator[hd.ContentItem]:
 
 
 def _procedures(donor: Dataset) -> Iterator[hd.ContentItem]:
-    found = [code for item in inherited.items(donor, "ProcedureCodeSequence") if (code := _code(item))]
+    found = [_code(item) for item in inherited.items(donor, "ProcedureCodeSequence")]
     radiograph = inherited.text(donor, "Modality") in RADIOGRAPHY
     fallback = codes.RADIOGRAPHY_PROCEDURE if radiograph else codes.CT_PROCEDURE
     for value in found or [fallback]:
         yield make.code(codes.PROCEDURE_REPORTED, value, make.HAS_CONCEPT_MOD)
 
 
-def _code(item: Dataset) -> Code | None:
-    """Return a code of the source, or None where it is not a complete one (PS3.3 section 8.8)."""
-    value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
-    scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
-    if not (value and scheme and meaning):
-        return None
+def _code(item: Dataset) -> Code:
+    """Return a code of the source."""
+    value = next(item[keyword].value for keyword in inherited.CODE_VALUES if item.get(keyword))
     version = item.get("CodingSchemeVersion")
-    return Code(str(value), str(scheme), make.name(str(meaning)), str(version) if version else None)
+    scheme, meaning = str(item.CodingSchemeDesignator), make.name(str(item.CodeMeaning))
+    return Code(str(value), scheme, meaning, str(version) if version else None)
 
 
 def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:

@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.domain.identity import is_valid_uid
@@ -54,6 +54,7 @@ def test_the_recipe_is_for_ever():
     assert recipe(PARTS) == "92cafd3d9e65a43fc53680336eb1ba7d8c1a8994b5d95e2103679deb829619f8"
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(), st.text(), st.integers(0, 10**6), st.text())
 def test_uids_are_valid_and_follow_from_their_parts(study, name, index, digest):
     series = result_series_uid(study, name, ResultKind.REPORT)
