@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ from node.domain.result import (
     SliceScore,
 )
 from node.domain.study import SeriesState, Verdict
+from node.report import codes
 from node.report.build import BuiltObject, HeatmapPicture, Producer, ReportRequest, build_results
+from node.report.reading import Node
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
@@ -249,3 +252,67 @@ def errors_of(tmp_path: Path) -> Callable[[BuiltObject], list[str]]:
         return [line for line in lines if line.startswith("Error")]
 
     return run
+
+
+CASES = {
+    "positive": Case(),
+    "negative": Case(outcome=Outcome.NEGATIVE, positive=0),
+    "negative with positive slices": Case(outcome=Outcome.NEGATIVE, positive=2),
+    "undetermined": Case(outcome=Outcome.UNDETERMINED, count=3, positive=0),
+    "incomplete": Case(
+        run_outcome=RunOutcome.PARTIALLY_SUCCEEDED,
+        choices=(choice(verdict=Verdict.CAP, state=SeriesState.INCOMPLETE),),
+    ),
+    "not analysed": Case(
+        outcome=Outcome.NOT_ANALYSED,
+        run_outcome=RunOutcome.NOT_ATTEMPTED,
+        choices=(SCOUT_CHOICE, choice(chosen=False, eligible=False, reason="Five slices only.")),
+    ),
+    "failed": Case(outcome=Outcome.NOT_ANALYSED, run_outcome=RunOutcome.FAILED),
+    "version 2": Case(version=2),
+    "validated": Case(status=ModelStatus.VALIDATED, validated=True),
+    "untrained": Case(status=ModelStatus.UNTRAINED),
+    "multi-frame": Case(multi_frame=True),
+    "unicode": Case(
+        source={"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Zoë=山田^太郎"},
+        choices=(choice(series_description="Thorax Lungenfenster, größer"),),
+    ),
+    "bare": Case(
+        source=dict.fromkeys(
+            (
+                "PatientName",
+                "PatientID",
+                "IssuerOfPatientID",
+                "PatientBirthDate",
+                "PatientSex",
+                "PatientAge",
+                "StudyDate",
+                "StudyTime",
+                "StudyID",
+                "AccessionNumber",
+                "ReferringPhysicianName",
+                "Manufacturer",
+                "FrameOfReferenceUID",
+            )
+        )
+    ),
+}
+
+
+@cache
+def results(name: str) -> list[BuiltObject]:
+    return build_results(CASES[name].request())
+
+
+@cache
+def built(name: str) -> Dataset:
+    """The report of a case; tests only read it."""
+    return read(results(name)[-1])
+
+
+def groups_of(data_set: Dataset) -> list[Node]:
+    return Node(data_set).first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP)
+
+
+def nodes(node: Node) -> list[Node]:
+    return [node, *(found for child in node.children() for found in nodes(child))]

@@ -4,7 +4,6 @@ import io
 import subprocess
 from dataclasses import replace
 from datetime import timedelta, timezone
-from functools import cache
 
 import pydicom
 import pytest
@@ -13,91 +12,33 @@ from pydicom.dataset import Dataset
 
 from node.domain.errors import ReportImpossible
 from node.domain.model import ModelStatus
-from node.domain.result import Outcome, ResultKind, RunOutcome
+from node.domain.result import ResultKind
 from node.domain.study import SeriesState, Verdict
 from node.report import codes
-from node.report.build import BuiltObject, build_results
+from node.report.build import build_results
 from node.report.content import LONGEST_NAME
 from node.report.identity import device_uid, result_series_uid, result_uid
 from node.report.reading import Node
 from tests.unit.report.conftest import (
+    CASES,
     CT,
     MADE_AT,
     SCOUT,
-    SCOUT_CHOICE,
     SERIES,
     STUDY,
     Case,
+    built,
     choice,
+    groups_of,
     model,
+    nodes,
     read,
     report_of,
+    results,
     source,
 )
 
 COVID = "840544004"
-CASES = {
-    "positive": Case(),
-    "negative": Case(outcome=Outcome.NEGATIVE, positive=0),
-    "negative with positive slices": Case(outcome=Outcome.NEGATIVE, positive=2),
-    "undetermined": Case(outcome=Outcome.UNDETERMINED, count=3, positive=0),
-    "incomplete": Case(
-        run_outcome=RunOutcome.PARTIALLY_SUCCEEDED,
-        choices=(choice(verdict=Verdict.CAP, state=SeriesState.INCOMPLETE),),
-    ),
-    "not analysed": Case(
-        outcome=Outcome.NOT_ANALYSED,
-        run_outcome=RunOutcome.NOT_ATTEMPTED,
-        choices=(SCOUT_CHOICE, choice(chosen=False, eligible=False, reason="Five slices only.")),
-    ),
-    "failed": Case(outcome=Outcome.NOT_ANALYSED, run_outcome=RunOutcome.FAILED),
-    "version 2": Case(version=2),
-    "validated": Case(status=ModelStatus.VALIDATED, validated=True),
-    "untrained": Case(status=ModelStatus.UNTRAINED),
-    "multi-frame": Case(multi_frame=True),
-    "unicode": Case(
-        source={"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Zoë=山田^太郎"},
-        choices=(choice(series_description="Thorax Lungenfenster, größer"),),
-    ),
-    "bare": Case(
-        source=dict.fromkeys(
-            (
-                "PatientName",
-                "PatientID",
-                "IssuerOfPatientID",
-                "PatientBirthDate",
-                "PatientSex",
-                "PatientAge",
-                "StudyDate",
-                "StudyTime",
-                "StudyID",
-                "AccessionNumber",
-                "ReferringPhysicianName",
-                "Manufacturer",
-                "FrameOfReferenceUID",
-            )
-        )
-    ),
-}
-
-
-@cache
-def results(name: str) -> list[BuiltObject]:
-    return build_results(CASES[name].request())
-
-
-@cache
-def built(name: str) -> Dataset:
-    """The report of a case; tests only read it."""
-    return read(results(name)[-1])
-
-
-def groups_of(data_set: Dataset) -> list[Node]:
-    return Node(data_set).first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP)
-
-
-def nodes(node: Node) -> list[Node]:
-    return [node, *(found for child in node.children() for found in nodes(child))]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -142,24 +83,6 @@ def test_mandatory_rows_of_every_report(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_ohif_needs_of_every_group(name):
-    report = built(name)
-    groups = groups_of(report)
-    assert groups
-    assert all(node.concept[0] for node in nodes(Node(report)))
-    for group in groups:
-        assert group.first(codes.TRACKING_IDENTIFIER).text
-        assert group.first(codes.TRACKING_UNIQUE_IDENTIFIER).text.startswith("2.25.")
-        assert ":" not in group.first(codes.TRACKING_IDENTIFIER).text
-        numbers = [node for node in group.children() if node.item.ValueType == "NUM"]
-        for node in numbers:
-            (child,) = node.children()
-            assert child.item.RelationshipType == "INFERRED FROM"
-    uids = [group.first(codes.TRACKING_UNIQUE_IDENTIFIER).text for group in groups]
-    assert len(set(uids)) == len(uids)
-
-
-@pytest.mark.parametrize("name", CASES)
 def test_every_referenced_instance_is_listed_as_evidence_once(name):
     report = built(name)
     (study,) = report.CurrentRequestedProcedureEvidenceSequence
@@ -187,91 +110,6 @@ def test_codes_fit_their_value_representations(name):
                 assert len(code.CodeMeaning) <= 64
 
 
-@pytest.mark.parametrize(
-    ("name", "assessment", "run", "summary", "finding"),
-    [
-        ("positive", "10828004", "111222", "111242", COVID),
-        ("negative", "260385009", "111222", "111241", "GG-NOTFLAGGED"),
-        ("negative with positive slices", "260385009", "111222", "111242", "GG-NOTFLAGGED"),
-        ("undetermined", "82334004", "111222", "111241", "GG-NOTFLAGGED"),
-        ("incomplete", "10828004", "111223", "111244", COVID),
-        ("not analysed", "82334004", "111225", "", "GG-NOTFLAGGED"),
-        ("failed", "82334004", "111224", "", "GG-NOTFLAGGED"),
-    ],
-)
-def test_the_outcome_is_coded(name, assessment, run, summary, finding):
-    study = groups_of(built(name))[0]
-    assert study.first(codes.OVERALL_ASSESSMENT).code == assessment
-    assert study.first(codes.RUN).code == run
-    assert study.first(codes.PROCESSING_SUMMARY).code == summary
-    assert study.first(codes.FINDING).code == finding
-    assert study.first(codes.REASON).text
-
-
-def test_numbers_of_the_study():
-    study = groups_of(built("positive"))[0]
-    values = {
-        concept.value: study.first(concept).text
-        for concept in (
-            codes.RECEIVED,
-            codes.SELECTED,
-            codes.POSITIVE_COUNT,
-            codes.RATIO,
-            codes.SLICE_THRESHOLD,
-            codes.SHARE_THRESHOLD,
-        )
-    }
-    assert values == {
-        "GG-RECEIVED": "40",
-        "GG-SELECTED": "20",
-        "GG-POSITIVE": "8",
-        "GG-RATIO": "0.4",
-        "GG-SLICETHR": "0.5",
-        "GG-SHARETHR": "0.3",
-    }
-    assert study.first(codes.VERDICT).code == "GG-BYGEOMETRY"
-    assert study.first(codes.POINT_VALIDATED).text == "No"
-    assert study.all(codes.SELECTION_RULE)
-    assert not study.all(codes.CERTAINTY_OF_FINDING)  # no calibration for patients was fitted
-    assert len(study.all(codes.SOURCE_OF_MEASUREMENT)) == 20
-
-
-def test_one_group_for_each_positive_slice_with_its_score_and_heatmap():
-    request = CASES["positive"].request()
-    results = build_results(request)
-    groups = groups_of(read(results[-1]))[1:]
-    positive = [item for item in request.finding.slices if item.positive]
-    heatmaps = {item.sop_instance_uid for item in results[:-1]}
-    assert len(groups) == len(positive) == 8
-    for group, item in zip(groups, positive, strict=True):
-        score = group.first(codes.CERTAINTY_OF_FINDING)
-        assert float(score.text) == pytest.approx(100 * item.probability, abs=1e-4)
-        assert next(score.children()).instance == item.sop_instance_uid
-        assert group.first(codes.SOURCE_OF_MEASUREMENT).instance == item.sop_instance_uid
-        assert group.first(codes.FINDING).code == COVID
-        assert group.first(codes.ALGORITHM_NAME).text == "covid-ct-lite0"
-    named = {found.instance for group in groups for found in group.all(codes.HEATMAP)}
-    assert named == heatmaps
-    assert len(heatmaps) == 3
-
-
-@pytest.mark.parametrize("name", ["negative", "undetermined", "not analysed"])
-def test_nothing_names_the_disease_where_nothing_is_positive(name):
-    found = nodes(Node(built(name)))
-    assert COVID not in {node.code for node in found}
-
-
-def test_not_analysed_has_no_scores_but_names_every_series_with_an_instance():
-    report = built("not analysed")
-    assert not [node for node in nodes(Node(report)) if node.item.ValueType == "NUM"]
-    series = Node(report).first(codes.SERIES_FOUND).all(codes.ONE_SERIES)
-    assert [item.first(codes.SERIES_INSTANCE_UID).text for item in series] == [SCOUT, SERIES]
-    assert [item.first(codes.SERIES_CHOICE).code for item in series] == ["GG-NOTELIGIBLE"] * 2
-    assert [item.first(codes.REASON).text for item in series] == ["A localizer.", "Five slices only."]
-    assert [item.first(codes.SOURCE).instance for item in series] == [f"{SCOUT}.1", f"{SERIES}.1"]
-    assert report.CompletionFlag == "COMPLETE"
-
-
 def test_a_series_without_images_is_named_by_a_composite():
     document = source("1.2.5.1", "1.2.5", 1, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", Rows=None)
     document.Modality = "SR"
@@ -281,15 +119,6 @@ def test_a_series_without_images_is_named_by_a_composite():
     assert series.first(codes.SOURCE).item.ValueType == "COMPOSITE"
     library = Node(report).first(codes.IMAGE_LIBRARY)
     assert "1.2.5.1" not in {node.instance for node in nodes(library)}
-
-
-def test_frames_of_a_multi_frame_instance_are_named():
-    report = built("multi-frame")
-    study, first = groups_of(report)[:2]
-    (reference,) = study.all(codes.SOURCE_OF_MEASUREMENT)
-    frames = reference.item.ReferencedSOPSequence[0].ReferencedFrameNumber
-    assert list(frames) == list(range(11, 31))
-    assert first.first(codes.SOURCE_OF_MEASUREMENT).item.ReferencedSOPSequence[0].ReferencedFrameNumber == 11
 
 
 @pytest.mark.parametrize("name", ["positive", "untrained", "validated"])
