@@ -29,7 +29,7 @@ from node.infer.bundle import Bundle, load_bundle
 from node.infer.canary import Canary, CanaryState
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
-from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenStored
+from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
@@ -37,7 +37,7 @@ from node.receive.storage import StorageService
 from node.report.identity import device_uid
 from node.report.request import Producer
 from node.run.pipeline import Pipeline, PipelineSettings
-from node.run.progress import Listeners, ProgressListener
+from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.workers import Workers
@@ -241,7 +241,10 @@ class Node:
         )
         canary.check()
         metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
-        listeners: list[ProgressListener] = [CountedScreenings(metrics), WhenStored(self._results_are_due)]
+        listeners: list[ProgressListener] = [
+            CountedScreenings(metrics),
+            WhenEnded(ScreeningEnd.STORED, self._results_are_due),
+        ]
         if self._progress is not None:
             listeners.append(self._progress)
         pipeline = self._pipeline(store, engine, canary, Listeners(listeners))

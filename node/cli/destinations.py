@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from node.cli.options import ByOption, ConfigOption, ReasonOption, destination_of, settings_of, store_of
@@ -15,9 +17,11 @@ def register(app: typer.Typer) -> None:
 
 
 def go_live(
-    destination: str = typer.Argument(metavar="DESTINATION", help="Name of the destination in the settings."),
-    by: ByOption = ...,  # type: ignore[assignment]
-    reason: ReasonOption = ...,  # type: ignore[assignment]
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="Name of the destination in the settings.")
+    ],
+    by: ByOption,
+    reason: ReasonOption,
     config: ConfigOption = None,
 ) -> None:
     """Open one destination: results made from now on are sent there. Ends a halt."""

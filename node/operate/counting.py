@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from enum import StrEnum
 
 from node.domain.job import Screening
 from node.domain.ports import Clock
@@ -12,7 +13,6 @@ from node.domain.result import Finding
 from node.domain.study import Arrival, AssociationEnd, Intake
 from node.operate.health import TickAge
 from node.operate.metrics import Metrics
-from node.run.progress import ScreeningEnd, Stage
 from node.store.intake import IntakeRecords
 from node.store.store import Store
 
@@ -54,21 +54,24 @@ class CountedIntake(IntakeRecords):
 
 
 class SilentListener:
-    """A ``ProgressListener`` that does nothing; others override what they care for."""
+    """A ``ProgressListener`` that does nothing; others override what they care for.
 
-    def stage_started(self, screening: Screening, stage: Stage) -> None:
+    Stages and ends are taken as any enumeration: the order of the stations is not known here.
+    """
+
+    def stage_started(self, screening: Screening, stage: StrEnum) -> None:
         """Tell that a stage begins."""
 
-    def stage_advanced(self, screening: Screening, stage: Stage, done: int, total: int) -> None:
+    def stage_advanced(self, screening: Screening, stage: StrEnum, done: int, total: int) -> None:
         """Tell how far a stage is."""
 
-    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:
+    def stage_finished(self, screening: Screening, stage: StrEnum, seconds: float) -> None:
         """Tell that a stage ended."""
 
     def decided(self, screening: Screening, finding: Finding) -> None:
         """Tell the finding."""
 
-    def ended(self, screening: Screening, end: ScreeningEnd, reason: str) -> None:
+    def ended(self, screening: Screening, end: StrEnum, reason: str) -> None:
         """Tell how the run ended."""
 
 
@@ -83,29 +86,34 @@ class CountedScreenings(SilentListener):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:  # noqa: ARG002
+    def stage_finished(self, screening: Screening, stage: StrEnum, seconds: float) -> None:
         """Record the duration."""
+        del screening
         self._metrics.stage(stage.value, seconds)
 
-    def decided(self, screening: Screening, finding: Finding) -> None:  # noqa: ARG002
+    def decided(self, screening: Screening, finding: Finding) -> None:
         """Count the decision."""
+        del screening
         self._metrics.decided(finding.outcome)
 
 
-class WhenStored(SilentListener):
-    """Acts when a screening has put results into the outbox.
+class WhenEnded(SilentListener):
+    """Acts when a screening has ended in one way.
 
     Parameters
     ----------
+    end : StrEnum
     action : callable
     """
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, end: StrEnum, action: Callable[[], None]) -> None:
+        self._end = end
         self._action = action
 
-    def ended(self, screening: Screening, end: ScreeningEnd, reason: str) -> None:  # noqa: ARG002
-        """Act on new results."""
-        if end is ScreeningEnd.STORED:
+    def ended(self, screening: Screening, end: StrEnum, reason: str) -> None:
+        """Act when it is this end."""
+        del screening, reason
+        if end is self._end:
             self._action()
 
 

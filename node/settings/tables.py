@@ -59,7 +59,7 @@ class NodeSettings(Section):
     """The node on the network and on the disk."""
 
     ae_title: AETitle = Field("GROUNDGLASS", description="AE title of this node.")
-    host: str = Field("0.0.0.0", description="Address on which the node listens for associations.")  # noqa: S104
+    host: str = Field("0.0.0.0", description="Address on which it listens.")  # noqa: S104  # peers are listed
     port: ListenPort = Field(11112, description="Port on which it listens; 0 takes a free one.")
     data_dir: Path = Field(
         Path("groundglass-data"),

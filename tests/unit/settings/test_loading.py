@@ -82,7 +82,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     settings = load(None, {})
     with pytest.raises(ValidationError):
-        settings.node.port = 1  # type: ignore[misc]
+        settings.node.port = 1  # type: ignore[misc]  # that it is refused is the test
 
 
 @pytest.mark.parametrize(
