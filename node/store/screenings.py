@@ -176,11 +176,7 @@ class ScreeningRecords:
         now = self._database.clock.now()
         with self._database.write() as connection:
             row = screening_row(connection, screening_id)
-            if row["state"] != ScreeningState.RUNNING:
-                return False
-            if not _study_unchanged(connection, row):
-                detail = "the study was held or grew while it was screened"
-                step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=now, detail=detail)
+            if not _may_finish(connection, row, now):
                 return False
             for item in results:
                 self._files.path(item.object_key)
@@ -188,13 +184,9 @@ class ScreeningRecords:
             write_finding(connection, screening_id, finding, recipe=recipe, seconds=seconds or {})
             supersede_older(connection, row, (ScreeningState.FAILED,))
             if version is not None:
+                made = ResultSet(version=version, recipe=recipe, objects=results, destinations=destinations)
                 supersede_older(connection, row, (ScreeningState.DONE,))
-                put_in_force(
-                    connection,
-                    row,
-                    ResultSet(version=version, recipe=recipe, objects=results, destinations=destinations),
-                    at=now,
-                )
+                put_in_force(connection, row, made, at=now)
         drop_unnamed(self._database, self._files, {item.object_key for item in results})
         return True
 
@@ -355,10 +347,17 @@ def _give_up(connection: Connection, row: RowMapping, now: datetime) -> None:
     step_screening(connection, row, *events, detail=detail, ended_at=now, lease_until=None)
 
 
-def _study_unchanged(connection: Connection, row: RowMapping) -> bool:
+def _may_finish(connection: Connection, row: RowMapping, now: datetime) -> bool:
+    """Whether an outcome still counts; one of a study that was held or grew is void and gets cancelled."""
+    if row["state"] != ScreeningState.RUNNING:
+        return False
     query = select(studies.c.id).where(
         studies.c.id == row["study_id"],
         studies.c.state == StudyState.SETTLED,
         studies.c.revision == row["study_revision"],
     )
-    return connection.execute(query).first() is not None
+    if connection.execute(query).first() is not None:
+        return True
+    detail = "the study was held or grew while it was screened"
+    step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=now, detail=detail)
+    return False

@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_apart(database):
 
 def test_a_time_without_zone_is_refused(database):
     act = insert(audit).values(
-        at=datetime(2026, 1, 1),  # noqa: DTZ001
+        at=datetime(2026, 1, 1),  # noqa: DTZ001 - that is what is refused
         by="x",
         action="x",
         subject="x",

@@ -332,3 +332,16 @@ def test_one_screening_of_a_study_and_model_is_on_its_way(ward, clock):
     )
     with pytest.raises(StoreError, match="UNIQUE"), ward.store.database.write() as connection:
         connection.execute(row)
+
+
+def test_a_study_that_grew_and_settled_for_another_model_voids_the_outcome(ward, clock):
+    ward.add(1)
+    ward.settle()
+    screening = ward.claim()
+    clock.advance(1)
+    ward.add(2)
+    ward.conclude()
+    study = ward.study
+    assert ward.store.studies.settle(study.id, "another", last_arrival_at=study.last_arrival_at)
+    assert not ward.finish(screening)
+    assert states(ward) == [ScreeningState.CANCELLED, ScreeningState.QUEUED]

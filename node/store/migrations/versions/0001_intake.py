@@ -13,6 +13,19 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _patients()
+    _studies()
+    _series()
+    _instances()
+    _asides()
+    _own_objects()
+    _associations()
+    _association_series()
+    _sender_gaps()
+    _refused_callers()
+
+
+def _patients() -> None:
     op.create_table(
         "patients",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -21,6 +34,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patients")),
         sa.UniqueConstraint("patient_id", "issuer", name=op.f("uq_patients_patient_id_issuer")),
     )
+
+
+def _studies() -> None:
     op.create_table(
         "studies",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -48,6 +64,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_studies_last_arrival_at"), "studies", ["last_arrival_at"], unique=False)
     op.create_index(op.f("ix_studies_patient_key"), "studies", ["patient_key"], unique=False)
     op.create_index("ix_studies_state", "studies", ["state"], unique=False)
+
+
+def _series() -> None:
     op.create_table(
         "series",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -80,6 +99,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_series_state", "series", ["state"], unique=False)
     op.create_index(op.f("ix_series_study_id"), "series", ["study_id"], unique=False)
+
+
+def _instances() -> None:
     op.create_table(
         "instances",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -98,6 +120,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("sop_instance_uid", name=op.f("uq_instances_sop_instance_uid")),
     )
     op.create_index(op.f("ix_instances_series_id"), "instances", ["series_id"], unique=False)
+
+
+def _asides() -> None:
     op.create_table(
         "asides",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -129,6 +154,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_asides_existing_id"), "asides", ["existing_id"], unique=False)
     op.create_index("ix_asides_reason", "asides", ["reason", "id"], unique=False)
     op.create_index(op.f("ix_asides_study_id"), "asides", ["study_id"], unique=False)
+
+
+def _own_objects() -> None:
     op.create_table(
         "own_objects",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -149,6 +177,9 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_own_objects_study_instance_uid"), "own_objects", ["study_instance_uid"], unique=False
     )
+
+
+def _associations() -> None:
     op.create_table(
         "associations",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -173,6 +204,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("closed_at IS NULL"),
         postgresql_where=sa.text("closed_at IS NULL"),
     )
+
+
+def _association_series() -> None:
     op.create_table(
         "association_series",
         sa.Column("series_id", sa.Integer(), nullable=False),
@@ -188,6 +222,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_association_series_association_id", "association_series", ["association_id"], unique=False
     )
+
+
+def _sender_gaps() -> None:
     op.create_table(
         "sender_gaps",
         sa.Column("calling_ae_title", sa.String(), nullable=False),
@@ -196,6 +233,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("calling_ae_title", "bucket", name=op.f("pk_sender_gaps")),
         sqlite_with_rowid=False,
     )
+
+
+def _refused_callers() -> None:
     op.create_table(
         "refused_callers",
         sa.Column("id", sa.Integer(), nullable=False),

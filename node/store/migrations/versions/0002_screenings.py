@@ -13,6 +13,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _screenings()
+    _findings()
+    _series_choices()
+    _slice_scores()
+    _result_versions()
+    _result_objects()
+    _version_objects()
+
+
+def _screenings() -> None:
     op.create_table(
         "screenings",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -47,6 +57,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('queued', 'running', 'parked')"),
         postgresql_where=sa.text("state IN ('queued', 'running', 'parked')"),
     )
+
+
+def _findings() -> None:
     op.create_table(
         "findings",
         sa.Column("screening_id", sa.Integer(), nullable=False),
@@ -72,6 +85,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["screening_id"], ["screenings.id"], name=op.f("fk_findings_screening_id")),
         sa.PrimaryKeyConstraint("screening_id", name=op.f("pk_findings")),
     )
+
+
+def _series_choices() -> None:
     op.create_table(
         "series_choices",
         sa.Column("screening_id", sa.Integer(), nullable=False),
@@ -108,6 +124,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("chosen"),
         postgresql_where=sa.text("chosen"),
     )
+
+
+def _slice_scores() -> None:
     op.create_table(
         "slice_scores",
         sa.Column("screening_id", sa.Integer(), nullable=False),
@@ -129,6 +148,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("screening_id", "ordinal", name=op.f("pk_slice_scores")),
         sqlite_with_rowid=False,
     )
+
+
+def _result_versions() -> None:
     op.create_table(
         "result_versions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -161,6 +183,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state IN ('current')"),
         postgresql_where=sa.text("state IN ('current')"),
     )
+
+
+def _result_objects() -> None:
     op.create_table(
         "result_objects",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -181,6 +206,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_result_objects_object_key"), "result_objects", ["object_key"], unique=False)
     op.create_index(op.f("ix_result_objects_study_id"), "result_objects", ["study_id"], unique=False)
+
+
+def _version_objects() -> None:
     op.create_table(
         "version_objects",
         sa.Column("version_id", sa.Integer(), nullable=False),

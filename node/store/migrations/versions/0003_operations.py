@@ -13,6 +13,13 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _deliveries()
+    _open_destinations()
+    _audit()
+    _models()
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -43,6 +50,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state != 'cancelled'"),
         postgresql_where=sa.text("state != 'cancelled'"),
     )
+
+
+def _open_destinations() -> None:
     op.create_table(
         "open_destinations",
         sa.Column("destination", sa.String(), nullable=False),
@@ -50,6 +60,9 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("destination", name=op.f("pk_open_destinations")),
     )
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -61,6 +74,9 @@ def upgrade() -> None:
         sa.CheckConstraint("\"by\" != '' AND reason != ''", name=op.f("ck_audit_somebody_with_reason")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
+
+
+def _models() -> None:
     op.create_table(
         "models",
         sa.Column("name", sa.String(), nullable=False),
