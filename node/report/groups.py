@@ -83,7 +83,7 @@ def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
         key = (finding.run_outcome is RunOutcome.SUCCEEDED, finding.positive > 0)
         yield make.code(codes.PROCESSING_SUMMARY, codes.PROCESSING_SUMMARIES[key])
     yield make.code(codes.MODEL_STATUS, codes.STATUSES[finding.model.status])
-    for warning in text.warnings(finding):
+    for warning in filter(None, finding.warnings):
         yield make.text(codes.WARNING, warning)
     yield from _completeness(grounds.screened)
     yield from _rule(finding)

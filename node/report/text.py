@@ -11,7 +11,7 @@ from node.domain.model import ModelIdentity, ModelStatus
 from node.domain.result import Finding, OperatingPoint, Outcome, SeriesChoice, SliceScore
 
 SERVICE: Final = "Groundglass"
-NOTICE: Final = (
+_NOTICE: Final = (
     "Result of an artificial intelligence, for research use. It is not a diagnosis and does not replace the "
     "reading of the images. COVID-19 can be present without being flagged."
 )
@@ -26,14 +26,17 @@ _STATUS: Final = {
     ModelStatus.DEMONSTRATION: "DEMONSTRATION MODEL",
     ModelStatus.VALIDATED: "",
 }
-STATUS_WARNINGS: Final = {
+_STATUS_SENTENCES: Final = {
     ModelStatus.UNTRAINED: "The model is not trained: its scores mean nothing.",
     ModelStatus.DEMONSTRATION: (
         "The model is a demonstration: its sensitivity and specificity on CT studies like this are not known."
     ),
     ModelStatus.VALIDATED: "",
 }
-POINT_NOT_VALIDATED: Final = "The operating point is not validated for this model on clinical CT studies."
+_POINT_STATUS: Final = {
+    True: "Validated for this model.",
+    False: "NOT VALIDATED for this model on clinical studies.",
+}
 SERIES_INCOMPLETE: Final = "Series incomplete: time limit passed"  # LO, at most 64 characters
 NO_SERIES_COMPLETE: Final = "No series fit for the model was complete"
 OUTCOMES: Final = {
@@ -51,6 +54,11 @@ def _marked(status: ModelStatus, sentence: str) -> str:
 def title(model: ModelIdentity) -> str:
     """Return the title line of a report."""
     return _marked(model.status, "AI screening of the chest for COVID-19. Research use, not a diagnosis.")
+
+
+def notice(model: ModelIdentity) -> str:
+    """Return what the result is not, and what the model's status means."""
+    return f"{_NOTICE} {_STATUS_SENTENCES[model.status]}".strip()
 
 
 def report_series(model: ModelIdentity) -> str:
@@ -74,14 +82,6 @@ def summary(finding: Finding) -> str:
     return sentence + "."
 
 
-def warnings(finding: Finding) -> list[str]:
-    """Return everything that limits the answer: of the model, of the operating point, of the study."""
-    found = [STATUS_WARNINGS[finding.model.status]]
-    if finding.operating_point is not None and not finding.operating_point.validated:
-        found.append(POINT_NOT_VALIDATED)
-    return [warning for warning in (*found, *finding.warnings) if warning]
-
-
 def percent(share: float) -> str:
     """Return a share as a percentage with one decimal."""
     return f"{100 * share:.1f} %"
@@ -101,7 +101,7 @@ def operating_point(point: OperatingPoint) -> str:
     return (
         f"{point.name}: a slice is positive when its score reaches {point.slice_threshold:g}; the study is "
         f"positive when the share of positive slices reaches {share}. "
-        f"Chosen on: {point.chosen_on}"
+        f"Chosen on: {point.chosen_on.rstrip('.')}. {_POINT_STATUS[point.validated]}"
     )
 
 

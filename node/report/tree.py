@@ -72,7 +72,7 @@ def _code(item: Dataset) -> Code:
 def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:
     finding = grounds.finding
     yield make.text(codes.DOCUMENT_TITLE, text.title(finding.model))
-    yield make.text(codes.NOTICE, text.NOTICE)
+    yield make.text(codes.NOTICE, text.notice(finding.model))
     yield make.text(codes.SUMMARY, text.summary(finding))
 
 

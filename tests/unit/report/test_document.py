@@ -131,8 +131,10 @@ def test_the_title_says_what_the_model_is(name):
     assert report.SeriesDescription.startswith(expected)
     assert "not a diagnosis" in report.SeriesDescription
     assert len(report.SeriesDescription) <= LONGEST_NAME
-    warnings = " ".join(item.text for item in groups_of(report)[0].all(codes.WARNING))
-    assert ("not validated" in warnings) is (not CASES[name].validated)
+    notice = Node(report).first(codes.NOTICE).text
+    assert (f"The model is {'a ' * (name == 'positive')}" in notice) is bool(expected)
+    point = groups_of(report)[0].first(codes.OPERATING_POINT).text
+    assert ("NOT VALIDATED" in point) is not CASES[name].validated
 
 
 @pytest.mark.parametrize(

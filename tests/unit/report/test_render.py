@@ -28,7 +28,7 @@ def test_a_positive_report_reads_from_top_to_bottom():
         "Not fit for the model: A localizer.",
         "lungs close at both ends",
         "sha256 " + "ab" * 32,
-        "The operating point is not validated",
+        "NOT VALIDATED for this model",
         "not a probability of disease",
     ):
         assert part in whole
