@@ -77,7 +77,7 @@ def choose(facts: Sequence[SeriesFacts], criteria: Criteria) -> tuple[SeriesChoi
         elif item is best:
             reason = f"Chosen: {_features(item)}."
         else:
-            assert best is not None  # noqa: S101  (narrows the type; a fit series makes a best one)
+            assert best is not None  # noqa: S101 -- a fit series makes a best one
             reason = _second(item, best, ranks)
         choices.append(_choice(item, chosen=item is best, eligible=refusal is None, reason=reason))
     return tuple(choices)

@@ -104,7 +104,7 @@ class Courier:
             except ObjectMissing as error:
                 del claims[item.id]
                 self._outbox.refuse(item.id, str(error))
-                logger.error("delivery %d to %s: %s", item.id, item.destination, error)  # noqa: TRY400
+                logger.error("delivery %d to %s: %s", item.id, item.destination, error)  # noqa: TRY400 -- told whole
                 continue
             outgoing.append(
                 OutgoingObject(

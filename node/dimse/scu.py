@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
 from node.dimse.contexts import CONVERTIBLE, MAX_CONTEXTS, Syntaxes, proposed_contexts
 from node.dimse.entity import Timeouts, application_entity

@@ -178,7 +178,7 @@ class InputSpec:
     def to_json(self) -> str:
         """Return the canonical text: keys sorted, two spaces, a newline at the end."""
         document = _plain(self)
-        assert isinstance(document, dict)  # noqa: S101  (narrows the type; a dataclass gives a dict)
+        assert isinstance(document, dict)  # noqa: S101 -- a dataclass gives a dict
         document["schema"] = SCHEMA
         document["selection"] = document.pop("ct_selection")
         document["operating_points"] = {
@@ -206,7 +206,7 @@ def _plain(value: object) -> object:
 
 
 def _fields(record: object) -> dict[str, object]:
-    assert dataclasses.is_dataclass(record)  # noqa: S101  (narrows the type)
+    assert dataclasses.is_dataclass(record)  # noqa: S101 -- narrows the type
     return {item.name: _plain(getattr(record, item.name)) for item in dataclasses.fields(record)}
 
 

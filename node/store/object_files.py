@@ -208,7 +208,7 @@ class _HashingWriter(io.BufferedIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # bytes-like only
+    def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]  # bytes-like objects only
         view = memoryview(data).cast("B")
         with _room():
             written = 0
