@@ -11,7 +11,7 @@ import typer
 from node.app import open_engine, sender_to
 from node.cli.exits import ExitCode
 from node.cli.options import ConfigOption, JsonOption, settings_of
-from node.cli.output import show, show_json, table
+from node.cli.output import counted, show, show_json, table
 from node.domain.errors import GroundglassError
 from node.domain.ports import Sender
 from node.operate.health import ask, port_is_free
@@ -45,7 +45,9 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _checks(settings: Settings) -> Iterator[Check]:
-    yield Check(subject="settings", passed=True, detail=f"{len(settings.peers)} peers may call")
+    yield Check(
+        subject="settings", passed=True, detail=f"{counted(len(settings.peers), 'peer', 'peers')} may call"
+    )
     running = settings.health.enabled and ask(settings.health.host, settings.health.port) is not None
     yield _port("node.port", settings.node.host, settings.node.port, running=running)
     if settings.health.enabled:

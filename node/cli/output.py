@@ -25,11 +25,16 @@ def printable(value: object, limit: int = MAX_CELL) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with its noun."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """Return a table of plain text: nothing in a cell is read as markup."""
     result = Table(title=Text(title), title_justify="left", header_style="bold", show_edge=False)
     for column in columns:
-        result.add_column(Text(column), overflow="fold")
+        result.add_column(Text(column), overflow="fold", no_wrap=column.endswith("_uid"))
     for row in rows:
         result.add_row(*(Text(printable(cell)) for cell in row))
     return result

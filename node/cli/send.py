@@ -12,7 +12,7 @@ import typer
 from node.app import call_timeouts
 from node.cli.exits import ExitCode
 from node.cli.options import ConfigOption, JsonOption, destination_of, settings_of, store_of
-from node.cli.output import show, show_json, table
+from node.cli.output import counted, show, show_json, table
 from node.cli.sending import Fate, FileFate, files_under, readable, send
 from node.dimse.scu import Remote, echo
 from node.domain.errors import SettingsError
@@ -107,7 +107,7 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
     destination = destination_of(settings, to)
     with store_of(settings) as store:
         count = store.outbox.release(store.studies.get(study).id, destination.name, by, reason)
-    show(f"{count} results are queued for {destination.name}; a running node sends them.")
+    show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
 
 
 def _print(fates: list[FileFate], to: str, *, as_json: bool) -> None:

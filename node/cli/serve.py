@@ -12,7 +12,7 @@ import typer
 from node.app import build
 from node.cli.logs import log_to
 from node.cli.options import ConfigOption, settings_of
-from node.cli.output import show
+from node.cli.output import counted, show
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,7 @@ def serve(
         live = [name for name, is_live in node.store.operations.live().items() if is_live]
         show(
             f"{settings.node.ae_title} listens on {settings.node.host}:{port}; "
-            f"{len(settings.peers)} peers may call; "
+            f"{counted(len(settings.peers), 'peer', 'peers')} may call; "
             f"results go to {', '.join(live) if live else 'nobody (silent; see `groundglass go-live`)'}"
         )
         stopping.wait()

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from node.cli.options import ConfigOption, JsonOption, settings_of, store_of
-from node.cli.output import printable, show, show_json, table
+from node.cli.output import counted, printable, show, show_json, table
 from node.cli.records import refused_caller_record, study_record
 from node.domain.errors import ModelError
 from node.domain.study import StudyState
@@ -120,7 +120,8 @@ def _print(record: dict[str, Any]) -> None:
     for caller in record["refused_callers"]:
         show(
             f"\nRefused: {printable(caller['calling_ae_title'])} from {printable(caller['address'])}, "
-            f"{caller['attempts']} times, last {caller['last_at']}: {printable(caller['reason'])}",
+            f"{counted(caller['attempts'], 'time', 'times')}, last {caller['last_at']}:",
+            f"  {printable(caller['reason'])}",
             "To admit it, paste into the settings file:",
             caller["settings"],
         )

@@ -15,7 +15,7 @@ from node.cli.options import (
     settings_of,
     store_of,
 )
-from node.cli.output import show, show_json, table
+from node.cli.output import counted, show, show_json, table
 from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
 from node.domain.result import Finding
 from node.domain.study import Study
@@ -52,7 +52,11 @@ def list_studies(
         "instances",
         "outcome",
     )
-    show(table(f"{len(rows)} studies", columns, [[row[name] for name in columns] for row in rows]))
+    show(
+        table(
+            counted(len(rows), "study", "studies"), columns, [[row[name] for name in columns] for row in rows]
+        )
+    )
 
 
 @group.command("show")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from node.cli.demo.watch import Standing, StudyView
-from node.cli.output import MAX_LINE, printable
+from node.cli.output import MAX_LINE, counted, printable
 from node.domain.job import Screening
 from node.domain.ports import Clock
 from node.domain.result import Finding
@@ -88,7 +88,11 @@ class Narrator:
                     )
             match view.standing:
                 case Standing.DELIVERED:
-                    self._once(uid, "delivered", f"{_objects(view)} of study {_short(uid)}")
+                    self._once(
+                        uid,
+                        "delivered",
+                        f"{counted(len(view.deliveries), 'object', 'objects')} of study {_short(uid)}",
+                    )
                 case Standing.HELD:
                     self._once(uid, "held", f"study {_short(uid)}: {view.study.hold_reason}")
                 case Standing.NOT_DELIVERED:
@@ -155,8 +159,3 @@ def decision_line(finding: Finding) -> str:
 
 def _short(uid: str) -> str:
     return f"...{uid[-8:]}" if len(uid) > 12 else uid
-
-
-def _objects(view: StudyView) -> str:
-    count = len(view.deliveries)
-    return "1 object" if count == 1 else f"{count} objects"
