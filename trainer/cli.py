@@ -132,7 +132,12 @@ def _print_report(report: dict[str, Any]) -> None:
             if probe["usable_on_dicom"]
             else "outside 0.30 to 0.70: not usable on DICOM CT"
         )
-        typer.echo(f"Source probe: AUC {probe['auc']:.3f}, {verdict}.")
+        typer.echo(f"Source probe against {', '.join(probe['against'])}: AUC {probe['auc']:.3f}, {verdict}.")
+        others = [
+            f"{kind} {area:.3f}" for kind, area in probe["by_kind"].items() if kind not in probe["against"]
+        ]
+        if others:
+            typer.echo(f"Against other kinds, which mix source with disease: {', '.join(others)}.")
 
 
 def _text(file: Path) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputSpec
 from node.imaging.phantom import ThoraxPhantom
-from node.imaging.prepare import hu_to_stored
+from node.imaging.prepare import hu_to_stored, prepare_slice
 from trainer.errors import BundleError
 from trainer.export.card import CardFacts, card_text, licence_text
 from trainer.export.config import config_text
@@ -28,9 +29,10 @@ from trainer.nets.catalogue import NETS
 
 LARGEST_BUNDLE: Final = 45_000_000
 """Bytes of the whole folder."""
-PHANTOM: Final = ThoraxPhantom(seed=7, slices=40, rows=256, patches=6)
-PHANTOM_SLICES: Final = (14, 20, 26)
-"""Slices of the golden answer, through the lungs."""
+PHANTOM: Final = ThoraxPhantom(seed=7, slices=40, rows=256, patches=8)
+CANDIDATES: Final = range(10, 30)
+"""Slices of the phantom through the lungs."""
+GOLDEN_SLICES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def export_bundle(
     whole = onnx_model(net, spec, half=False)
     truth = score_sets(whole, spec, "f32", on, everything=False)
     stored, weights = _stored(net, spec, truth, on, whole)
-    golden, trip = golden_and_round_trip(net, whole, stored, golden_slices(), spec)
+    golden, trip = golden_and_round_trip(net, whole, stored, golden_slices(net, spec), spec)
     sets = score_sets(stored, spec, "f32", on, everything=False)
     bf16 = (
         bool(sets)
@@ -92,8 +94,8 @@ def export_bundle(
         and _same_decisions(truth, score_sets(stored, spec, "bf16", on, everything=False), spec)
     )
     precisions = ("f32", "bf16") if bf16 else ("f32",)
-    probe = source_probe(sets)
-    report = report_on(sets, spec) if sets else None
+    probe = source_probe(sets, finished.record["source"])
+    report = report_on(sets, spec, finished.record["source"]) if sets else None
     facts = CardFacts(
         spec=spec,
         net=NETS[finished.recipe.net].title,
@@ -112,6 +114,7 @@ def export_bundle(
         "spec_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "onnx_sha256": hashlib.sha256(stored).hexdigest(),
         "status": status,
+        "trained_on": finished.record["source"],
         "precisions": ", ".join(precisions),
         "source_probe": probe.sentence if probe else "",
     }
@@ -129,9 +132,18 @@ def export_bundle(
     )
 
 
-def golden_slices() -> NDArray[np.uint16]:
-    """Return the phantom slices of the golden answer, uint16 [slices, rows, columns], HU + 1024."""
-    return np.stack([hu_to_stored(PHANTOM.slice_at(index).hu) for index in PHANTOM_SLICES])
+def golden_slices(net: ServedNet, spec: InputSpec) -> NDArray[np.uint16]:
+    """Return the phantom slices with the strongest maps, uint16 [slices, rows, columns], HU + 1024.
+
+    A map that is nearly nothing everywhere changes its shape by rounding alone; compared over its maximum, it
+    would raise false alarms.
+    """
+    candidates = [hu_to_stored(PHANTOM.slice_at(index).hu) for index in CANDIDATES]
+    images = torch.from_numpy(np.stack([prepare_slice(v, spec).tensor for v in candidates]))
+    with torch.no_grad():
+        peaks = net(images)[1].amax(dim=(1, 2)).numpy()
+    chosen = sorted(np.argsort(-peaks, kind="stable")[:GOLDEN_SLICES])
+    return np.stack([candidates[index] for index in chosen])
 
 
 def _grid(golden: Golden) -> tuple[int, int]:

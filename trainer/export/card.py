@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,6 +11,9 @@ from typing import Any, Final
 from node.domain.input_spec import InputSpec
 from trainer.export.golden import RoundTrip
 from trainer.fit.recipe import Recipe
+
+WIDTH: Final = 110
+"""Characters a line."""
 
 DATA: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -69,29 +73,62 @@ validated for any patient.
 
 Input: one axial CT slice of the chest in a lung window, cropped to the lungs' bounding box and resized to
 {facts.spec.input.size[0]} x {facts.spec.input.size[1]}; every number stands in `input_spec.json`. Output:
-probability of {" and ".join(facts.spec.outputs.classes)}, and a Grad-CAM map of the class
+probabilities of {" and ".join(facts.spec.outputs.classes)}, and a Grad-CAM map of
 {facts.spec.outputs.positive_class}."""
 
 
-def _training(facts: CardFacts) -> str:
-    schedule, run, result = facts.recipe.schedule, facts.run, facts.result
-    oof = result["out_of_fold"]
-    folds = ", ".join(f"{value:.3f}" for value in result["fold_auc"])
-    return f"""## Training
+def _bullet(*sentences: str) -> str:
+    return textwrap.fill(" ".join(sentences), WIDTH, initial_indent="- ", subsequent_indent="  ")
 
-- Data: {DATA[run["source"]]}. {run["cases"]} pictures of the training part, {run["positives"]} of them
-COVID-19. No DICOM image was used for training, validation, calibration or a threshold.
-- Network: {facts.net}, initial weights {run["init"] or "random"}; recipe `{facts.recipe.name}`:
-{schedule.epochs} epochs, fixed beforehand, moving average of the weights, no checkpoint chosen on validation.
-- Splits: {schedule.folds} folds by {run["grouped_by"]}. Each class is cut into {schedule.folds} runs of
-consecutive groups, and {schedule.guard} group on each side of a validation run is left out of training.
-- The served network averages the class scores of all {facts.members} fold networks; none was picked.
-- Out of fold: AUC a fold {folds}; over all folds {oof["auc"]:.3f} {_interval(oof["auc_interval"])}. The
-training pictures of one class share tone and workstation, so figures within this data set flatter.
-- Operating point: a slice is positive from probability {facts.spec.operating_point.slice_threshold}
-  ({facts.spec.operating_point.chosen_on}); a study from {float(facts.spec.operating_point.share):.0%}
-  positive slices. The share is that of Rahimzadeh et al. 2021 for another network; **for this one it is
-  not validated.**"""
+
+def _training(facts: CardFacts) -> str:
+    schedule, run, point = facts.recipe.schedule, facts.run, facts.spec.operating_point
+    oof = facts.result["out_of_fold"]
+    folds = ", ".join(f"{value:.3f}" for value in facts.result["fold_auc"])
+    bullets = (
+        _bullet(
+            f"Data: {DATA[run['source']]}. {run['cases']} pictures of the training",
+            f"part, {run['positives']} of",
+            "them COVID-19. No DICOM image was used for training, validation, calibration or a threshold.",
+        ),
+        _bullet(
+            f"Network: {facts.net}, initial weights {run['init'] or 'random'}; recipe `{facts.recipe.name}`:",
+            f"{schedule.epochs} epochs a fold, fixed beforehand, moving average of",
+            "the weights, no checkpoint",
+            "chosen on validation.",
+        ),
+        _bullet(
+            f"Splits: {schedule.folds} folds by {run['grouped_by']}. Each class is",
+            f"cut into {schedule.folds} runs",
+            "of consecutive groups; left out of training beside a validation run:",
+            f"{schedule.guard} on each side.",
+        ),
+        _bullet(_membership(facts)),
+        _bullet(
+            f"Out of fold: AUC a fold {folds}; over all folds",
+            f"{oof['auc']:.3f} {_interval(oof['auc_interval'])}. Pictures of one class share tone and",
+            "workstation in such a data set, so these figures flatter.",
+        ),
+        _bullet(
+            "Operating point: a slice is positive from probability",
+            f"{point.slice_threshold} ({point.chosen_on});",
+            f"a study from {float(point.share):.0%} positive slices. The share is",
+            "that of Rahimzadeh et al. 2021",
+            "for another network; **for this one it is not validated.**",
+        ),
+    )
+    return "\n".join(("## Training", "", *bullets))
+
+
+def _membership(facts: CardFacts) -> str:
+    if not facts.recipe.schedule.whole_seeds:
+        return (
+            f"The served network averages the class scores of {facts.members} fold networks; none was picked."
+        )
+    return (
+        f"The served network averages the class scores of {facts.members} networks, each fitted on the whole "
+        "training part with the steps of a fold and a seed of its own; the folds judged the recipe."
+    )
 
 
 def _interval(interval: Any) -> str:
@@ -124,7 +161,7 @@ def _figures(facts: CardFacts) -> str:
             f"{_percent(one['accuracy'])} | {_percent(one['f1'])} |"
         )
     lines.append("")
-    lines += [f"- {one['kind']}: {DATA[one['kind']]}; groups are {one['grouped_by']}." for one in sets]
+    lines += [_bullet(f"{one['kind']}: {DATA[one['kind']]}; groups are {one['grouped_by']}.") for one in sets]
     return "\n".join(lines)
 
 
@@ -139,9 +176,17 @@ def _probe(facts: CardFacts) -> str:
     if probe is None:
         return "\n".join([*lines, "", "Not measured at export."])
     verdict = "within the limits" if probe["usable_on_dicom"] else "**outside: not usable on DICOM CT**"
-    counts = f"{probe['dicom_slices']} DICOM slices against {probe['pictures']} pictures"
+    against = f"{probe['pictures']} pictures of {', '.join(probe['against'])}"
+    counts = f"{probe['dicom_slices']} DICOM slices against {against}"
     lines += ["", f"AUC **{probe['auc']:.3f}** ({counts}): {verdict}.", ""]
-    lines += [f"- against the pictures of {kind}: AUC {area:.3f}" for kind, area in probe["by_kind"].items()]
+    lines += [
+        _bullet(
+            f"against {kind}: AUC {area:.3f}; its pictures show other diseases "
+            f"besides: source mixed with disease"
+        )
+        for kind, area in probe["by_kind"].items()
+        if kind not in probe["against"]
+    ]
     assert facts.report is not None  # noqa: S101  (a probe comes with a report)
     for one in facts.report["sets"]:
         if one["kind"] == "dicom":
@@ -158,11 +203,11 @@ def _limits(facts: CardFacts) -> str:
     return f"""## Scope and limits
 
 - Made for adults (from {scope.minimum_age_years:g} years), axial chest CT, slice thickness
-  {scope.slice_thickness_mm[0]:g} to {scope.slice_thickness_mm[1]:g} mm.
+  {scope.slice_thickness_mm[0]:g} to {scope.slice_thickness_mm[1]:g} mm; outside of that nothing is analysed.
 - **Sensitivity on DICOM is unmeasured.** No DICOM series of a COVID-19 patient was available in numbers.
 - Pictures are not series: labels are a picture's, patients are not named, windows and scaling are unknown.
 - Negatives of the training set are mostly clear lungs. What the network makes of other pneumonias, oedema,
-tumours, emphysema or of a child's chest is unknown.
+  tumours, emphysema or of a child's chest is unknown.
 - A score is not the probability of disease in a patient; nothing was calibrated to any prevalence.
 - The Grad-CAM map shows where the score came from, on a coarse grid; it outlines no lesion."""
 

@@ -26,6 +26,8 @@ from trainer.nets.catalogue import pooled
 
 LOG_COLUMNS: Final = ("epoch", "learning_rate", "loss", "validation_auc")
 SCORING_BATCH: Final = 32
+WHOLE: Final = 1000
+"""Stands for a fold's number in the random streams of networks fitted on the whole training part."""
 
 Report = Callable[[str], None]
 
@@ -34,13 +36,19 @@ Report = Callable[[str], None]
 class Member:
     """Which member of a run."""
 
-    fold: int
+    fold: int | None
+    """None: fitted on the whole training part."""
     seed: int
 
     @property
     def name(self) -> str:
         """Folder of the member within the run."""
-        return f"fold-{self.fold}-seed-{self.seed}"
+        return f"{'whole' if self.fold is None else f'fold-{self.fold}'}-seed-{self.seed}"
+
+    @property
+    def stream(self) -> tuple[int, int]:
+        """Start of the seed of every random number drawn for the member."""
+        return self.seed, WHOLE if self.fold is None else self.fold
 
 
 class Fitting:
@@ -53,7 +61,7 @@ class Fitting:
     recipe : Recipe
     spec : InputSpec
     train, validation : PictureSet
-        Validation is scored after every epoch for the log; nothing is chosen by it.
+        Validation is scored after every epoch for the log; nothing is chosen by it. None: there is none.
     member : Member
     folder : Path
         Receives ``checkpoint.pt`` and ``log.csv``.
@@ -66,7 +74,7 @@ class Fitting:
         recipe: Recipe,
         spec: InputSpec,
         train: PictureSet,
-        validation: PictureSet,
+        validation: PictureSet | None,
         member: Member,
         folder: Path,
     ) -> None:
@@ -88,6 +96,12 @@ class Fitting:
         self._cache: Tensor | None = None
 
     @property
+    def epochs(self) -> int:
+        """Passes: the recipe's, or as many as give the steps of a fold where all pictures are fitted."""
+        whole, folds = self.schedule.epochs, self.schedule.folds
+        return whole if self.member.fold is not None else max(1, round(whole * (folds - 1) / folds))
+
+    @property
     def schedule(self) -> Schedule:
         """The recipe's schedule."""
         return self.recipe.schedule
@@ -106,11 +120,10 @@ class Fitting:
         checkpoint = self.folder / "checkpoint.pt"
         if resume and checkpoint.exists():
             self._restore(load_checkpoint(checkpoint))
-        while self.epoch < self.schedule.epochs:
+        while self.epoch < self.epochs:
             loss = self._one_epoch()
             self.epoch += 1
-            scores = score_pictures(self.average.net, self.validation, self.spec, self.schedule.precision)
-            area = auc(scores[:, self.spec.outputs.positive_index], self._positive(self.validation))
+            area = self._validation_auc()
             self.log.append(
                 {
                     "epoch": self.epoch,
@@ -122,13 +135,16 @@ class Fitting:
             save_checkpoint(checkpoint, self._state())
             self._write_log()
             report(
-                f"{self.member.name}: epoch {self.epoch}/{self.schedule.epochs}, loss {loss:.3f}, "
-                f"fold AUC {area:.3f}"
+                f"{self.member.name}: epoch {self.epoch}/{self.epochs}, loss {loss:.3f}, fold AUC {area:.3f}"
             )
         return self.average.net
 
-    def _positive(self, pictures: PictureSet) -> np.ndarray:
-        return np.asarray(pictures.classes == self.spec.outputs.positive_index)
+    def _validation_auc(self) -> float:
+        if self.validation is None:
+            return float("nan")
+        scores = score_pictures(self.average.net, self.validation, self.spec, self.schedule.precision)
+        column = self.spec.outputs.positive_index
+        return auc(scores[:, column], np.asarray(self.validation.classes == column))
 
     def _steps(self) -> int:
         return len(shuffled(len(self.train), self.schedule.batch, (0,)))
@@ -136,13 +152,13 @@ class Fitting:
     def _rate(self, step: int) -> float:
         return learning_rate(
             step,
-            self._steps() * self.schedule.epochs,
+            self._steps() * self.epochs,
             self.schedule.warm_up_steps,
             self.schedule.learning_rate,
         )
 
     def _one_epoch(self) -> float:
-        seed = (self.member.seed, self.member.fold, self.epoch)
+        seed = (*self.member.stream, self.epoch)
         rng = np.random.default_rng([*seed, 0, 0])
         torch.manual_seed(int(np.random.default_rng([*seed, 1, 1]).integers(2**31)))
         self.net.train()

@@ -42,11 +42,14 @@ class Schedule:
     precision: str
     """``f32`` or ``bf16`` (autocast)."""
     folds: int
-    """Folds by groups; every fold's network becomes a member of the exported one."""
+    """Folds by groups: they judge the recipe and choose the slice threshold."""
     guard: int
     """Groups left out of training on each side of a validation run."""
     seeds: tuple[int, ...]
     """Each fold is fitted once a seed."""
+    whole_seeds: tuple[int, ...]
+    """Once a seed the whole training part is fitted, with as many steps as a fold; these networks become the
+    members of the exported one. Empty: the folds' networks do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ def _section(kind: type[Any], values: Any, where: str) -> Any:
     for name, given in values.items():
         wanted, value = names[name], given
         if wanted.startswith("tuple"):
-            good = isinstance(value, list) and bool(value)
+            good = isinstance(value, list | tuple) and (bool(value) or name == "whole_seeds")
             value = tuple(value) if good else value
         elif wanted == "float":
             good = isinstance(value, int | float) and not isinstance(value, bool)

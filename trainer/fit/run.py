@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from node.domain.input_spec import InputSpec
-from trainer.cases.case import GROUPED_BY
+from trainer.cases.case import GROUPED_BY, Case
 from trainer.cases.folds import Fold, grouped_folds
 from trainer.cases.readers import read_cases, training_part
 from trainer.errors import CheckpointError
-from trainer.feed.batches import load_pictures
+from trainer.feed.batches import PictureSet, load_pictures
 from trainer.feed.specification import ChosenPoint, specification
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from trainer.fit.member import Fitting, Member, Report, score_pictures
@@ -88,6 +88,7 @@ def fit_run(
     rows: list[dict[str, Any]] = []
     for number, fold in enumerate(folds):
         rows += _fit_fold(order, fold, number)
+    _fit_whole(order, cases)
     result = _judge(rows, recipe, cases[0].source)
     write_atomically(out / "out_of_fold.csv", _table(rows).encode())
     write_atomically(out / "result.json", (json.dumps(result, indent=2) + "\n").encode())
@@ -122,32 +123,11 @@ class _Order:
 
 
 def _fit_fold(order: _Order, fold: Fold, number: int) -> list[dict[str, Any]]:
-    recipe, spec = order.recipe, order.spec
+    spec = order.spec
     train, validation = load_pictures(fold.train, spec), load_pictures(fold.validation, spec)
     scores = []
-    for seed in recipe.schedule.seeds:
-        member = Member(fold=number, seed=seed)
-        folder = order.out / member.name
-        net = _finished(folder, recipe, spec) if order.resume else None
-        if net is None:
-            torch.manual_seed(int(np.random.default_rng([seed, number]).integers(2**31)))
-            fresh = build_net(
-                recipe.net,
-                spec.input.channels,
-                len(spec.outputs.classes),
-                recipe.schedule.dropout,
-                order.init,
-            )
-            net = Fitting(
-                fresh,
-                recipe=recipe,
-                spec=spec,
-                train=train,
-                validation=validation,
-                member=member,
-                folder=folder,
-            ).run(order.resume, order.report)
-            save_checkpoint(folder / "weights.pt", net.state_dict())
+    for seed in order.recipe.schedule.seeds:
+        net = _fit_member(order, Member(fold=number, seed=seed), train, validation)
         scores.append(score_pictures(net, validation, spec, "f32")[:, spec.outputs.positive_index])
     mean = _mean_probability(scores)
     return [
@@ -162,18 +142,35 @@ def _fit_fold(order: _Order, fold: Fold, number: int) -> list[dict[str, Any]]:
     ]
 
 
+def _fit_whole(order: _Order, cases: Sequence[Case]) -> None:
+    seeds = order.recipe.schedule.whole_seeds
+    pictures = load_pictures(cases, order.spec) if seeds else None
+    for seed in seeds:
+        if pictures is not None:
+            _fit_member(order, Member(fold=None, seed=seed), pictures, None)
+
+
+def _fit_member(order: _Order, member: Member, train: PictureSet, validation: PictureSet | None) -> nn.Module:
+    recipe, spec, folder = order.recipe, order.spec, order.out / member.name
+    if order.resume and (folder / "weights.pt").exists():
+        return load_member(folder, recipe, spec)
+    torch.manual_seed(int(np.random.default_rng(member.stream).integers(2**31)))
+    classes, dropout = len(spec.outputs.classes), recipe.schedule.dropout
+    fresh = build_net(recipe.net, spec.input.channels, classes, dropout, order.init)
+    fitting = Fitting(
+        fresh, recipe=recipe, spec=spec, train=train, validation=validation, member=member, folder=folder
+    )
+    net = fitting.run(order.resume, order.report)
+    save_checkpoint(folder / "weights.pt", net.state_dict())
+    return net
+
+
 def _mean_probability(scores: Sequence[np.ndarray]) -> np.ndarray:
     """Average in the logit domain, as the exported network does with its members' scores."""
     logits = [
         np.log(score) - np.log1p(-score) for score in (np.clip(score, 1e-7, 1 - 1e-7) for score in scores)
     ]
     return np.asarray(1 / (1 + np.exp(-np.mean(logits, axis=0))))
-
-
-def _finished(folder: Path, recipe: Recipe, spec: InputSpec) -> nn.Module | None:
-    if not (folder / "weights.pt").exists():
-        return None
-    return load_member(folder, recipe, spec)
 
 
 def load_member(folder: Path, recipe: Recipe, spec: InputSpec) -> nn.Module:
@@ -204,7 +201,7 @@ class FinishedRun:
     result: dict[str, Any]
     """``result.json``."""
     members: tuple[nn.Module, ...]
-    """All folds and seeds, in evaluation mode."""
+    """The networks that are exported together, in evaluation mode."""
 
     @property
     def point(self) -> ChosenPoint:
@@ -235,17 +232,21 @@ def read_run(folder: Path) -> FinishedRun:
         ) from error
     recipe = recipe_from(record["recipe"])
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
-    names = [
-        Member(fold=fold, seed=seed).name
-        for fold in range(recipe.schedule.folds)
-        for seed in recipe.schedule.seeds
-    ]
+    names = [member.name for member in members_of(recipe)]
     return FinishedRun(
         recipe=recipe,
         record=record,
         result=result,
         members=tuple(load_member(folder / name, recipe, spec) for name in names),
     )
+
+
+def members_of(recipe: Recipe) -> list[Member]:
+    """Return the networks that are exported together."""
+    schedule = recipe.schedule
+    if schedule.whole_seeds:
+        return [Member(fold=None, seed=seed) for seed in schedule.whole_seeds]
+    return [Member(fold=fold, seed=seed) for fold in range(schedule.folds) for seed in schedule.seeds]
 
 
 def _judge(rows: list[dict[str, Any]], recipe: Recipe, source: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ from node.domain.input_spec import InputSpec
 from trainer.errors import BundleError
 
 BATCH: Final = 32
+TRAINED_ON: Final = re.compile(r'key: "trained_on" value: \{ string_value: "([^"]+)" \}')
 
 
 class OpenVinoNet:
@@ -70,8 +73,19 @@ def newest_version(folder: Path) -> Path:
     return max(versions, key=lambda path: int(path.name))
 
 
-def read_bundle(folder: Path) -> tuple[bytes, InputSpec]:
-    """Return the ONNX file of the newest version and the specification of a bundle.
+@dataclass(frozen=True, kw_only=True)
+class ReadBundle:
+    """What evaluation needs of a bundle."""
+
+    model: bytes
+    """The ONNX file of the newest version."""
+    spec: InputSpec
+    trained_on: str | None
+    """Kind of data set, from ``config.pbtxt``; None where it does not say."""
+
+
+def read_bundle(folder: Path) -> ReadBundle:
+    """Read a bundle for evaluation.
 
     Raises
     ------
@@ -82,9 +96,11 @@ def read_bundle(folder: Path) -> tuple[bytes, InputSpec]:
     try:
         model = (version / "model.onnx").read_bytes()
         text = (folder / "input_spec.json").read_text(encoding="utf-8")
+        config = (folder / "config.pbtxt").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{folder} is not a whole bundle: {error}") from error
-    return model, _specification(text)
+    found = TRAINED_ON.search(config)
+    return ReadBundle(model=model, spec=_specification(text), trained_on=found[1] if found else None)
 
 
 def _specification(text: str) -> InputSpec:

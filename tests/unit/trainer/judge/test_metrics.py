@@ -72,14 +72,18 @@ def scored(kind: str, scores: list[float], positive: bool) -> Scored:
 def test_the_probe_sees_a_score_that_knows_dicom() -> None:
     pictures = scored("folder", [0.5, 0.6, 0.7], False)
     sick = scored("folder", [0.0, 0.1], True)
-    low = source_probe([pictures, sick, scored("dicom", [0.1, 0.2], False)])
+    low = source_probe([pictures, sick, scored("dicom", [0.1, 0.2], False)], None)
     assert low is not None
     assert low.auc == 0.0
     assert low.pictures == 3
     assert "Not usable on DICOM CT" in low.sentence
-    alike = source_probe([pictures, scored("dicom", [0.5, 0.6, 0.7], False)])
+    alike = source_probe([pictures, scored("dicom", [0.5, 0.6, 0.7], False)], None)
     assert alike is not None
     assert alike.auc == 0.5
     assert alike.sentence == ""
-    assert source_probe([pictures]) is None
-    assert source_probe([sick, scored("dicom", [0.5], False)]) is None
+    other = scored("covid-ct", [0.9, 0.9], False)
+    own = source_probe([pictures, other, scored("dicom", [0.5, 0.6, 0.7], False)], "folder")
+    assert own is not None
+    assert (own.auc, own.against, own.by_kind["covid-ct"]) == (0.5, ("folder",), 0.0)
+    assert source_probe([pictures], None) is None
+    assert source_probe([sick, scored("dicom", [0.5], False)], None) is None
