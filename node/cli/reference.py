@@ -1,4 +1,4 @@
-"""``python -m node.cli.reference`` writes ``settings.md`` and ``cli.md`` of ``docs/reference`` from the code.
+"""``python -m node.cli.reference`` writes ``settings.md``, ``cli.md`` and ``dicom.md`` of ``docs/reference``.
 
 A test proves that the files in the repository are what this module writes.
 """
@@ -17,6 +17,7 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from node.cli.dicom_reference import dicom_reference
 from node.cli.exits import ExitCode
 from node.cli.main import app
 from node.settings.settings import ENV_PREFIX, NESTED, Settings
@@ -61,10 +62,11 @@ def cli_reference() -> str:
 
 
 def write() -> None:
-    """Write both files."""
+    """Write the files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "settings.md").write_text(settings_reference(), encoding="utf-8")
     (FOLDER / "cli.md").write_text(cli_reference(), encoding="utf-8")
+    (FOLDER / "dicom.md").write_text(f"{GENERATED}\n{dicom_reference()}\n", encoding="utf-8")
 
 
 def _table_reference(name: str, field: FieldInfo) -> Iterator[str]:

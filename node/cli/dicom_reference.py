@@ -1,0 +1,215 @@
+"""The tables of the DICOM conformance statement, from the code that negotiates, answers and encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pydicom.sr.coding import Code
+from pydicom.uid import UID
+
+from node.decide.series_facts import CT_SOP_CLASSES
+from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.dicom.pixel_file import DECODERS, NATIVE, RLE_LOSSLESS
+from node.dicom.text import G1_OF_TERM, STAND_ALONE
+from node.dimse.admission import Rejection
+from node.dimse.contexts import PRIVATE_STORAGE, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
+from node.dimse.entity import Timeouts, application_entity
+from node.dimse.status import MEANINGS, Status
+from node.report import codes
+from node.report.document import COMPREHENSIVE_3D_SR
+from node.report.heatmap import SECONDARY_CAPTURE
+from node.report.identity import MAX_HEATMAPS, SERIES_NUMBERS
+from node.report.inherited import INHERITED, REQUEST_ITEM, SCANNER
+
+INTRODUCTION = """\
+These tables belong to the [conformance statement](../conformance.md). They are written from the tables by
+which the node negotiates, answers and encodes, so they cannot differ from it."""
+ANSWERS = {
+    Status.SUCCESS: "Success: bytes and index row are durable.",
+    Status.OUT_OF_RESOURCES: "Out of resources: disk or index refused, or the object is over the size limit.",
+    Status.MISMATCH: "Data set does not match SOP class: request and data set name different objects.",
+    Status.CANNOT_UNDERSTAND: "Cannot understand: not DICOM, truncated, or an identifying UID is missing.",
+}
+REJECTIONS = {
+    Rejection.CALLING_AE_TITLE: "The calling AE title is not a listed peer, or not at this address.",
+    Rejection.CALLED_AE_TITLE: "The called AE title is not the node's.",
+    Rejection.CONGESTION: "The association cannot be recorded in the index.",
+    Rejection.LIMIT: "`max_associations` are open.",
+}
+NEWER_NAMES = {  # PS3.6 table A-1, of editions after the one in the UID dictionary of pydicom 3.0
+    "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
+}
+RESULT_SOP_CLASSES = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE)
+
+
+def dicom_reference() -> str:
+    """Return the tables, Markdown without the line that marks it as written."""
+    return "\n".join(
+        [
+            "# DICOM tables",
+            "",
+            INTRODUCTION,
+            *_identification(),
+            *_sop_classes(),
+            *_transfer_syntaxes(),
+            *_statuses(),
+            *_character_sets(),
+            *_results(),
+            *_private_codes(),
+        ]
+    )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
+    yield from ("", f"## {title}", "")
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + "---|" * len(columns)
+    for row in rows:
+        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+
+
+def _identification() -> Iterator[str]:
+    entity = application_entity("ANY", timeouts=Timeouts())
+    yield from _table(
+        "Implementation identification",
+        ("where", "Implementation Class UID", "Implementation Version Name"),
+        (
+            (
+                "in association negotiation (PS3.7 D.3.3.2)",
+                f"`{entity.implementation_class_uid}`",
+                f"`{entity.implementation_version_name}`",
+            ),
+            (
+                "in File Meta Information (PS3.10 7.1)",
+                f"`{IMPLEMENTATION_CLASS_UID}`",
+                f"`{IMPLEMENTATION_VERSION_NAME}`",
+            ),
+        ),
+    )
+
+
+def _sop_classes() -> Iterator[str]:
+    private = {uid: keyword for keyword, uid in PRIVATE_STORAGE.items()}
+
+    def row(uid: str) -> tuple[str, str, str]:
+        notes = [
+            *(["screened"] if uid in CT_SOP_CLASSES else []),
+            *(["made and sent"] if uid in RESULT_SOP_CLASSES else []),
+            *(["of a manufacturer"] if uid in private else []),
+            *(["retired"] if UID(uid).is_retired else []),
+        ]
+        return private.get(uid) or NEWER_NAMES.get(uid) or UID(uid).name, f"`{uid}`", ", ".join(notes)
+
+    yield from _table(
+        f"Storage SOP classes accepted ({len(STORAGE_SOP_CLASSES)})",
+        ("SOP class", "UID", ""),
+        (row(uid) for uid in sorted(STORAGE_SOP_CLASSES, key=_numbers)),
+    )
+
+
+def _transfer_syntaxes() -> Iterator[str]:
+    def row(uid: str) -> tuple[str, str, str]:
+        if uid in NATIVE:
+            decoded = "yes"
+        else:
+            decoded = "yes" if uid in DECODERS or uid == RLE_LOSSLESS else "no, kept as received"
+        return UID(uid).name, f"`{uid}`", decoded
+
+    yield from _table(
+        f"Transfer syntaxes accepted, in the order of preference ({len(TRANSFER_SYNTAXES)})",
+        ("transfer syntax", "UID", "pixels decoded for screening"),
+        (row(uid) for uid in TRANSFER_SYNTAXES),
+    )
+
+
+def _statuses() -> Iterator[str]:
+    yield from _table(
+        "C-STORE statuses that the node answers with",
+        ("status", "meaning"),
+        ((f"{status:04X}H", ANSWERS[status]) for status in Status),
+    )
+    yield from _table(
+        "C-STORE statuses of a destination, and what the node does",
+        ("status", "meaning", "delivery"),
+        (
+            (_range(item.value, item.mask), item.text, _consequence(item.delivered, item.retryable))
+            for item in MEANINGS
+        ),
+    )
+    yield from _table(
+        "Associations rejected (PS3.8 table 9-21)",
+        ("result, source, reason", "when"),
+        ((", ".join(map(str, rejection.value)), REJECTIONS[rejection]) for rejection in Rejection),
+    )
+
+
+def _range(value: int, mask: int) -> str:
+    """Return status codes as the standard writes them, with x for a digit that is free."""
+    if mask == 0:
+        return "any other"
+    digits = zip(f"{value:04X}", f"{mask:04X}", strict=True)
+    return "".join(digit if fixed == "F" else "x" for digit, fixed in digits) + "H"
+
+
+def _consequence(delivered: bool, retryable: bool) -> str:
+    if delivered:
+        return "delivered"
+    return "tried again" if retryable else "refused; waits for an operator"
+
+
+def _character_sets() -> Iterator[str]:
+    terms = [*STAND_ALONE, *G1_OF_TERM]
+    yield from _table(
+        "Character sets read (PS3.3 C.12.1.1.2)",
+        ("defined term", "also with code extensions"),
+        ((f"`{term}`", "no" if term in STAND_ALONE else "yes") for term in sorted(terms)),
+    )
+
+
+def _results() -> Iterator[str]:
+    yield from _table(
+        "Result objects",
+        ("object", "SOP class", "SeriesNumber", "InstanceNumber"),
+        (
+            (kind.value, UID(uid).name, number, rule)
+            for (kind, number), uid, rule in zip(
+                SERIES_NUMBERS.items(),
+                RESULT_SOP_CLASSES,
+                ("version, from 1", f"version x {MAX_HEATMAPS + 1} + rank"),
+                strict=True,
+            )
+        ),
+    )
+    yield from _table(
+        "Attributes taken over from the source images, where they have a valid value",
+        ("attributes", "keywords"),
+        (
+            ("patient and study", ", ".join(INHERITED)),
+            ("items of ReferencedRequestSequence", ", ".join(REQUEST_ITEM)),
+            ("contributing equipment: the scanner", ", ".join(SCANNER)),
+        ),
+    )
+
+
+def _private_codes() -> Iterator[str]:
+    found = [*vars(codes).values()]
+    for value in [item for item in found if isinstance(item, dict)]:
+        found += value.values()
+    private = {
+        item.value: item.meaning
+        for item in found
+        if isinstance(item, Code) and item.scheme_designator == codes.PRIVATE_SCHEME
+    }
+    yield from _table(
+        f"Private codes, scheme {codes.PRIVATE_SCHEME} version {codes.PRIVATE_SCHEME_VERSION}",
+        ("code value", "meaning"),
+        ((f"`{value}`", private[value]) for value in sorted(private)),
+    )
+
+
+def _numbers(uid: str) -> tuple[int, ...]:
+    """Return a UID as numbers, so that 1.10 comes after 1.9."""
+    return tuple(map(int, uid.split(".")))
