@@ -8,9 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from node.domain.identity import PatientKey
 from node.domain.study import FrameGeometry, InstanceHeader
+
+# A machine under load is slow, not wrong: no example has a deadline.
+settings.register_profile("groundglass", deadline=None)
+settings.load_profile("groundglass")
 
 
 class FrozenClock:
