@@ -79,7 +79,12 @@ def result_uid(series_instance_uid: str, kind: ResultKind, index: int, recipe: s
 
 def device_uid(model: ModelIdentity) -> str:
     """Return the DeviceUID (0018,1002) of the algorithm: it changes with the weights."""
-    return derived_uid("device", model.name, str(model.version), model.weights_sha256)
+    return device_uid_of(model.name, model.version, model.weights_sha256)
+
+
+def device_uid_of(name: str, version: int, weights_sha256: str) -> str:
+    """Return the DeviceUID (0018,1002) of a model that need not be loaded."""
+    return derived_uid("device", name, str(version), weights_sha256)
 
 
 def algorithm_version(model: ModelIdentity) -> str:

@@ -88,6 +88,14 @@ class OperationRecords:
                 for row in connection.execute(query)
             ]
 
+    def registered_models(self) -> list[tuple[str, int, str]]:
+        """Return name, version and digest of the weights of every model that ever ran on this store."""
+        query = select(models.c.name, models.c.version, models.c.weights_sha256).order_by(
+            models.c.name, models.c.version
+        )
+        with self._database.read() as connection:
+            return [(row.name, row.version, row.weights_sha256) for row in connection.execute(query)]
+
     def register_model(self, name: str, version: int, spec_sha256: str, weights_sha256: str) -> None:
         """Remember the digests of a model; a name and version stand for the same bytes for ever.
 

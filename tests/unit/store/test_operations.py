@@ -58,6 +58,7 @@ def test_a_model_version_stands_for_the_same_bytes(store):
     store.operations.register_model("covid", 1, "a", "b")
     store.operations.register_model("covid", 1, "a", "b")
     store.operations.register_model("covid", 2, "a", "c")
+    assert store.operations.registered_models() == [("covid", 1, "b"), ("covid", 2, "c")]
     for spec, weights in (("a", "x"), ("x", "b")):
         with pytest.raises(HandshakeFailed, match="version 1"):
             store.operations.register_model("covid", 1, spec, weights)
