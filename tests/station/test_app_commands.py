@@ -183,3 +183,13 @@ def test_debug_shows_the_traceback(place: Place) -> None:
     answer = CliRunner().invoke(app, ["--debug", "status", "--config", str(place.config)])
     assert answer.exception is not None
     assert type(answer.exception).__name__ == "UnknownSubject"
+
+
+def test_files_for_a_peer_that_is_away_are_told_one_by_one(place: Place, tmp_path: Path) -> None:
+    phantom_folder(tmp_path / "series")
+    answer = place.command("send", str(tmp_path / "series"), "--to", "pacs", "--json")
+    assert answer.exit_code == ExitCode.FAILED
+    fates = json.loads(answer.stdout)
+    assert len(fates) == SLICES
+    assert {item["fate"] for item in fates} == {"failed"}
+    assert "does not answer" in fates[0]["detail"]

@@ -14,8 +14,8 @@ from node.cli.demo.watch import Standing, StudyView
 from node.cli.output import MAX_LINE, counted, printable
 from node.domain.job import Screening
 from node.domain.ports import Clock
-from node.domain.result import Finding
-from node.domain.study import SeriesState
+from node.domain.result import Finding, SeriesChoice
+from node.domain.study import Series, SeriesState
 from node.run.progress import ScreeningEnd, Stage
 
 WIDTH = 12  # of the longest word of the first column
@@ -78,14 +78,7 @@ class Narrator:
         for view in views:
             uid = view.study.study_instance_uid
             for series in view.study.series:
-                if series.state is not SeriesState.RECEIVING and series.verdict is not None:
-                    word = "complete" if series.state is SeriesState.COMPLETE else "incomplete"
-                    self._once(
-                        f"{series.series_instance_uid} {series.instance_count}",
-                        word,
-                        f"series {series.series_number}, {series.modality}, {series.instance_count} "
-                        f"instances ({series.verdict.value}): {series.verdict_reason}",
-                    )
+                self._conclude(series)
             match view.standing:
                 case Standing.DELIVERED:
                     self._once(
@@ -115,6 +108,7 @@ class Narrator:
         """Say what was chosen, selected, scored and decided."""
         study = _short(screening.study_instance_uid)
         for choice in finding.choices:
+            self._conclude(choice)
             word = "chosen" if choice.chosen else "passed over"
             self.say(word, f"series {choice.series_number}, {choice.modality}: {choice.reason}")
         if finding.slices:
@@ -138,10 +132,25 @@ class Narrator:
                 f"study {_short(screening.study_instance_uid)}: {reason}",
             )
 
+    def _conclude(self, series: Series | SeriesChoice) -> None:
+        """Say a series' verdict, whoever learns of it first: the watch or the screening."""
+        if series.verdict is None:
+            return
+        word = "complete" if series.state is SeriesState.COMPLETE else "incomplete"
+        count = counted(series.instance_count, "instance", "instances")
+        self._once(
+            f"{series.series_instance_uid} {series.instance_count}",
+            word,
+            f"series {series.series_number}, {series.modality}, {count} "
+            f"({series.verdict.value}): {series.verdict_reason}",
+        )
+
     def _once(self, subject: str, word: str, text: str) -> None:
-        if (subject, word) not in self._said:
+        with self._lock:
+            if (subject, word) in self._said:
+                return
             self._said.add((subject, word))
-            self.say(word, text)
+        self.say(word, text)
 
 
 def decision_line(finding: Finding) -> str:
