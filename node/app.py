@@ -34,7 +34,7 @@ from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
 from node.receive.storage import StorageService
-from node.report.identity import device_uid
+from node.report.identity import device_uid_of
 from node.report.request import Producer
 from node.run.pipeline import Pipeline, PipelineSettings
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
@@ -264,7 +264,7 @@ class Node:
             pulse=pulse,
             workers=workers,
             ticks=self._ticks(store, engine, canary, pulse, workers),
-            listener=self._listener(store, engine, metrics),
+            listener=self._listener(store, metrics),
         )
 
     def _pipeline(self, store: Store, engine: Engine, canary: Canary, listener: ProgressListener) -> Pipeline:
@@ -281,6 +281,7 @@ class Node:
                 batch=settings.infer.batch_slices,
                 decoders=settings.infer.decoders,
                 max_heatmaps=settings.report.max_heatmaps,
+                zone=settings.node.zone(),
                 destinations=settings.destination_records(),
                 producer=Producer(
                     manufacturer=settings.report.manufacturer,
@@ -341,7 +342,7 @@ class Node:
             jitter=random.random,
         )
 
-    def _listener(self, store: Store, engine: Engine, metrics: Metrics) -> Listener:
+    def _listener(self, store: Store, metrics: Metrics) -> Listener:
         settings = self._settings
         return Listener(
             ae_title=settings.node.ae_title,
@@ -353,7 +354,9 @@ class Node:
                 files=store.files,
                 records=CountedIntake(store, metrics),
                 clock=self._clock,
-                own_device_uids=frozenset({device_uid(engine.scorer.identity)}),
+                own_device_uids=frozenset(
+                    device_uid_of(*model) for model in store.operations.registered_models()
+                ),
             ),
             clock=self._clock,
         )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from typing import Protocol
 
@@ -72,6 +73,8 @@ class PipelineSettings:
     producer: Producer
     """What the objects say of this node."""
     retry: RetryPolicy
+    zone: tzinfo = UTC
+    """In which results state their times where the source names no zone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +258,7 @@ class Pipeline:
             version=version,
             recipe=draft.recipe,
             predecessor=predecessor,
-            made_at=self._clock.now(),
+            made_at=self._clock.now().astimezone(self._settings.zone),
             producer=self._settings.producer,
         )
 

@@ -6,10 +6,12 @@ The settings reference of the documentation is generated from here.
 from __future__ import annotations
 
 import ipaddress
-from datetime import timedelta
+import zoneinfo
+from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import tzlocal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from node.domain.model import Precision
@@ -42,6 +44,14 @@ def _address(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    """Refuse what is not in the IANA time zone database."""
+    if value not in zoneinfo.available_timezones():
+        raise ValueError(f"{value!r} is no time zone; write an IANA name, for example 'Europe/Berlin'")
+    return value
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -68,6 +78,15 @@ class NodeSettings(Section):
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the index; by default SQLite within `data_dir`."
     )
+    time_zone: TimeZone | None = Field(
+        None,
+        description="IANA name of the zone in which results state their times where the images name none; "
+        "by default the machine's.",
+    )
+
+    def zone(self) -> tzinfo:
+        """Return the hospital's time zone."""
+        return tzlocal.get_localzone() if self.time_zone is None else zoneinfo.ZoneInfo(self.time_zone)
 
 
 class LimitSettings(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,10 @@ def test_any_value_is_taken_or_refused_with_a_settings_error(values: dict[str, i
     environ = {f"GROUNDGLASS_NODE__{key}": str(value) for key, value in values.items()}
     with contextlib.suppress(SettingsError):
         assert load(None, environ).node.ae_title
+
+
+def test_a_time_zone_is_a_name_of_the_iana_database(tmp_path: Path) -> None:
+    zone = load(write(tmp_path, '[node]\ntime_zone = "Asia/Tehran"\n'), {}).node.zone()
+    assert datetime(2026, 1, 5, 8, 0, tzinfo=UTC).astimezone(zone).strftime("%H:%M") == "11:30"
+    with pytest.raises(SettingsError, match=r"node\.time_zone.*no time zone"):
+        load(write(tmp_path, '[node]\ntime_zone = "Tehran time"\n'), {})
