@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import timedelta
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
