@@ -21,7 +21,7 @@ from trainer.export.card import CardFacts, card_text, licence_text
 from trainer.export.config import config_text
 from trainer.export.golden import Golden, RoundTrip, golden_and_round_trip
 from trainer.export.graph import ServedNet
-from trainer.export.onnx_file import onnx_model
+from trainer.export.onnx_file import halved, onnx_model
 from trainer.feed.specification import specification
 from trainer.fit.run import read_run
 from trainer.judge.evaluate import Scored, report_on, score_sets, source_probe
@@ -83,9 +83,9 @@ def export_bundle(
         finished.recipe.specification, name=out.name, version=version, status=status, point=finished.point
     )
     net = ServedNet(finished.members, spec.outputs.positive_index)
-    whole = onnx_model(net, spec, half=False)
+    whole = onnx_model(net, spec)
     truth = score_sets(whole, spec, "f32", on, everything=False)
-    stored, weights = _stored(net, spec, truth, on, whole)
+    stored, weights = _stored(whole, spec, truth, on)
     golden, trip = golden_and_round_trip(net, whole, stored, golden_slices(net, spec), spec)
     sets = score_sets(stored, spec, "f32", on, everything=False)
     bf16 = (
@@ -151,11 +151,9 @@ def _grid(golden: Golden) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def _stored(
-    net: ServedNet, spec: InputSpec, truth: Sequence[Scored], on: Sequence[str], whole: bytes
-) -> tuple[bytes, str]:
+def _stored(whole: bytes, spec: InputSpec, truth: Sequence[Scored], on: Sequence[str]) -> tuple[bytes, str]:
     """Return the file to serve: weights in float16 where no decision changes by it, else in float32."""
-    half = onnx_model(net, spec, half=True)
+    half = halved(whole)
     if _same_decisions(truth, score_sets(half, spec, "f32", on, everything=False), spec):
         return half, "float16"
     return whole, "float32"

@@ -19,16 +19,14 @@ SMALLEST_HALVED: Final = 1024
 LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
 
-def onnx_model(net: ServedNet, spec: InputSpec, half: bool) -> bytes:
-    """Export a served network.
+def onnx_model(net: ServedNet, spec: InputSpec) -> bytes:
+    """Export a served network with float32 weights.
 
     Parameters
     ----------
     net : ServedNet
     spec : InputSpec
         Gives size, channels and the outputs' names.
-    half : bool
-        Store large weights as float16, widened to float32 in the graph.
 
     Returns
     -------
@@ -53,15 +51,24 @@ def onnx_model(net: ServedNet, spec: InputSpec, half: bool) -> bytes:
     for value in (*model.graph.node, model.graph):
         value.doc_string = ""
         del value.metadata_props[:]
-    if half:
-        _halve(model)
+    return _content(model)
+
+
+def _content(model: onnx.ModelProto) -> bytes:
     onnx.checker.check_model(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _halve(model: onnx.ModelProto) -> None:
-    """Replace large float32 weights by float16 ones and a cast in front of their users."""
+def halved(whole: bytes) -> bytes:
+    """Return an ONNX file with its large weights as float16 and a cast to float32 in front of their users.
+
+    Parameters
+    ----------
+    whole : bytes
+        An ONNX file with float32 weights.
+    """
+    model = onnx.load_from_string(whole)
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT:
@@ -82,3 +89,4 @@ def _halve(model: onnx.ModelProto) -> None:
     kept = [info for info in model.graph.value_info if info.name not in {cast.output[0] for cast in casts}]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
+    return _content(model)

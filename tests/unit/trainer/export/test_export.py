@@ -20,7 +20,7 @@ from trainer.errors import BundleError, RoundTripError
 from trainer.export.config import config_text
 from trainer.export.golden import golden_and_round_trip
 from trainer.export.graph import ServedNet, gradcam_by_autograd, shared_stages
-from trainer.export.onnx_file import onnx_model
+from trainer.export.onnx_file import halved, onnx_model
 from trainer.feed.specification import specification
 from trainer.fit.recipe import read_recipe
 from trainer.judge.runner import read_bundle
@@ -106,7 +106,8 @@ def test_members_are_averaged_before_the_softmax_and_share_what_is_equal() -> No
 def test_half_precision_weights_halve_the_file_and_hardly_move_the_scores(tiny_recipe: Path) -> None:
     spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
     net = ServedNet(members(1), 0)
-    whole, half = onnx_model(net, spec, half=False), onnx_model(net, spec, half=True)
+    whole = onnx_model(net, spec)
+    half = halved(whole)
     assert len(half) < len(whole)
     kinds = {tensor.data_type for tensor in onnx.load_from_string(half).graph.initializer}
     assert onnx.TensorProto.FLOAT16 in kinds
@@ -121,7 +122,7 @@ def test_a_graph_that_answers_otherwise_is_refused(tiny_recipe: Path) -> None:
     net, other = (ServedNet([member], 0) for member in members(2))
     for weight in other.heads.parameters():
         torch.nn.init.normal_(weight, std=2.0)
-    file = onnx_model(other, spec, half=False)
+    file = onnx_model(other, spec)
     with pytest.raises(RoundTripError, match="nothing is exported"):
         golden_and_round_trip(net, file, file, np.full((1, 128, 128), 1000, np.uint16), spec)
 
