@@ -94,7 +94,7 @@ def _author(request: ReportRequest) -> Dataset:
 
 def _predecessor(request: ReportRequest, grounds: Grounds) -> Dataset:
     earlier = request.predecessor
-    assert earlier is not None  # noqa: S101  (narrows the type)
+    assert earlier is not None  # noqa: S101 -- narrows the type
     reference = Reference(
         sop_class_uid=earlier.report_sop_class_uid, sop_instance_uid=earlier.report_sop_instance_uid
     )
