@@ -132,7 +132,10 @@ def _print_report(report: dict[str, Any]) -> None:
             if probe["usable_on_dicom"]
             else "outside 0.30 to 0.70: not usable on DICOM CT"
         )
-        typer.echo(f"Source probe against {', '.join(probe['against'])}: AUC {probe['auc']:.3f}, {verdict}.")
+        typer.echo(
+            f"Source probe against {', '.join(probe['against'])}: AUC {probe['auc']:.3f} "
+            f"[{probe['interval'][0]:.3f}, {probe['interval'][1]:.3f}], {verdict}."
+        )
         others = [
             f"{kind} {area:.3f}" for kind, area in probe["by_kind"].items() if kind not in probe["against"]
         ]

@@ -178,7 +178,7 @@ def _probe(facts: CardFacts) -> str:
     verdict = "within the limits" if probe["usable_on_dicom"] else "**outside: not usable on DICOM CT**"
     against = f"{probe['pictures']} pictures of {', '.join(probe['against'])}"
     counts = f"{probe['dicom_slices']} DICOM slices against {against}"
-    lines += ["", f"AUC **{probe['auc']:.3f}** ({counts}): {verdict}.", ""]
+    lines += ["", f"AUC **{probe['auc']:.3f}** {_interval(probe['interval'])} ({counts}): {verdict}.", ""]
     lines += [
         _bullet(
             f"against {kind}: AUC {area:.3f}; its pictures show other diseases "

@@ -17,7 +17,7 @@ from trainer.cases.readers import held_out, read_cases, split_argument
 from trainer.errors import EmptyClass
 from trainer.feed.pictures import grey_picture
 from trainer.feed.slices import open_lung_tensors
-from trainer.judge.metrics import auc, figures
+from trainer.judge.metrics import auc, auc_interval, figures
 from trainer.judge.runner import OpenVinoNet, read_bundle
 
 PROBE_LIMITS: Final = (0.30, 0.70)
@@ -48,6 +48,8 @@ class SourceProbe:
 
     auc: float
     """Share of (DICOM slice, picture) pairs in which the DICOM slice has the higher score; 0.5 is ideal."""
+    interval: tuple[float, float]
+    """95 %, bootstrap over series and groups of pictures: few patients make it wide."""
     against: tuple[str, ...]
     """Kinds whose pictures ``auc`` rests on: the one trained on if it was given, else all."""
     dicom_slices: int
@@ -138,17 +140,30 @@ def source_probe(sets: Sequence[Scored], trained_on: str | None) -> SourceProbe 
         return None
     slices = np.concatenate(dicom)
     by_kind = {kind: np.concatenate(scores) for kind, scores in negatives.items()}
-    against = (trained_on,) if trained_on in by_kind else tuple(by_kind)
+    against = (trained_on,) if trained_on is not None and trained_on in by_kind else tuple(by_kind)
     pictures = np.concatenate([by_kind[kind] for kind in against])
     area = _source_auc(slices, pictures)
     return SourceProbe(
         auc=area,
+        interval=_source_interval(sets, against),
         against=against,
         dicom_slices=len(slices),
         pictures=len(pictures),
         by_kind={kind: _source_auc(slices, scores) for kind, scores in by_kind.items()},
         usable_on_dicom=PROBE_LIMITS[0] <= area <= PROBE_LIMITS[1],
     )
+
+
+def _source_interval(sets: Sequence[Scored], against: Sequence[str]) -> tuple[float, float]:
+    chosen = [
+        (score, one.kind == "dicom", f"{one.kind}/{case.group}")
+        for one in sets
+        if one.kind in ("dicom", *against)
+        for score, case in zip(one.scores, one.cases, strict=True)
+        if not case.positive
+    ]
+    scores, dicom, groups = zip(*chosen, strict=True)
+    return auc_interval(np.array(scores), np.array(dicom), groups)
 
 
 def _source_auc(slices: NDArray[np.float32], pictures: NDArray[np.float32]) -> float:
