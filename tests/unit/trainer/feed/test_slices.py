@@ -1,0 +1,52 @@
+"""DICOM slices take the node's way: its decoding, its selection, its preparation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from node.dicom.write import write_phantom
+from node.imaging.phantom import ThoraxPhantom
+from node.imaging.prepare import hu_to_stored, prepare_slice
+from node.imaging.selection import dark_count, select
+from trainer.cases.readers import read_cases
+from trainer.errors import EmptyClass, PictureError
+from trainer.feed.slices import open_lung_tensors
+from trainer.feed.specification import specification
+from trainer.fit.recipe import read_recipe
+
+PHANTOM = ThoraxPhantom(seed=1, slices=20, rows=128)
+
+
+def test_a_series_is_selected_and_prepared_as_by_the_node(tiny_recipe: Path, tmp_path: Path) -> None:
+    spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
+    write_phantom(tmp_path, PHANTOM)
+    (tmp_path / "notes.txt").write_text("no DICOM", encoding="utf-8")
+    cases = read_cases(f"dicom:{tmp_path}")
+    assert len(cases) == 20
+    selected, tensors = open_lung_tensors(cases, spec)
+    slices = [hu_to_stored(item.hu) for item in PHANTOM]
+    kept = select([dark_count(v, spec.selection).count for v in slices], spec.selection).kept
+    assert 0 < len(kept) < 20
+    assert {case.group for case in selected} == {cases[0].group}
+    wanted = np.stack([prepare_slice(slices[index], spec).tensor for index in kept])
+    order = np.lexsort(wanted.reshape(len(wanted), -1).T[:50])
+    own = np.lexsort(tensors.reshape(len(tensors), -1).T[:50])
+    np.testing.assert_array_equal(tensors[own], wanted[order])
+
+
+def test_a_damaged_slice_is_named(tiny_recipe: Path, tmp_path: Path) -> None:
+    spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
+    write_phantom(tmp_path, ThoraxPhantom(seed=1, slices=3, rows=64))
+    cases = read_cases(f"dicom:{tmp_path}")
+    cases[1].image.write_bytes(b"gone")
+    with pytest.raises(PictureError, match=cases[1].image.name):
+        open_lung_tensors(cases, spec)
+
+
+def test_a_folder_without_ct_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "page.dcm").write_text("<html></html>", encoding="utf-8")
+    with pytest.raises(EmptyClass, match="no CT image"):
+        read_cases(f"dicom:{tmp_path}")
