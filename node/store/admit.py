@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
+from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.text import normalised_name
 from node.domain.identity import PatientKey
 from node.domain.study import (
@@ -39,6 +40,8 @@ from node.store.intake_statements import (
     STUDY_WITH_PATIENT,
 )
 from node.store.schema import asides, patients, series, studies
+
+COMPUTED_TOMOGRAPHY = "CT"  # Modality, PS3.3 C.7.3.1.1.1
 
 STUDY_TEXTS = (
     "patient_name",
@@ -105,7 +108,12 @@ def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Adm
         return _conflict(connection, arrival, held, "SeriesInstanceUID under two studies")
     if study is not None and not same_patient(study, header.patient):
         return _conflict(connection, arrival, [study["id"]], "StudyInstanceUID under two patients")
-    study_id = _new_study(connection, arrival) if study is None else _grow_study(connection, arrival, study)
+    reopens = opens_again(header) or (owner is not None and owner["series_modality"] == COMPUTED_TOMOGRAPHY)
+    study_id = (
+        _new_study(connection, arrival)
+        if study is None
+        else _grow_study(connection, arrival, study, reopens=reopens)
+    )
     series_id = (
         _new_series(connection, arrival, study_id)
         if owner is None
@@ -119,15 +127,29 @@ def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Adm
     )
 
 
+def opens_again(header: InstanceHeader) -> bool:
+    """Whether an object makes a settled study worth another look.
+
+    Dose reports, presentation states and key objects come for hours, some of them because of the results of
+    this node; none of them changes what it answers.
+    """
+    return header.modality == COMPUTED_TOMOGRAPHY or header.sop_class_uid in CT_SOP_CLASSES
+
+
 def set_aside(
     connection: Connection, arrival: Arrival, *, study_id: int, existing_id: int | None, reason: AsideReason
 ) -> None:
-    """Keep an object beside the index; the same bytes again change nothing."""
+    """Keep an object beside the index; the same bytes again change nothing.
+
+    Unless they were replaced by a correction: then the correction is being taken back.
+    """
     present = connection.execute(
-        select(asides.c.id).where(asides.c.object_key == arrival.object_key)
-    ).scalar()
-    if present is not None:
+        select(asides.c.id, asides.c.reason).where(asides.c.object_key == arrival.object_key)
+    ).first()
+    if present is not None and present.reason != AsideReason.REPLACED:
         return
+    if present is not None:
+        connection.execute(delete(asides).where(asides.c.id == present.id))
     connection.execute(
         insert(asides).values(
             reason=reason,
@@ -217,14 +239,17 @@ def _new_study(connection: Connection, arrival: Arrival) -> int:
     )
 
 
-def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping) -> int:
+def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping, *, reopens: bool) -> int:
     """Count one more instance; a late image opens a settled study again, a held one stays held."""
     study_id = int(study["id"])
+    state = StudyState(study["state"])
+    unmoved = state is StudyState.SETTLED and not reopens
     connection.execute(
         GROW_STUDY,
         {
             "study_id": study_id,
-            "next_state": STUDY.step(StudyState(study["state"]), StudyEvent.ARRIVAL),
+            "next_state": state if unmoved else STUDY.step(state, StudyEvent.ARRIVAL),
+            "growth": int(not unmoved),
             "received_at": arrival.received_at,
         },
     )

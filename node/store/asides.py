@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
-from node.dicom.text import normalised_name
 from node.domain.errors import UnknownSubject
-from node.domain.study import AsideReason, InstanceHeader
+from node.domain.study import CORRECTION_HOLD, AsideReason
 from node.store import rows
 from node.store.acts import record_act
 from node.store.corrections import apply_corrections
 from node.store.database import Database
+from node.store.differences import contradicting_keywords, differing_keywords
 from node.store.holds import hold_study, release_study
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
@@ -21,21 +21,6 @@ from node.store.rows import Aside
 from node.store.schema import asides, instances
 
 Asides: TypeAlias = list[Aside]
-
-KEYWORDS = {
-    "patient": "PatientID",
-    "patient_birth_date": "PatientBirthDate",
-    "patient_sex": "PatientSex",
-    "accession_number": "AccessionNumber",
-    "study_date": "StudyDate",
-    "study_time": "StudyTime",
-    "study_id": "StudyID",
-    "study_description": "StudyDescription",
-    "series_number": "SeriesNumber",
-    "series_description": "SeriesDescription",
-    "modality": "Modality",
-    "body_part_examined": "BodyPartExamined",
-}
 
 
 class AsideRecords:
@@ -73,17 +58,15 @@ class AsideRecords:
                 keywords = differing_keywords(found.existing.header, found.header)
             named = ", ".join(keywords) or "attributes outside the index"
             _conclude(connection, aside_id, AsideReason.CORRECTION, named)
-            hold_study(connection, found.study_id, f"a correction arrived: {named}")
+            hold_study(connection, found.study_id, f"{CORRECTION_HOLD}: {named}")
 
     def other_pixels(self, aside_id: int) -> None:
         """Conclude that other pixels came under a known UID: quarantined, the first ones stay in force."""
-        with self._database.write() as connection:
-            _conclude(connection, aside_id, AsideReason.OTHER_PIXELS, "other pixel data")
+        self._quarantine(aside_id, AsideReason.OTHER_PIXELS, "other pixel data")
 
     def unreadable(self, aside_id: int, reason: str) -> None:
         """Conclude that the two cannot be compared: quarantined, the first one stays in force."""
-        with self._database.write() as connection:
-            _conclude(connection, aside_id, AsideReason.UNREADABLE, reason)
+        self._quarantine(aside_id, AsideReason.UNREADABLE, reason)
 
     def confirm_correction(self, study_id: int, by: str, reason: str) -> None:
         """Put the corrections of a held study in force; its results are withdrawn and it settles anew.
@@ -126,15 +109,17 @@ class AsideRecords:
         with self._database.read() as connection:
             return _with_existing(connection, connection.execute(query).mappings().all())
 
-
-def differing_keywords(before: InstanceHeader, after: InstanceHeader) -> tuple[str, ...]:
-    """Return the keywords of patient, study and series attributes in which two headers differ."""
-    found = [
-        keyword for field, keyword in KEYWORDS.items() if getattr(before, field) != getattr(after, field)
-    ]
-    if normalised_name(before.patient_name) != normalised_name(after.patient_name):
-        found.insert(0, "PatientName")
-    return tuple(found)
+    def _quarantine(self, aside_id: int, reason: AsideReason, detail: str) -> None:
+        """Keep the object and flag it; whose images they are is a question whatever the pixels show."""
+        with self._database.write() as connection:
+            found = _with_existing(connection, [_row(connection, aside_id)])[0]
+            _conclude(connection, aside_id, reason, detail)
+            if found.existing is None:
+                return
+            keywords = contradicting_keywords(found.existing.header, found.header)
+            if keywords:
+                named = ", ".join(keywords)
+                hold_study(connection, found.study_id, f"an object under a known UID differs in {named}")
 
 
 def _row(connection: Connection, aside_id: int) -> RowMapping:

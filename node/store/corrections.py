@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from node.domain.errors import UnknownSubject
 from node.domain.result import ResultState
-from node.domain.study import Arrival, AsideReason, Instance, InstanceHeader
+from node.domain.study import CORRECTION_HOLD, Arrival, AsideReason, Instance, InstanceHeader
 from node.store import rows
 from node.store.admit import STUDY_TEXTS, admit, ensure_patient
+from node.store.differences import STUDY_ATTRIBUTES, differing_keywords, uncorrected
 from node.store.header_codec import decode_header, encode_header
+from node.store.holds import hold_study
 from node.store.schema import asides, instances, series, studies
 from node.store.versions import retire_versions
 
@@ -20,6 +23,9 @@ OBJECT_FIELDS = ("object_key", "sha256", "size", "received_at", "calling_ae_titl
 
 def apply_corrections(connection: Connection, study_id: int, *, at: datetime) -> None:
     """Put every compared correction of the study in force, withdraw its results, admit what fits now.
+
+    A correction that has not reached every instance leaves the study held: a result would take its patient
+    from whichever instance comes first.
 
     Raises
     ------
@@ -31,8 +37,9 @@ def apply_corrections(connection: Connection, study_id: int, *, at: datetime) ->
     if not found:
         raise UnknownSubject(f"study {study_id} has no correction to confirm; see `studies show`")
     header = decode_header(found[-1]["header"])
+    changed: set[str] = set()
     for row in found:
-        _replace(connection, row)
+        changed |= _replace(connection, row)
     connection.execute(
         update(studies)
         .where(studies.c.id == study_id)
@@ -44,10 +51,31 @@ def apply_corrections(connection: Connection, study_id: int, *, at: datetime) ->
     )
     retire_versions(connection, study_id, None, ResultState.WITHDRAWN, at=at)
     _admit_fitting(connection, study_id, header)
+    _hold_if_uncorrected(connection, study_id, header, sorted(changed))
 
 
-def _replace(connection: Connection, row: RowMapping) -> None:
-    """Let the instance's row name the corrected object, and keep the replaced one aside."""
+def _hold_if_uncorrected(
+    connection: Connection, study_id: int, header: InstanceHeader, keywords: Sequence[str]
+) -> None:
+    """Hold the study while some of its instances still bear what the correction changed."""
+    query = (
+        select(instances.c.header)
+        .join(series, series.c.id == instances.c.series_id)
+        .where(series.c.study_id == study_id)
+    )
+    headers = [decode_header(found) for found in connection.execute(query).scalars()]
+    left = sum(uncorrected(item, header, keywords) for item in headers)
+    if left:
+        named = ", ".join(keywords)
+        reason = f"{CORRECTION_HOLD}: {named}, but {left} of {len(headers)} instances are not corrected"
+        hold_study(connection, study_id, reason)
+
+
+def _replace(connection: Connection, row: RowMapping) -> set[str]:
+    """Let the instance's row name the corrected object, and keep the replaced one aside.
+
+    Returns the keywords of the patient and study attributes that changed by it.
+    """
     query = select(instances).where(instances.c.id == row["existing_id"])
     before: Instance = rows.instance(connection.execute(query).mappings().one())
     header = decode_header(row["header"])
@@ -81,6 +109,7 @@ def _replace(connection: Connection, row: RowMapping) -> None:
             **{name: getattr(before, name) for name in OBJECT_FIELDS},
         )
     )
+    return set(differing_keywords(before.header, header, STUDY_ATTRIBUTES))
 
 
 def _admit_fitting(connection: Connection, study_id: int, header: InstanceHeader) -> None:

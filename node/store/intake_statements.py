@@ -67,6 +67,7 @@ SERIES_WITH_STUDY = (
         patients.c.issuer,
         series.c.id.label("series_id"),
         series.c.state.label("series_state"),
+        series.c.modality.label("series_modality"),
         association_series.c.last_arrival_at.label("carried_at"),
     )
     .select_from(series)
@@ -87,7 +88,7 @@ GROW_STUDY = (
     .where(studies.c.id == bindparam("study_id"))
     .values(
         state=bindparam("next_state"),
-        revision=studies.c.revision + 1,
+        revision=studies.c.revision + bindparam("growth"),
         last_arrival_at=bindparam("received_at"),
     )
 )

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, inser
 
 from node.domain.delivery import DELIVERY, Delivery, DeliveryEvent, DeliveryState
 from node.domain.errors import UnknownSubject
-from node.domain.study import StudyState
+from node.domain.study import AsideReason, StudyState
 from node.store import rows
 from node.store.acts import record_act
 from node.store.database import Database
-from node.store.schema import deliveries, open_destinations, result_objects, studies
+from node.store.schema import asides, deliveries, open_destinations, result_objects, studies
 from node.store.versions import is_in_force
 
 
@@ -25,8 +25,9 @@ class OutboxRecords:
     def claim(self, destination: str, *, limit: int) -> list[Delivery]:
         """Take deliveries that are due; no two couriers get the same.
 
-        Nothing of a held study, nothing for a destination that is not live or is halted. In the order of
-        making: study by study, heatmaps before the report that references them.
+        Nothing of a study that is held or of which an object waits for its comparison, nothing for a
+        destination that is not live or is halted. In the order of making: study by study, heatmaps before the
+        report that references them.
 
         Parameters
         ----------
@@ -175,6 +176,9 @@ def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]
     is_open = exists().where(
         and_(open_destinations.c.destination == destination, ~open_destinations.c.halted)
     )
+    in_question = exists().where(
+        and_(asides.c.study_id == studies.c.id, asides.c.reason == AsideReason.TO_COMPARE)
+    )
     return (
         select(deliveries.c.id)
         .join(result_objects, result_objects.c.id == deliveries.c.object_id)
@@ -184,6 +188,7 @@ def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]
             deliveries.c.destination == destination,
             deliveries.c.due_at <= now,
             studies.c.state != StudyState.HELD,
+            ~in_question,
             is_open,
         )
         .order_by(deliveries.c.id)

@@ -59,9 +59,13 @@ class StudyRecords:
             return [rows.series_record(row) for row in connection.execute(query).mappings()]
 
     def associations(self, series_id: int) -> AssociationFacts:
-        """Return what is known of the associations that carried a series."""
+        """Return what is known of the associations that carried a series.
+
+        One that broke counts as the last one until another that was opened after it is released: one that
+        ran beside it does not bring what the broken one had left to send.
+        """
         query = (
-            select(associations.c.closed_at, associations.c.end)
+            select(associations.c.opened_at, associations.c.closed_at, associations.c.end)
             .join(association_series, association_series.c.association_id == associations.c.id)
             .where(association_series.c.series_id == series_id)
             .order_by(associations.c.closed_at, associations.c.id)
@@ -69,9 +73,18 @@ class StudyRecords:
         with self._database.read() as connection:
             found = connection.execute(query).all()
         closed = [row for row in found if row.closed_at is not None]
+        resumed_at = max(
+            (row.opened_at for row in closed if row.end == AssociationEnd.RELEASED), default=None
+        )
+        broken = [
+            row
+            for row in closed
+            if row.end != AssociationEnd.RELEASED and (resumed_at is None or resumed_at < row.closed_at)
+        ]
+        decisive = [*closed[-1:], *broken[-1:]]
         return AssociationFacts(
             open_count=len(found) - len(closed),
-            last_end=AssociationEnd(closed[-1].end) if closed else None,
+            last_end=AssociationEnd(decisive[-1].end) if decisive else None,
             last_closed_at=closed[-1].closed_at if closed else None,
         )
 

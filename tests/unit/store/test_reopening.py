@@ -1,0 +1,63 @@
+"""What opens a study again, and what a broken association leaves behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.domain.job import ScreeningState
+from node.domain.study import AssociationEnd, Intake, StudyState
+
+LATER_SERIES = {
+    "sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection Document Storage
+    "series_instance_uid": "1.2.826.0.1.10.77",
+    "modality": "KO",
+}
+
+
+def test_a_late_object_that_is_no_ct_opens_no_settled_study(ward):
+    ward.add(1)
+    ward.screened()
+    assert ward.add(900, **LATER_SERIES) is Intake.NEW
+    assert ward.study.state is StudyState.SETTLED, "an archive that answers each result makes no new version"
+    assert len(ward.store.studies.receiving_series()) == 1
+    ward.add(2)
+    assert ward.study.state is StudyState.RECEIVING
+
+
+def test_an_object_that_is_no_ct_does_not_void_a_running_screening(ward):
+    ward.add(1)
+    ward.settle()
+    screening = ward.claim()
+    ward.add(900, **LATER_SERIES)
+    assert ward.finish(screening)
+    assert ward.store.screenings.latest(ward.study.id)[0].state is ScreeningState.DONE
+
+
+def test_the_first_ct_opens_a_study_that_settled_without_any(ward):
+    ward.add(900, **LATER_SERIES)
+    ward.screened("", version=None)
+    ward.add(1)
+    assert ward.study.state is StudyState.RECEIVING
+
+
+@pytest.mark.parametrize("end", [AssociationEnd.ABORTED, AssociationEnd.TIMEOUT, AssociationEnd.RESTART])
+def test_a_parallel_association_does_not_heal_a_broken_one(ward, clock, end):
+    intake = ward.store.intake
+    broken = intake.association_opened("CT1", "10.0.0.1")
+    beside = intake.association_opened("CT1", "10.0.0.1")
+    ward.add(1, association_id=broken)
+    ward.add(2, association_id=beside)
+    clock.advance(1)
+    intake.association_closed(broken, end)
+    clock.advance(1)
+    intake.association_closed(beside, AssociationEnd.RELEASED)
+    series = ward.study.series[0].id
+    facts = ward.store.studies.associations(series)
+    assert facts.last_end is end, "what the broken one had left to send never came"
+    assert facts.last_closed_at == clock.now()
+
+    clock.advance(1)
+    again = intake.association_opened("CT1", "10.0.0.1")
+    ward.add(3, association_id=again)
+    intake.association_closed(again, AssociationEnd.RELEASED)
+    assert ward.store.studies.associations(series).last_end is AssociationEnd.RELEASED
