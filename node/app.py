@@ -247,6 +247,7 @@ class Node:
         ]
         if self._progress is not None:
             listeners.append(self._progress)
+        storage, sweep = self._storage(store, metrics), self._sweep(store, engine)
         pipeline = self._pipeline(store, engine, canary, Listeners(listeners))
         opened.callback(pipeline.close)
         lease = timedelta(seconds=settings.infer.lease_seconds)
@@ -256,6 +257,12 @@ class Node:
             run=pipeline.run,
             idle=WORKERS_IDLE,
         )
+
+        def assemble() -> None:
+            storage.record_ends()
+            sweep.run()
+            workers.wake()
+
         return _Parts(
             store=store,
             engine=engine,
@@ -263,8 +270,8 @@ class Node:
             metrics=metrics,
             pulse=pulse,
             workers=workers,
-            ticks=self._ticks(store, engine, canary, pulse, workers),
-            listener=self._listener(store, metrics),
+            ticks=self._ticks(store, canary, pulse, assemble),
+            listener=self._listener(storage),
         )
 
     def _pipeline(self, store: Store, engine: Engine, canary: Canary, listener: ProgressListener) -> Pipeline:
@@ -299,29 +306,22 @@ class Node:
             listener=listener,
         )
 
-    def _ticks(self, store: Store, engine: Engine, canary: Canary, pulse: Pulse, workers: Workers) -> Ticks:
+    def _sweep(self, store: Store, engine: Engine) -> Sweep:
+        quiet, bundle = self._settings.assemble.quiet_times(), engine.bundle
+        authorities = frozenset(peer.ae_title for peer in self._settings.peers if peer.authority)
+        return Sweep(store, self._clock, quiet, bundle.spec.selection, bundle.name, authorities=authorities)
+
+    def _ticks(self, store: Store, canary: Canary, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
         settings, clock = self._settings, self._clock
-        sweep = Sweep(
-            store,
-            clock,
-            settings.assemble.quiet_times(),
-            engine.bundle.spec.selection,
-            engine.bundle.name,
-            authorities=frozenset(peer.ae_title for peer in settings.peers if peer.authority),
-        )
         courier = self._courier(store)
 
         def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
             every = timedelta(seconds=seconds)
             return Tick(name=name, every=every, action=pulse.watch(name, every, action))
 
-        def sweep_and_wake() -> None:
-            sweep.run()
-            workers.wake()
-
         return Ticks(
             [
-                tick(SWEEP, settings.assemble.sweep_seconds, sweep_and_wake),
+                tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, canary.tick),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
@@ -342,7 +342,16 @@ class Node:
             jitter=random.random,
         )
 
-    def _listener(self, store: Store, metrics: Metrics) -> Listener:
+    def _storage(self, store: Store, metrics: Metrics) -> StorageService:
+        ours = frozenset(device_uid_of(*model) for model in store.operations.registered_models())
+        return StorageService(
+            files=store.files,
+            records=CountedIntake(store, metrics),
+            clock=self._clock,
+            own_device_uids=ours,
+        )
+
+    def _listener(self, services: StorageService) -> Listener:
         settings = self._settings
         return Listener(
             ae_title=settings.node.ae_title,
@@ -350,14 +359,7 @@ class Node:
             port=settings.node.port,
             limits=settings.listen_limits(),
             gate=Admission(settings.node.ae_title, settings.peer_records()),
-            services=StorageService(
-                files=store.files,
-                records=CountedIntake(store, metrics),
-                clock=self._clock,
-                own_device_uids=frozenset(
-                    device_uid_of(*model) for model in store.operations.registered_models()
-                ),
-            ),
+            services=services,
             clock=self._clock,
         )
 

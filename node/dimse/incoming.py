@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING
 from pydicom.dataset import Dataset
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_STORE
 
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.status import Answer, Status, answer_to
-from node.domain.errors import GroundglassError, ObjectTooLarge
+from node.domain.errors import GroundglassError, IdentityMismatch, ObjectTooLarge
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from pynetdicom.association import Association
+    from pynetdicom.dimse import _QueueItem
     from pynetdicom.pdu_primitives import P_DATA
+    from pynetdicom.presentation import PresentationContext
 
 logger = logging.getLogger(__name__)
 
@@ -179,6 +182,19 @@ class IncomingMessages(DIMSEServiceProvider):
         elif isinstance(data_set, ArrivingDataSet) and data_set.excessive:
             self._refuse("endless data set")
 
+    def get_msg(self, block: bool = False) -> _QueueItem:
+        """Return the next request; a C-STORE is one of its presentation context's SOP class.
+
+        The library looks for the service by what the request names, and aborts the association where it knows
+        no such class. Here the object alone is refused (see `_affected`), and the next one is served.
+        """
+        item = super().get_msg(block)
+        context_id, request = item
+        context = self._accepted().get(context_id)
+        if isinstance(request, C_STORE) and context is not None:
+            request.AffectedSOPClassUID = context.abstract_syntax
+        return item
+
     def discard(self) -> None:
         """Drop every data set that was not answered; called when the association has ended."""
         while self._arriving:
@@ -206,12 +222,17 @@ class IncomingMessages(DIMSEServiceProvider):
             raise ValueError("a data set came with a request that has none here")
         if not command.get("AffectedSOPClassUID") or not command.get("AffectedSOPInstanceUID"):
             raise ValueError("a C-STORE request names no SOP instance")
-        accepted = {context.context_id: context for context in self.assoc.accepted_contexts}
+        context = self._accepted()[message.context_id]
+        if command.AffectedSOPClassUID != context.abstract_syntax:
+            raise IdentityMismatch("Affected SOP Class UID is not the one of the presentation context")
         return AffectedInstance(
             sop_class_uid=str(command.AffectedSOPClassUID),
             sop_instance_uid=str(command.AffectedSOPInstanceUID),
-            transfer_syntax_uid=str(accepted[message.context_id].transfer_syntax[0]),
+            transfer_syntax_uid=str(context.transfer_syntax[0]),
         )
+
+    def _accepted(self) -> dict[int | None, PresentationContext]:
+        return {context.context_id: context for context in self.assoc.accepted_contexts}
 
     def _refuse(self, reason: str) -> None:
         logger.warning("association aborted: %s", reason)

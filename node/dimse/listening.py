@@ -91,12 +91,14 @@ class Listener:
                 acse=limits.acse_seconds, dimse=limits.dimse_seconds, network=limits.idle_seconds
             ),
         )
+        connections = limits.max_associations * CONNECTIONS_PER_ASSOCIATION + SPARE_CONNECTIONS
+        entity.maximum_associations = connections  # the library counts callers that have said nothing yet too
         self._server = server = BoundedServer(
             entity,
             self._address,
             attach=self._attach,
             ended=self._ended,
-            max_connections=limits.max_associations * CONNECTIONS_PER_ASSOCIATION + SPARE_CONNECTIONS,
+            max_connections=connections,
             socket_limits=SocketLimits(
                 max_pdu=limits.max_pdu,
                 request_seconds=limits.acse_seconds,

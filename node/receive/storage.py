@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -61,15 +62,38 @@ class StorageService:
         own_device_uids: frozenset[str] = frozenset(),
     ) -> None:
         self._intakes = Intakes(files=files, records=records, clock=clock, own_device_uids=own_device_uids)
+        self._unrecorded: dict[int, AssociationEnd] = {}
+        self._recording = threading.Lock()
 
     def opened(self, caller: Caller) -> int:
         """Record an association that is admitted; return its number."""
         return self._intakes.records.association_opened(caller.calling_ae_title, caller.address)
 
     def closed(self, association_id: int, end: AssociationEnd) -> None:
-        """Record how an association ended."""
-        self._intakes.records.association_closed(association_id, end)
+        """Record how an association ended.
+
+        Raises
+        ------
+        StoreError
+            The index takes nothing now; `record_ends` tries again.
+        """
         logger.info("association %d %s", association_id, end.value)
+        with self._recording:
+            self._unrecorded[association_id] = end
+        self.record_ends()
+
+    def record_ends(self) -> None:
+        """Record every end that could not be recorded when it came; a series whose association is open waits.
+
+        Raises
+        ------
+        StoreError
+            The index takes nothing still.
+        """
+        with self._recording:
+            for association_id, end in list(self._unrecorded.items()):
+                self._intakes.records.association_closed(association_id, end)
+                del self._unrecorded[association_id]
 
     def refused(self, caller: Caller, reason: str) -> None:
         """Record a caller that was not let in."""
