@@ -13,7 +13,11 @@ from tests.docs_reading import ROOT, Document
 from tests.station.docs_ground import Walk, first_missing, prepare
 
 TUTORIAL = Document(ROOT / "docs" / "tutorial.md")
-HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+HOW_TO = [
+    page
+    for page in map(Document, sorted((ROOT / "docs" / "how-to").glob("*.md")))
+    if any(block.tested for block in page.blocks)
+]
 
 
 @pytest.fixture
@@ -50,9 +54,9 @@ def test_the_commands_work(name: str, walk: Walk) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("path", HOW_TO, ids=lambda path: path.stem)
-def test_the_commands_of_a_how_to_work(path: Path, hospital: Walk) -> None:
-    hospital.follow(Document(path))
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.path.stem)
+def test_the_commands_of_a_how_to_work(page: Document, hospital: Walk) -> None:
+    hospital.follow(page)
 
 
 def test_what_is_shown_is_looked_for_in_its_order() -> None:
