@@ -71,6 +71,8 @@ class Courier:
     def run_once(self, destination: str) -> int:
         """Send what is due for one destination, in one association; return how many were delivered.
 
+        What an earlier run claimed and could not note (a full disk) is sent again with the rest.
+
         Raises
         ------
         UnknownSubject
@@ -81,6 +83,7 @@ class Courier:
             raise UnknownSubject(
                 f"there is no destination {destination!r}; see [[destinations]] in the settings"
             )
+        self._outbox.recover(destination)
         open_claims = {item.id: item for item in self._outbox.claim(destination, limit=BATCH)}
         if not open_claims:
             return 0
@@ -92,7 +95,7 @@ class Courier:
                 delivered += reply.delivered
         finally:
             for item in open_claims.values():
-                self._try_again(item, "the courier was interrupted")
+                self._try_again(item, "not sent: interrupted, or stopped, held or overtaken meanwhile")
         return delivered
 
     def _outgoing(self, claims: dict[int, Delivery]) -> list[OutgoingObject]:
@@ -121,13 +124,16 @@ class Courier:
         if not outgoing:
             return []
         try:
-            return sender.send(outgoing)
+            return sender.send(outgoing, may_leave=self._may_leave)
         except DestinationUnavailable as error:
             logger.warning("destination %s: %s", sender.name, error)
             return [
                 SendReply(delivery_id=item.delivery_id, delivered=False, retryable=True, detail=str(error))
                 for item in outgoing
             ]
+
+    def _may_leave(self, item: OutgoingObject) -> bool:
+        return self._outbox.may_leave(item.delivery_id)
 
     def _note(self, item: Delivery, reply: SendReply) -> None:
         if reply.delivered:

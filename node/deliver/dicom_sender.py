@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
@@ -35,8 +35,10 @@ class DicomSender:
         """Return the destination's name in the settings."""
         return self._name
 
-    def send(self, objects: Sequence[OutgoingObject]) -> list[SendReply]:
-        """Send objects in one association; one reply each, in order.
+    def send(
+        self, objects: Sequence[OutgoingObject], *, may_leave: Callable[[OutgoingObject], bool]
+    ) -> list[SendReply]:
+        """Send objects in one association; one reply, in order, for each that was sent or tried.
 
         Raises
         ------
@@ -51,7 +53,7 @@ class DicomSender:
                 needed=(instance.syntaxes for instance in instances),
                 timeouts=self._timeouts,
             ) as association:
-                return list(_send_all(association, objects, instances))
+                return list(_send_all(association, objects, instances, may_leave))
         except DestinationRefused as error:
             return [_reply(item, retryable=False, detail=str(error)) for item in objects]
 
@@ -69,9 +71,12 @@ def _send_all(
     association: StorageAssociation,
     objects: Sequence[OutgoingObject],
     instances: Sequence[StoredInstance],
+    may_leave: Callable[[OutgoingObject], bool],
 ) -> Iterator[SendReply]:
     """Send one after the other; what one meets does not concern the next."""
     for item, instance in zip(objects, instances, strict=True):
+        if not may_leave(item):
+            continue
         try:
             meaning = association.send(instance)
         except DestinationRefused as error:

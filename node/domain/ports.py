@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -82,8 +82,16 @@ class Sender(Protocol):
         """Return the destination's name in the settings."""
         ...
 
-    def send(self, objects: Sequence[OutgoingObject]) -> list[SendReply]:
-        """Send objects; one reply each, in order.
+    def send(
+        self, objects: Sequence[OutgoingObject], *, may_leave: Callable[[OutgoingObject], bool]
+    ) -> list[SendReply]:
+        """Send objects; one reply, in order, for each that was sent or tried.
+
+        Parameters
+        ----------
+        objects : sequence of OutgoingObject
+        may_leave : callable
+            Asked right before each object: a stop or a hold may have come. What may not leave is left out.
 
         Raises
         ------

@@ -54,6 +54,14 @@ class OutboxRecords:
             query = rows.select_deliveries().where(deliveries.c.id.in_(chosen)).order_by(deliveries.c.id)
             return [rows.delivery(row) for row in connection.execute(query).mappings()]
 
+    def may_leave(self, delivery_id: int) -> bool:
+        """Whether a claimed delivery may still be sent: a stop, a hold or a correction may have come."""
+        query = _leaving().where(
+            deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.SENDING, is_in_force()
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def delivered(self, delivery_id: int, detail: str) -> None:
         """Record that the destination has the object."""
         self._end(delivery_id, DeliveryEvent.SUCCESS, detail)
@@ -69,14 +77,24 @@ class OutboxRecords:
             row = _row(connection, delivery_id)
             _send_later(connection, row, DeliveryEvent.RETRY, due_at=due_at, now=now, detail=detail)
 
-    def recover(self) -> int:
-        """Make due what was being sent when the node stopped; returns how many.
+    def recover(self, destination: str | None = None) -> int:
+        """Make due what was claimed and is not being sent any more; returns how many.
 
         The destination may have such an object already; it gets the same bytes under the same UID.
+
+        Parameters
+        ----------
+        destination : str, optional
+            Whose deliveries; by default every destination's, when the node starts.
         """
         now = self._database.clock.now()
+        query = _with_force().where(deliveries.c.state == DeliveryState.SENDING)
+        if destination is not None:
+            query = query.where(deliveries.c.destination == destination)
+        with self._database.read() as connection:
+            if connection.execute(query).first() is None:
+                return 0
         with self._database.write() as connection:
-            query = _with_force().where(deliveries.c.state == DeliveryState.SENDING)
             found = connection.execute(query).mappings().all()
             for row in found:
                 _send_later(connection, row, DeliveryEvent.RESTART, due_at=now, now=now, detail=row["detail"])
@@ -173,8 +191,22 @@ class OutboxRecords:
 
 
 def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]]:
+    return (
+        _leaving()
+        .where(
+            deliveries.c.state == DeliveryState.PENDING,
+            deliveries.c.destination == destination,
+            deliveries.c.due_at <= now,
+        )
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+
+
+def _leaving() -> Select[tuple[int]]:
+    """Return the query of deliveries that nobody and nothing forbids."""
     is_open = exists().where(
-        and_(open_destinations.c.destination == destination, ~open_destinations.c.halted)
+        and_(open_destinations.c.destination == deliveries.c.destination, ~open_destinations.c.halted)
     )
     in_question = exists().where(
         and_(asides.c.study_id == studies.c.id, asides.c.reason == AsideReason.TO_COMPARE)
@@ -183,16 +215,7 @@ def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]
         select(deliveries.c.id)
         .join(result_objects, result_objects.c.id == deliveries.c.object_id)
         .join(studies, studies.c.id == result_objects.c.study_id)
-        .where(
-            deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.destination == destination,
-            deliveries.c.due_at <= now,
-            studies.c.state != StudyState.HELD,
-            ~in_question,
-            is_open,
-        )
-        .order_by(deliveries.c.id)
-        .limit(limit)
+        .where(studies.c.state != StudyState.HELD, ~in_question, is_open)
     )
 
 
