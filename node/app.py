@@ -186,7 +186,7 @@ class Node:
         """
         with ExitStack() as opened:
             self._parts = parts = self._assemble(opened)
-            _recover(parts.store, self._settings)
+            _recover(parts, self._settings)
             parts.ticks.start()
             opened.callback(parts.ticks.stop)
             parts.workers.start()
@@ -393,8 +393,8 @@ class Node:
             self._running.ticks.nudge(COURIER + destination.name)
 
 
-def _recover(store: Store, settings: Settings) -> None:
+def _recover(parts: _Parts, settings: Settings) -> None:
     """Take up what a stop, of whatever kind, interrupted."""
-    store.screenings.recover()
-    store.outbox.recover()
-    store.studies.defer_after_restart(settings.assemble.quiet_times().plain)
+    parts.store.screenings.recover(parts.engine.bundle.name)
+    parts.store.outbox.recover()
+    parts.store.studies.defer_after_restart(settings.assemble.quiet_times().plain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from node.domain.errors import UnknownSubject
 from node.domain.job import SCREENING, ScreeningEvent, ScreeningState
@@ -52,6 +52,37 @@ def cancel_active(
         )
         .values(state=ScreeningState.CANCELLED, ended_at=at, detail=detail)
     )
+
+
+def hand_over(connection: Connection, model_name: str, *, at: datetime) -> int:
+    """Queue for one model what waits for any other; returns how many studies that concerned.
+
+    A study that waits for the model already has one screening of it, and no more.
+    """
+    waiting = screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED])
+    served = select(screenings.c.study_id).where(waiting, screenings.c.model_name == model_name)
+    others = select(screenings).where(waiting, screenings.c.model_name != model_name)
+    present = set(connection.execute(served).scalars())
+    count = 0
+    for row in connection.execute(others.order_by(screenings.c.id)).mappings().all():
+        detail = f"handed over to the active model {model_name}"
+        step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=at, detail=detail)
+        if row["study_id"] in present:
+            continue
+        present.add(row["study_id"])
+        count += 1
+        connection.execute(
+            insert(screenings).values(
+                study_id=row["study_id"],
+                model_name=model_name,
+                state=ScreeningState.QUEUED,
+                cause=row["cause"],
+                reason=row["reason"],
+                queued_at=row["queued_at"],
+                due_at=at,
+            )
+        )
+    return count
 
 
 def supersede_older(connection: Connection, row: RowMapping, states: tuple[ScreeningState, ...]) -> None:

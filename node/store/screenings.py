@@ -17,7 +17,7 @@ from node.store.acts import record_act
 from node.store.database import Database
 from node.store.evidence import read_finding, write_finding
 from node.store.inserting import insert_row
-from node.store.jobs import cancel_active, screening_row, step_screening, supersede_older
+from node.store.jobs import cancel_active, hand_over, screening_row, step_screening, supersede_older
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import findings, result_objects, result_versions, screenings, studies, version_objects
@@ -69,10 +69,15 @@ class ScreeningRecords:
                 return self._read(connection, row["id"])
         return None
 
-    def recover(self) -> int:
-        """Queue again what was running when the node stopped; returns how many.
+    def recover(self, model_name: str | None = None) -> int:
+        """Queue again what was running when the node stopped; returns how many screenings that concerned.
 
         One that was running at ``MAX_ATTEMPTS`` stops in a row fails instead.
+
+        Parameters
+        ----------
+        model_name : str, optional
+            The active model: what waits for another one is queued for it.
         """
         now = self._database.clock.now()
         count = 0
@@ -85,8 +90,8 @@ class ScreeningRecords:
                     step_screening(
                         connection, row, ScreeningEvent.RESTART, due_at=now, worker="", lease_until=None
                     )
-                    count += 1
-        return count
+                    count += row["model_name"] == model_name or model_name is None
+            return count if model_name is None else count + hand_over(connection, model_name, at=now)
 
     def park(
         self, screening_id: int, until: datetime, reason: str, *, counts_as_attempt: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from node.domain.job import ScreeningState
+from node.domain.job import ScreeningCause, ScreeningState
 from node.domain.study import AssociationEnd, Intake, StudyState
 
 LATER_SERIES = {
@@ -61,3 +63,25 @@ def test_a_parallel_association_does_not_heal_a_broken_one(ward, clock, end):
     ward.add(3, association_id=again)
     intake.association_closed(again, AssociationEnd.RELEASED)
     assert ward.store.studies.associations(series).last_end is AssociationEnd.RELEASED
+
+
+def test_what_waits_for_a_model_that_is_not_active_any_more_is_screened_by_the_active_one(ward):
+    ward.add(1)
+    ward.settle()
+    assert ward.store.screenings.recover("covid-2") == 1
+    screening = ward.claim()
+    assert screening.model_name == "covid-2", "its results would be filed under the name of another model"
+    assert screening.cause is ScreeningCause.SETTLED
+    assert ward.store.screenings.recover("covid-2") == 1
+    assert ward.claim().id == screening.id
+    states = [item.state for item, _ in ward.store.screenings.history(ward.study.id)]
+    assert states == [ScreeningState.RUNNING, ScreeningState.CANCELLED]
+
+
+def test_an_order_for_the_active_model_stands_beside_one_for_another(ward):
+    ward.add(1)
+    ward.settle()
+    ward.store.screenings.requeue(ward.study.id, "covid-2", "Ada", "new model")
+    assert ward.store.screenings.recover("covid-2") == 0
+    assert ward.claim().reason == "new model"
+    assert ward.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None
