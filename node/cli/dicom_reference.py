@@ -27,7 +27,7 @@ which the node negotiates, answers and encodes, so they cannot differ from it.""
 ANSWERS = {
     Status.SUCCESS: "Success: bytes and index row are durable.",
     Status.OUT_OF_RESOURCES: "Out of resources: disk or index refused, or the object is over the size limit.",
-    Status.MISMATCH: "Data set does not match SOP class: request and data set name different objects.",
+    Status.MISMATCH: "Data set does not match SOP class: request, context and data set do not agree.",
     Status.CANNOT_UNDERSTAND: "Cannot understand: not DICOM, truncated, or an identifying UID is missing.",
 }
 REJECTIONS = {
