@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from node.domain.input_spec import InputSpec
 from trainer.errors import CheckpointError, DivergedError
 from trainer.feed.batches import PictureSet, augmented, shuffled, tensor_of, training_batches
-from trainer.fit.average import MovingAverage
+from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from trainer.fit.recipe import Recipe, Schedule
 from trainer.fit.steps import learning_rate, mix, optimiser, smoothed_targets, soft_cross_entropy
@@ -137,7 +137,14 @@ class Fitting:
             report(
                 f"{self.member.name}: epoch {self.epoch}/{self.epochs}, loss {loss:.3f}, fold AUC {area:.3f}"
             )
+        stages = pooled(self.average.net).stages[self.schedule.frozen_stages :]
+        estimate_statistics(stages, self._trained_inputs())
         return self.average.net
+
+    def _trained_inputs(self) -> Iterator[Tensor]:
+        """Yield one epoch of what the trained stages take: augmented, not mixed, float32."""
+        for values, _ in self._batches((*self.member.stream, self.epochs)):
+            yield values if self._cache is not None else self._through_frozen(values)
 
     def _validation_auc(self) -> float:
         if self.validation is None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from trainer.errors import CheckpointError, DivergedError, RecipeError
-from trainer.fit.average import MovingAverage
+from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint
 from trainer.fit.recipe import read_recipe
 from trainer.fit.run import fit_run, read_run
@@ -84,6 +84,19 @@ def test_the_average_forgets_its_first_weights() -> None:
     for _ in range(200):
         average.follow(net)
     torch.testing.assert_close(average.net.weight, net.weight)
+
+
+def test_statistics_are_estimated_anew_and_momentum_kept() -> None:
+    norm = torch.nn.BatchNorm2d(2, momentum=0.01)
+    stages = torch.nn.Sequential(norm).eval()
+    batches = [
+        torch.randn(8, 2, 4, 4, generator=torch.Generator().manual_seed(seed)) * 3 + 5 for seed in range(4)
+    ]
+    estimate_statistics(stages, batches)
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean, torch.stack(batches).mean(dim=(0, 1, 3, 4)))
+    assert norm.momentum == 0.01
+    assert not norm.training
 
 
 def test_a_killed_run_goes_on_exactly(tiny_recipe: Path, sars_root: Path, tmp_path: Path) -> None:
