@@ -7,7 +7,7 @@ from collections import defaultdict
 from datetime import datetime
 
 from node.dicom.compare import Likeness, compare
-from node.domain.errors import DicomError, GroundglassError
+from node.domain.errors import DicomError, GroundglassError, ObjectMissing
 from node.domain.network import QuietTimes
 from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
 from node.store.rows import Aside
@@ -48,8 +48,12 @@ class Comparer:
             return
         try:
             outcome = compare(files.path(aside.existing.object_key), files.path(aside.object_key))
-        except DicomError as error:
+        except (DicomError, ObjectMissing) as error:
             records.unreadable(aside.id, str(error))
+            return
+        except Exception as error:  # its study would wait for ever, and its results with it
+            LOGGER.exception("aside %d could not be compared", aside.id)
+            records.unreadable(aside.id, f"the comparison failed ({type(error).__name__})")
             return
         if outcome.likeness is Likeness.SAME:
             records.same(aside.id)

@@ -40,6 +40,8 @@ def geometric_evidence(
         return Evidence(holds=False, reason=f"the slices do not form a volume ({error})")
     except (DicomError, StoreError) as error:
         return Evidence(holds=False, reason=f"a slice cannot be read ({error})")
+    except OSError as error:
+        return Evidence(holds=False, reason=f"a slice cannot be read ({error.strerror})")
 
 
 def _of_slices(sources: Sequence[SliceSource], spec: SelectionSpec) -> Evidence:

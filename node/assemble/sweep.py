@@ -11,7 +11,6 @@ from node.assemble.asides import Comparer
 from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
-from node.domain.errors import GroundglassError
 from node.domain.input_spec import SelectionSpec
 from node.domain.network import QuietTimes
 from node.domain.ports import Clock
@@ -116,7 +115,12 @@ class Sweep:
         if known is not None and known[0] == series.instance_count:
             return known[1]
         instances = self._store.studies.instances(series.id)
-        found = geometric_evidence(instances, self._store.files.path, self._selection)
+        try:
+            found = geometric_evidence(instances, self._store.files.path, self._selection)
+        except Exception as error:  # whatever its slices do to a decoder, a series must get a verdict at last
+            LOGGER.exception("the slices of series %d could not be looked at", series.id)
+            reason = f"its slices could not be looked at ({type(error).__name__})"
+            found = Evidence(holds=False, reason=reason)
         self._evidence[series.id] = (series.instance_count, found)
         return found
 
@@ -130,6 +134,6 @@ def _guarded(step: Callable[[Subject], bool], subject: Subject) -> bool:
     """Take one step; an error is logged and left for the next tick."""
     try:
         return step(subject)
-    except GroundglassError:
+    except Exception:  # one series must not keep every other one from its verdict, tick after tick
         LOGGER.exception("%s %d could not be assembled", type(subject).__name__.lower(), subject.id)
         return False
