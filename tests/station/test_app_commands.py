@@ -193,3 +193,21 @@ def test_files_for_a_peer_that_is_away_are_told_one_by_one(place: Place, tmp_pat
     assert len(fates) == SLICES
     assert {item["fate"] for item in fates} == {"failed"}
     assert "does not answer" in fates[0]["detail"]
+
+
+def test_the_store_is_checked_and_every_decision_is_kept(place: Place, node: Node, tmp_path: Path) -> None:
+    """An untouched store has no problem; a damaged object is found and ends with 1."""
+    phantom_folder(tmp_path / "series")
+    place.json("send", str(tmp_path / "series"), "--to", address(place), "--as", "CT1")
+    assert place.command("go-live", "pacs", *AUDIT).exit_code == 0
+    (act,) = place.json("audit")
+    assert (act["by"], act["action"], act["subject"], act["reason"]) == ("tester", "go-live", "pacs", "test")
+    assert place.json("integrity") == []
+
+    damaged = next((place.folder / "data" / "objects").rglob("*.dcm"))
+    damaged.write_bytes(b"not what was received")
+    found = CliRunner().invoke(app, ["integrity", "--json", "--store", str(place.folder / "data")])
+    assert found.exit_code == ExitCode.FAILED
+    assert [(item["kind"], item["key"]) for item in json.loads(found.stdout)] == [("damaged", damaged.stem)]
+    nothing = CliRunner().invoke(app, ["integrity", "--store", str(tmp_path)])
+    assert nothing.exit_code == ExitCode.UNKNOWN
