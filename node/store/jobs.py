@@ -85,6 +85,12 @@ def hand_over(connection: Connection, model_name: str, *, at: datetime) -> int:
     return count
 
 
+def make_due(connection: Connection, *, at: datetime) -> None:
+    """Let nothing wait for a later time: the clock may have been set back from it."""
+    waiting = screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED])
+    connection.execute(update(screenings).where(waiting, screenings.c.due_at > at).values(due_at=at))
+
+
 def supersede_older(connection: Connection, row: RowMapping, states: tuple[ScreeningState, ...]) -> None:
     """Mark older screenings of the same study and model, that ended in one of ``states``, as superseded."""
     for state in states:

@@ -85,9 +85,12 @@ class OutboxRecords:
         Parameters
         ----------
         destination : str, optional
-            Whose deliveries; by default every destination's, when the node starts.
+            Whose deliveries; by default every destination's, when the node starts. Then what waits for its
+            next attempt is due too: the clock may have been set back from the time that it waits for.
         """
         now = self._database.clock.now()
+        if destination is None:
+            self._make_due(now)
         query = _with_force().where(deliveries.c.state == DeliveryState.SENDING)
         if destination is not None:
             query = query.where(deliveries.c.destination == destination)
@@ -173,6 +176,14 @@ class OutboxRecords:
         )
         with self._database.read() as connection:
             return connection.execute(query).scalar()
+
+    def _make_due(self, now: datetime) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                update(deliveries)
+                .where(deliveries.c.state == DeliveryState.PENDING, deliveries.c.due_at > now)
+                .values(due_at=now)
+            )
 
     def _end(self, delivery_id: int, event: DeliveryEvent, detail: str) -> None:
         now = self._database.clock.now()

@@ -17,7 +17,7 @@ from node.store.acts import record_act
 from node.store.database import Database
 from node.store.evidence import read_finding, write_finding
 from node.store.inserting import insert_row
-from node.store.jobs import cancel_active, hand_over, screening_row, step_screening, supersede_older
+from node.store.jobs import cancel_active, hand_over, make_due, screening_row, step_screening, supersede_older
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import findings, result_objects, result_versions, screenings, studies, version_objects
@@ -72,7 +72,7 @@ class ScreeningRecords:
     def recover(self, model_name: str | None = None) -> int:
         """Queue again what was running when the node stopped; returns how many screenings that concerned.
 
-        One that was running at ``MAX_ATTEMPTS`` stops in a row fails instead.
+        One that was running at ``MAX_ATTEMPTS`` stops in a row fails instead. What was parked is due.
 
         Parameters
         ----------
@@ -91,6 +91,7 @@ class ScreeningRecords:
                         connection, row, ScreeningEvent.RESTART, due_at=now, worker="", lease_until=None
                     )
                     count += row["model_name"] == model_name or model_name is None
+            make_due(connection, at=now)
             return count if model_name is None else count + hand_over(connection, model_name, at=now)
 
     def park(

@@ -190,7 +190,8 @@ class StudyRecords:
     def defer_after_restart(self, quiet: timedelta) -> None:
         """Let no series be judged before ``quiet`` has passed, for nobody knows what was missed.
 
-        Associations that were open when the node stopped are closed as ``AssociationEnd.RESTART``.
+        Associations that were open when the node stopped are closed as ``AssociationEnd.RESTART``. A time in
+        the future is one that the clock was set back from; nothing waits for it.
         """
         now = self._database.clock.now()
         with self._database.write() as connection:
@@ -199,13 +200,30 @@ class StudyRecords:
                 .where(associations.c.closed_at.is_(None))
                 .values(closed_at=now, end=AssociationEnd.RESTART)
             )
+            receiving = series.c.state == SeriesState.RECEIVING
+            carriers = select(association_series.c.association_id).where(
+                association_series.c.series_id.in_(select(series.c.id).where(receiving))
+            )
+            connection.execute(
+                update(associations)
+                .where(associations.c.id.in_(carriers), associations.c.closed_at > now)
+                .values(opened_at=now, closed_at=now)
+            )
+            open_studies = select(studies.c.id).where(studies.c.state == StudyState.RECEIVING)
             later = now + quiet
             connection.execute(
                 update(series)
-                .where(
-                    series.c.state == SeriesState.RECEIVING,
-                    series.c.not_before.is_(None) | (series.c.not_before < later),
-                )
+                .where(series.c.study_id.in_(open_studies), series.c.last_arrival_at > now)
+                .values(last_arrival_at=now, not_before=None)
+            )
+            connection.execute(
+                update(studies)
+                .where(studies.c.state == StudyState.RECEIVING, studies.c.last_arrival_at > now)
+                .values(last_arrival_at=now)
+            )
+            connection.execute(
+                update(series)
+                .where(receiving, series.c.not_before.is_(None) | (series.c.not_before < later))
                 .values(not_before=later)
             )
 

@@ -1,0 +1,57 @@
+"""A machine whose clock ran years ahead, was set right and started again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from node.domain.study import AssociationEnd
+
+TEN_YEARS = 10 * 366 * 86400
+
+
+def test_nothing_waits_for_a_time_that_the_clock_was_set_back_from(ward, clock):
+    clock.advance(TEN_YEARS)
+    ward.store.operations.go_live("pacs", "Ada", "test")
+    ward.add(1)
+    ward.screened()
+    waiting = ward.store.outbox.claim("pacs", limit=10)
+    for delivery in waiting:
+        ward.store.outbox.retry(delivery.id, clock.now() + timedelta(seconds=10), "the PACS is away")
+    association = ward.store.intake.association_opened("CT1", "10.0.0.1")
+    ward.add(2, association_id=association)
+    ward.store.intake.association_closed(association, AssociationEnd.RELEASED)
+    ward.store.studies.defer_after_restart(timedelta(seconds=120))
+
+    clock.advance(-TEN_YEARS)
+    ward.store.screenings.recover()
+    ward.store.outbox.recover()
+    ward.store.studies.defer_after_restart(timedelta(seconds=120))
+
+    now = clock.now()
+    (series,) = ward.store.studies.receiving_series()
+    assert series.last_arrival_at == now
+    assert series.not_before == now + timedelta(seconds=120)
+    assert ward.store.studies.associations(series.id).last_closed_at == now
+    assert ward.study.last_arrival_at == now
+    assert len(ward.store.outbox.claim("pacs", limit=10)) == len(waiting)
+
+
+def test_a_parked_screening_is_due_after_a_restart(ward, clock):
+    clock.advance(TEN_YEARS)
+    ward.add(1)
+    ward.settle()
+    ward.store.screenings.park(ward.claim().id, clock.now() + timedelta(seconds=30), "no engine")
+    clock.advance(-TEN_YEARS)
+    assert ward.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None
+    ward.store.screenings.recover()
+    assert ward.claim().study_id == ward.study.id
+
+
+def test_a_delivery_waits_for_its_own_time_where_the_clock_was_right(ward, clock):
+    ward.store.operations.go_live("pacs", "Ada", "test")
+    ward.add(1)
+    ward.screened()
+    (first, *_) = ward.store.outbox.claim("pacs", limit=10)
+    ward.store.outbox.retry(first.id, clock.now() + timedelta(seconds=10), "the PACS is away")
+    assert ward.store.outbox.recover("pacs") == 2
+    assert len(ward.store.outbox.claim("pacs", limit=10)) == 2
