@@ -6,6 +6,7 @@ with the screening finished, parked or failed, and everything that it found is w
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from node.run.candidates import Candidates, read_candidates
 from node.run.findings import Method, analysed, method, not_analysed
 from node.run.looking import look
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
-from node.run.results import Analysis, pictures, recipe_of, store_objects, stored_before
+from node.run.results import Analysis, pictures, recipe_in_turn, recipe_of, store_objects, stored_before
 from node.run.retry import RetryPolicy, after_error
 from node.run.scoring import score
 from node.store.store import Store
@@ -215,6 +216,12 @@ class Pipeline:
         with watch.stage(Stage.REPORT):
             draft = self._draft(how, outcome)
         current = screenings.current_version(screening.study_id, screening.model_name)
+        made_by = recipe_in_turn(
+            draft.recipe,
+            screenings.recipes(screening.study_id, screening.model_name),
+            None if current is None else current.recipe,
+        )
+        draft = dataclasses.replace(draft, recipe=made_by)
         if current is not None and current.recipe == draft.recipe:
             return self._finish(screening, draft, watch, version=None, results=())
         version = screenings.next_version(screening.study_id, screening.model_name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from node.domain.identity import digest
 from node.domain.input_spec import InputSpec, WindowSpec
 from node.domain.result import Finding, ResultKind, ResultObject
 from node.imaging.arrays import Grey
@@ -81,6 +82,34 @@ def recipe_of(
             max_heatmaps=max_heatmaps,
         )
     )
+
+
+def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -> str:
+    """Return the recipe of the version that a screening makes: the one in force when nothing changed.
+
+    A result that comes into force again (a model or a setting was taken back) follows another one: its
+    predecessor is part of what it says. Under its first UID nothing would be sent, for the archive has it,
+    and the later one would stand there as the last word.
+
+    Parameters
+    ----------
+    made_by : str
+        From `recipe_of`.
+    recipes : sequence of str
+        Of all versions, oldest first.
+    in_force : str or None
+        Recipe of the last version; None when it was withdrawn, or there is none.
+    """
+    if in_force is None:
+        return made_by
+    before = recipes[-2] if len(recipes) > 1 else ""
+    if in_force in {made_by, _again(made_by, before)}:
+        return in_force
+    return _again(made_by, in_force) if made_by in recipes else made_by
+
+
+def _again(made_by: str, predecessor: str) -> str:
+    return digest("again", made_by, predecessor)
 
 
 def pictures(

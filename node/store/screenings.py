@@ -246,6 +246,14 @@ class ScreeningRecords:
             report_series_instance_uid=row.series_instance_uid,
         )
 
+    def recipes(self, study_id: int, model_name: str) -> list[str]:
+        """Return the recipes of all versions of a study and model, withdrawn ones too, oldest first."""
+        query = select(result_versions.c.recipe).where(
+            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query.order_by(result_versions.c.version)).scalars())
+
     def next_version(self, study_id: int, model_name: str) -> int:
         """Return the number that the next version gets; numbers of withdrawn versions are not used again."""
         query = select(func.max(result_versions.c.version)).where(
