@@ -141,23 +141,29 @@ def test_a_late_slice_makes_version_2_with_its_predecessor(
     assert counts[("pacs", DeliveryState.WITHHELD)] == len(objects(ground, second.id))
 
 
-def test_returning_to_an_earlier_recipe_sends_the_stored_objects(
-    ground: Ground, tiny_bundle: Bundle, ends: Ends, tmp_path: Path
+def test_after_a_withdrawal_the_same_recipe_sends_the_stored_objects(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
 ) -> None:
     ground.receive(phantom_series())
     ground.settle()
-    one, two = ground.pipeline(tiny_bundle, ends), ground.pipeline(tiny_bundle, ends, max_heatmaps=1)
+    pipeline = ground.pipeline(tiny_bundle, ends)
     first = ground.claim()
-    one.run(first)
+    pipeline.run(first)
     kept = ground.store.screenings.results(first.id)
-    for pipeline in (two, one):
-        ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "again")
-        last = ground.claim()
-        pipeline.run(last)
-    assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED] * 3
+    corrected = phantom_series()
+    for item in corrected:
+        item.OtherPatientIDs = "not copied into results"
+    ground.receive(corrected)
+    for aside in ground.store.asides.to_compare():
+        ground.store.asides.correction(aside.id, ["OtherPatientIDs"])
+    ground.store.asides.confirm_correction(ground.study().id, "tester", "it was wrong")
+    ground.settle()
+    last = ground.claim()
+    pipeline.run(last)
+    assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED] * 2
     current = ground.store.screenings.current_version(ground.study().id, "tiny")
     assert current is not None
-    assert current.version == 3
+    assert current.version == 2
     assert ground.store.screenings.results(last.id) == kept
 
 
