@@ -24,7 +24,7 @@ from trainer.export.graph import ServedNet
 from trainer.export.onnx_file import halved, onnx_model
 from trainer.feed.specification import specification
 from trainer.fit.run import read_run
-from trainer.judge.evaluate import Scored, report_on, score_sets, source_probe
+from trainer.judge.evaluate import Scored, SourceProbe, report_on, score_sets, source_probe
 from trainer.nets.catalogue import NETS
 
 LARGEST_BUNDLE: Final = 45_000_000
@@ -88,13 +88,7 @@ def export_bundle(
     stored, weights = _stored(whole, spec, truth, on)
     golden, trip = golden_and_round_trip(net, whole, stored, golden_slices(net, spec), spec)
     sets = score_sets(stored, spec, "f32", on, everything=False)
-    bf16 = (
-        bool(sets)
-        and "bf16" in golden.tolerances
-        and _same_decisions(truth, score_sets(stored, spec, "bf16", on, everything=False), spec)
-    )
-    precisions = ("f32", "bf16") if bf16 else ("f32",)
-    probe = source_probe(sets, finished.record["source"])
+    precisions = _precisions(golden, truth, stored, spec, on)
     report = report_on(sets, spec, finished.record["source"]) if sets else None
     facts = CardFacts(
         spec=spec,
@@ -109,27 +103,43 @@ def export_bundle(
         weights=weights,
         notes=notes,
     )
-    text = spec.to_json()
-    parameters = {
-        "spec_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "onnx_sha256": hashlib.sha256(stored).hexdigest(),
-        "status": status,
-        "trained_on": finished.record["source"],
-        "precisions": ", ".join(precisions),
-        "source_probe": probe.sentence if probe else "",
-    }
-    files = {
-        "config.pbtxt": config_text(spec, _grid(golden), parameters).encode(),
-        "input_spec.json": text.encode(),
-        "CARD.md": card_text(facts).encode(),
-        "LICENSE": licence_text(facts).encode(),
-        f"{version}/model.onnx": stored,
-        f"{version}/golden.npz": golden.content(),
-    }
+    files = _files(facts, stored, golden, source_probe(sets, finished.record["source"]))
     _write(out, files)
     return Exported(
         folder=out, size=sum(map(len, files.values())), precisions=precisions, round_trip=trip, report=report
     )
+
+
+def _files(facts: CardFacts, stored: bytes, golden: Golden, probe: SourceProbe | None) -> dict[str, bytes]:
+    """Return the content of every file of the folder by its relative path."""
+    text = facts.spec.to_json().encode()
+    model = facts.spec.model
+    parameters = {
+        "spec_sha256": hashlib.sha256(text).hexdigest(),
+        "onnx_sha256": hashlib.sha256(stored).hexdigest(),
+        "status": str(model.status),
+        "trained_on": facts.run["source"],
+        "precisions": ", ".join(facts.precisions),
+        "source_probe": probe.sentence if probe else "",
+    }
+    return {
+        "config.pbtxt": config_text(facts.spec, _grid(golden), parameters).encode(),
+        "input_spec.json": text,
+        "CARD.md": card_text(facts).encode(),
+        "LICENSE": licence_text(facts).encode(),
+        f"{model.version}/model.onnx": stored,
+        f"{model.version}/golden.npz": golden.content(),
+    }
+
+
+def _precisions(
+    golden: Golden, truth: Sequence[Scored], stored: bytes, spec: InputSpec, on: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the precisions at which no decision on the data sets changed; without data f32 alone."""
+    if not truth or "bf16" not in golden.tolerances:
+        return ("f32",)
+    rounded = score_sets(stored, spec, "bf16", on, everything=False)
+    return ("f32", "bf16") if _same_decisions(truth, rounded, spec) else ("f32",)
 
 
 def golden_slices(net: ServedNet, spec: InputSpec) -> NDArray[np.uint16]:

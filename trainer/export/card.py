@@ -187,7 +187,7 @@ def _probe(facts: CardFacts) -> str:
         for kind, area in probe["by_kind"].items()
         if kind not in probe["against"]
     ]
-    assert facts.report is not None  # noqa: S101  (a probe comes with a report)
+    assert facts.report is not None  # noqa: S101 -- a probe comes with a report
     for one in facts.report["sets"]:
         if one["kind"] == "dicom":
             lines += [

@@ -78,7 +78,7 @@ class Fitting:
         member: Member,
         folder: Path,
     ) -> None:
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
         self.recipe = recipe
         self.spec = spec
         self.train = train
@@ -193,7 +193,7 @@ class Fitting:
                 f"of epoch {self.epoch} stays; lower the learning rate"
             )
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         self.optimiser.step()
         self.average.follow(self.net)
         return float(loss.item())

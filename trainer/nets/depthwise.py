@@ -85,5 +85,5 @@ def depthwise_convolution(images: Tensor, weight: Tensor, stride: int) -> Tensor
     if torch.is_autocast_enabled("cpu"):
         kind = torch.get_autocast_dtype("cpu")
         images, weight = images.to(kind), weight.to(kind)
-    result: Tensor = _Depthwise.apply(images, weight, stride)  # type: ignore[no-untyped-call]
+    result: Tensor = _Depthwise.apply(images, weight, stride)  # type: ignore[no-untyped-call]  # torch has no types here
     return result
