@@ -31,7 +31,7 @@ def decide(k: int, n: int, point: OperatingPoint, minimum_selected: int) -> Deci
     k : int
         Number of positive slices among the selected ones.
     n : int
-        Number of selected slices.
+        Number of selected slices, each with a score.
     point : OperatingPoint
         Its ``share`` is inclusive.
     minimum_selected : int

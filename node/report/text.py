@@ -74,10 +74,10 @@ def heatmap_series(model: ModelIdentity) -> str:
 def summary(finding: Finding) -> str:
     """Return outcome and counts in one sentence."""
     sentence = OUTCOMES[finding.outcome]
-    if finding.selected:
+    if finding.ratio is not None:
         sentence += (
             f". {finding.positive} of {finding.selected} selected slices reach the slice threshold"
-            f" ({percent(finding.positive / finding.selected)})"
+            f" ({percent(finding.ratio)})"
         )
     return sentence + "."
 

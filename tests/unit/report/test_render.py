@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -56,6 +58,16 @@ def test_a_report_without_analysis_shows_the_reason_and_no_scores():
     assert "Not Attempted" in text
     assert "model score over" not in text
     assert "No slice reaches" not in text
+
+
+def test_selected_slices_that_were_not_scored_have_no_share():
+    request = Case(outcome=Outcome.UNDETERMINED, positive=0).request()
+    unscored = tuple(replace(item, probability=None) for item in request.finding.slices)
+    request = replace(request, finding=replace(request.finding, slices=unscored))
+    text = report_text(read(build_results(request)[-1]))
+    assert "Slices selected (n)" in text
+    assert "selected slices reach" not in text
+    assert "model score" not in text
 
 
 def test_a_validated_model_is_not_called_a_demonstration():
