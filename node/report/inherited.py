@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Final
@@ -103,10 +104,20 @@ REQUIRED_IN_ITEM: Final = {  # Type 1: an item without these is left out
 REQUIRED_IN_CODE: Final = ("CodingSchemeDesignator", "CodeMeaning")  # PS3.3 table 8.8-1
 CODE_VALUES: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
 SEXES: Final = ("M", "F", "O")  # PS3.3 C.7.1.1
+IDENTITY: Final = frozenset(
+    tag_for_keyword(keyword)
+    for keyword in ("PatientName", "PatientID", "IssuerOfPatientID", "StudyID", "AccessionNumber")
+)
+"""Copied as they are, whatever their length: by these a PACS finds the patient and the study."""
 DEEPEST_ITEM: Final = 6
 SPECIFIC_CHARACTER_SET: Final = BaseTag(0x00080005)
 
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE"})
+LONGEST: Final = {"LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "AE": 16}
+"""Characters of one value, of PN those of one component group (PS3.5 table 6.2-1)."""
+SEVERAL_LINES: Final = frozenset({"LT", "ST", "UT"})
+"""Value representations of one value with any lines (PS3.5 table 6.2-1): a backslash separates nothing."""
+LAYOUT: Final = "\t\n\f\r"
 NUMBER_VRS: Final = frozenset({"US", "UL", "SS", "SL", "FL", "FD"})
 _STRICT: Final = {  # PS3.5 table 6.2-1
     "AS": re.compile(r"\d{3}[DWMY]"),
@@ -285,7 +296,7 @@ def _copy_element(
             target.add(DataElement(tag, vr, value))
     else:
         string = _text(source, tag, character_set)
-        if string and _fits(vr, string):
+        if string and (tag in IDENTITY or _fits(vr, string)):
             target.add(DataElement(tag, vr, string, validation_mode=config.IGNORE))
 
 
@@ -333,9 +344,21 @@ def _text(source: Dataset, tag: BaseTag, character_set: CharacterSet) -> str:
 
 def _fits(vr: str, string: str) -> bool:
     if vr in TEXT_VRS:
-        return True
+        return _fits_text(vr, string)
     parts = string.split("\\")
     if vr == "UI":
         return all(is_valid_uid(part) for part in parts)
     pattern = _STRICT.get(vr)
     return pattern is not None and all(pattern.fullmatch(part) for part in parts)
+
+
+def _fits_text(vr: str, string: str) -> bool:
+    if vr in SEVERAL_LINES:
+        parts = ["".join(character for character in string if character not in LAYOUT)]
+    else:
+        parts = re.split(r"[\\=]" if vr == "PN" else r"\\", string)
+    return all(len(part) <= LONGEST.get(vr, len(part)) and not any(map(_is_control, part)) for part in parts)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc"

@@ -93,6 +93,32 @@ def test_identity_is_never_altered():
     assert inherit(with_value("PatientID", "LO", long)).PatientID == long
 
 
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("StudyDescription", "LO", "x" * 65),
+        ("StudyDescription", "LO", "CT\x1b[2J thorax"),
+        ("OtherPatientNames", "PN", "D" * 65),
+        ("PatientComments", "LT", "x" * 10241),
+    ],
+)
+def test_text_that_its_value_representation_does_not_hold_is_left_out(keyword, vr, value):
+    assert keyword not in inherit(with_value(keyword, vr, value))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("StudyDescription", "LO", "x" * 64),
+        ("OtherPatientNames", "PN", "=".join(("D" * 64, "山" * 64))),
+        ("OtherPatientNames", "PN", ["A" * 64, "B" * 64]),
+        ("PatientComments", "LT", "first line\r\n\tsecond \\ line"),
+    ],
+)
+def test_text_that_its_value_representation_holds_is_taken_over(keyword, vr, value):
+    assert inherit(with_value(keyword, vr, value))[keyword].value == value
+
+
 def test_type_2_attributes_are_there_even_if_the_source_lacks_them():
     bare = Dataset()
     bare.StudyInstanceUID = STUDY
