@@ -25,6 +25,11 @@ def printable(value: object, limit: int = MAX_CELL) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def printable_lines(text: str) -> str:
+    """Return text of several lines without other control characters."""
+    return "\n".join(printable(line, MAX_LINE) for line in text.split("\n"))
+
+
 def counted(count: int, one: str, many: str) -> str:
     """Return a number with its noun."""
     return f"{count} {one if count == 1 else many}"
@@ -41,21 +46,24 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 
 def show(*parts: Table | str) -> None:
-    """Print tables and lines to the standard output."""
-    console = Console(soft_wrap=False)
+    """Print tables and lines to the standard output; a line stays one line, whatever the terminal's width."""
+    console = Console()
     for part in parts:
         if isinstance(part, str):
-            console.print(Text(part))
+            console.print(Text(printable_lines(part)), soft_wrap=True)
         else:
             console.print(part)
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON document to the standard output."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    """Print one JSON document to the standard output, control characters of any plane as escapes."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    typer.echo(
+        "".join(item if item.isprintable() or item == "\n" else json.dumps(item)[1:-1] for item in text)
+    )
 
 
 def complain(message: str) -> None:
     """Print what went wrong to the standard error, one line a problem."""
-    for line in message.splitlines():
-        typer.secho(f"groundglass: {printable(line, MAX_LINE)}", err=True, fg="red")
+    for line in printable_lines(message).split("\n"):
+        typer.secho(f"groundglass: {line}", err=True, fg="red")

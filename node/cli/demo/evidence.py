@@ -11,6 +11,7 @@ from node.cli.demo.plan import DemoPlan
 from node.cli.demo.sheet import MAX_TILES, Tile, heatmap_tile, slice_tile, write_sheet
 from node.cli.demo.summary import PHANTOM_NOTE, DemoOutcome, summary_record
 from node.cli.demo.watch import StudyView
+from node.cli.output import MAX_LINE, printable
 from node.dicom.read import read_whole_dataset
 from node.dicom.slices import slice_sources
 from node.domain.result import Finding, ResultKind, SliceScore
@@ -43,7 +44,8 @@ def report_file(plan: DemoPlan, outcome: DemoOutcome) -> str:
     parts = [PHANTOM_NOTE] if plan.source is None else []
     for view in outcome.views:
         parts.append(f"{RULE}\nStudy {view.study.study_instance_uid}: {view.standing.value}")
-        parts.append(decision_line(view.finding) if view.finding is not None else view.study.hold_reason)
+        line = decision_line(view.finding) if view.finding is not None else view.study.hold_reason
+        parts.append(printable(line, MAX_LINE))
         parts += [report_text(read_whole_dataset(path)) for path in reports_of(view, outcome)]
     if outcome.failures:
         parts.append("\n".join((RULE, "What went wrong:", *outcome.failures)))
