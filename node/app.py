@@ -284,6 +284,7 @@ class Node:
             clock=self._clock,
             settings=PipelineSettings(
                 minimum_slices=settings.select.minimum_slices,
+                accept_unknown_age=settings.select.accept_unknown_age,
                 cap_policy=settings.assemble.cap_policy,
                 batch=settings.infer.batch_slices,
                 decoders=settings.infer.decoders,
@@ -345,10 +346,7 @@ class Node:
     def _storage(self, store: Store, metrics: Metrics) -> StorageService:
         ours = frozenset(device_uid_of(*model) for model in store.operations.registered_models())
         return StorageService(
-            files=store.files,
-            records=CountedIntake(store, metrics),
-            clock=self._clock,
-            own_device_uids=ours,
+            files=store.files, records=CountedIntake(store, metrics), clock=self._clock, own_device_uids=ours
         )
 
     def _listener(self, services: StorageService) -> Listener:

@@ -40,6 +40,7 @@ PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, acc
 DEMO_PACS = dataclasses.replace(PACS, name="demo", accept_demonstration=True)
 SETTINGS = PipelineSettings(
     minimum_slices=None,
+    accept_unknown_age=True,
     cap_policy=CapPolicy.SKIP_AND_NOTIFY,
     batch=4,
     decoders=2,

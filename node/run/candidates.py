@@ -117,7 +117,9 @@ class Candidates:
         return found
 
 
-def read_candidates(store: Store, study_id: int, how: Method, *, cap_policy: CapPolicy) -> Candidates:
+def read_candidates(
+    store: Store, study_id: int, how: Method, *, cap_policy: CapPolicy, accept_unknown_age: bool
+) -> Candidates:
     """Read the series of a study from the index.
 
     Parameters
@@ -127,6 +129,8 @@ def read_candidates(store: Store, study_id: int, how: Method, *, cap_policy: Cap
     how : Method
         For the model's scope and minimum of slices.
     cap_policy : CapPolicy
+    accept_unknown_age : bool
+        Whether a patient of unknown age is analysed.
 
     Raises
     ------
@@ -142,7 +146,12 @@ def read_candidates(store: Store, study_id: int, how: Method, *, cap_policy: Cap
             )
             for item in study.series
         ),
-        criteria=Criteria.from_spec(how.spec, cap_policy, minimum_slices=how.selection.minimum_slices),
+        criteria=Criteria.from_spec(
+            how.spec,
+            cap_policy,
+            minimum_slices=how.selection.minimum_slices,
+            accept_unknown_age=accept_unknown_age,
+        ),
         instances=instances,
     )
 

@@ -99,7 +99,7 @@ def analysed(
     chosen = next(choice for choice in choices if choice.chosen)
     slices = slice_scores(how, looked, scored)
     decision = decide(
-        sum(item.positive for item in slices), len(looked.kept), how.point, how.selection.minimum_selected
+        sum(item.positive for item in slices), len(scored), how.point, how.selection.minimum_selected
     )
     if looked.plausibility.reason is not None:
         decision = Decision(outcome=Outcome.UNDETERMINED, reason=sentence(looked.plausibility.reason))
@@ -170,6 +170,9 @@ def series_warnings(
     if scored and len(scored) < few:
         noun = "slice" if len(scored) == 1 else "slices"
         warnings.append(f"The answer rests on {len(scored)} {noun}; {few} or more are usual.")
+    if all(source.header.patient_age_years is None for source in looked.sources):
+        youngest = f"{how.spec.scope.minimum_age_years:g} years or more"
+        warnings.append(f"The patient's age is unknown; the model is made for {youngest}.")
     if looked.plausibility.note is not None:
         warnings.append(sentence(looked.plausibility.note))
     orientation = looked.sources[0].orientation

@@ -61,6 +61,8 @@ class PipelineSettings:
 
     minimum_slices: int | None
     """Fewest slices of a series; None: what the model asks for."""
+    accept_unknown_age: bool
+    """Whether a patient of unknown age is analysed."""
     cap_policy: CapPolicy
     """What to do when the best series is incomplete."""
     batch: int
@@ -161,7 +163,11 @@ class Pipeline:
         )
         with watch.stage(Stage.CHOOSE):
             candidates = read_candidates(
-                self._store, screening.study_id, how, cap_policy=self._settings.cap_policy
+                self._store,
+                screening.study_id,
+                how,
+                cap_policy=self._settings.cap_policy,
+                accept_unknown_age=self._settings.accept_unknown_age,
             )
         if not holds_chest_ct(candidates.facts):
             return self._close_without_results(screening, how, candidates, watch)

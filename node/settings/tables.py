@@ -235,6 +235,11 @@ class SelectSettings(Section):
     minimum_slices: int | None = Field(
         None, ge=1, le=10_000, description="Fewest slices of a series; by default what the model asks for."
     )
+    accept_unknown_age: bool = Field(
+        True,
+        description="Whether a patient whose age the images do not tell is analysed, with a warning, or is "
+        "out of the model's scope.",
+    )
 
 
 class InferSettings(Section):

@@ -223,6 +223,22 @@ def test_a_lowered_minimum_gives_an_answer_that_says_how_little_it_rests_on(
     assert any("rests on 1 slice;" in warning for warning in finding.warnings)
 
 
+def test_an_unknown_age_is_told_or_out_of_scope_by_setting(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
+    series = phantom_series()
+    for item in series:
+        item.PatientAge = item.PatientBirthDate = ""
+    ground.receive(series)
+    ground.settle()
+    ground.pipeline(tiny_bundle, ends).run(ground.claim())
+    assert any("age is unknown" in warning for warning in ends.decisions[-1].warnings)
+    ground.store.screenings.requeue(ground.study().id, "tiny", "a radiographer", "stricter")
+    ground.pipeline(tiny_bundle, ends, accept_unknown_age=False).run(ground.claim())
+    assert ends.decisions[-1].outcome is Outcome.NOT_ANALYSED
+    assert "age is unknown" in ends.decisions[-1].reason
+
+
 def test_slices_without_lungs_are_undetermined(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     abdomen = phantom_series(slices=48)[:10]
     ground.receive(abdomen)

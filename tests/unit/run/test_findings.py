@@ -114,6 +114,25 @@ def test_an_implausible_selection_is_undetermined_whatever_else(looked: Callable
     assert all(item.probability is None for item in finding.slices)
 
 
+def test_nothing_is_decided_where_nothing_was_scored(looked: Callable[..., LookedAt]) -> None:
+    finding = analysed(how(), (CHOSEN,), looked(), ())
+    assert (finding.outcome, finding.ratio) == (Outcome.UNDETERMINED, None)
+
+
+def test_a_patient_of_unknown_age_is_told(looked: Callable[..., LookedAt]) -> None:
+    found = looked()
+    unknown = dataclasses.replace(
+        found,
+        sources=tuple(
+            dataclasses.replace(item, header=dataclasses.replace(item.header, patient_age_years=None))
+            for item in found.sources
+        ),
+    )
+    told = "The patient's age is unknown; the model is made for 18 years or more."
+    assert told in analysed(how(), (CHOSEN,), unknown, [answer(0.9)] * 3).warnings
+    assert told not in analysed(how(), (CHOSEN,), found, [answer(0.9)] * 3).warnings
+
+
 def test_too_few_selected_slices_are_undetermined(looked: Callable[..., LookedAt]) -> None:
     spec = tiny_spec()
     selection = dataclasses.replace(spec.selection, minimum_selected=4)
