@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from node.domain.model import ModelStatus
+
 AE_TITLE_MAX_LENGTH = 16  # PS3.5 section 6.2, VR AE
 
 
@@ -51,6 +53,10 @@ class Destination:
     port: int
     accept_demonstration: bool
     """Whether results of a model whose card says demonstration or untrained may be sent there."""
+
+    def accepts(self, status: ModelStatus) -> bool:
+        """Whether results of a model with this status may be sent there."""
+        return status is ModelStatus.VALIDATED or self.accept_demonstration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,6 +188,18 @@ def series_warnings(
     return tuple(warnings)
 
 
+def with_asides(finding: Finding, count: int) -> Finding:
+    """Return the finding with a warning when objects of the study were kept aside."""
+    if not count:
+        return finding
+    objects = "1 object was" if count == 1 else f"{count} objects were"
+    warning = (
+        f"{objects} kept aside and not looked at: the same UID came with other content or another patient; "
+        "see the study in the node."
+    )
+    return dataclasses.replace(finding, warnings=(*finding.warnings, warning))
+
+
 def sentence(text: str) -> str:
     """Return a clause as a sentence."""
     clause = text.strip().rstrip(".")

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from node.dicom.slices import SliceSource
+from node.domain.errors import DecodeFailed
 from node.domain.input_spec import SelectionSpec
 from node.imaging.selection import DarkCount, Plausibility, dark_count, plausibility, select
 
@@ -38,6 +40,7 @@ def look(
     spec: SelectionSpec,
     pool: ThreadPoolExecutor,
     advanced: Callable[[int, int], None],
+    intact: Callable[[Path], bool],
 ) -> LookedAt:
     """Decode every slice once and select those with open lungs.
 
@@ -51,14 +54,19 @@ def look(
     pool : ThreadPoolExecutor
     advanced : callable
         Takes the number of slices done, and of all.
+    intact : callable
+        Whether a stored file still has the bytes that were received.
 
     Raises
     ------
     DicomError
-        A slice cannot be decoded or has no Hounsfield units.
+        A slice cannot be decoded, has no Hounsfield units, or its file was damaged on the disk.
     GeometryError
         PixelSpacing is missing.
     """
+    files = dict.fromkeys(source.path for source in sources)
+    if not all(pool.map(intact, files)):
+        raise DecodeFailed("a stored file is damaged on the disk; see `groundglass integrity`")
     counts: list[DarkCount] = []
     digests: list[str] = []
     jobs = [pool.submit(_look_at, source, spec) for source in sources]

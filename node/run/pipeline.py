@@ -23,15 +23,15 @@ from node.decide.choice import holds_chest_ct
 from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError, GroundglassError
 from node.domain.job import Screening
-from node.domain.model import ModelStatus
 from node.domain.network import CapPolicy, Destination
 from node.domain.ports import Clock, Scorer
 from node.domain.result import Finding, ResultObject, ResultVersion, RunOutcome
+from node.domain.study import AsideReason
 from node.infer.bundle import Bundle
 from node.report.build import build_results
 from node.report.request import Producer, ReportRequest
 from node.run.candidates import Candidates, read_candidates
-from node.run.findings import Method, analysed, method, not_analysed
+from node.run.findings import Method, analysed, method, not_analysed, with_asides
 from node.run.looking import look
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
 from node.run.results import Analysis, pictures, recipe_in_turn, recipe_of, store_objects, stored_before
@@ -173,6 +173,7 @@ class Pipeline:
             return self._close_without_results(screening, how, candidates, watch)
         self._guard.check()
         outcome = self._analyse(how, candidates, watch)
+        outcome = dataclasses.replace(outcome, finding=with_asides(outcome.finding, self._asides(screening)))
         self._listener.decided(screening, outcome.finding)
         return self._report(screening, how, outcome, watch)
 
@@ -200,7 +201,13 @@ class Pipeline:
 
     def _look_and_score(self, how: Method, sources: Sequence[SliceSource], watch: StageWatch) -> Analysis:
         with watch.stage(Stage.SELECT):
-            looked = look(sources, how.selection, self._pool, partial(watch.advanced, Stage.SELECT))
+            looked = look(
+                sources,
+                how.selection,
+                self._pool,
+                partial(watch.advanced, Stage.SELECT),
+                lambda path: self._store.files.verify(path.stem),
+            )
         if looked.plausibility.reason is not None:
             return Analysis(looked=looked, scored=())
         with watch.stage(Stage.INFER):
@@ -317,12 +324,17 @@ class Pipeline:
             return ScreeningEnd.UNCHANGED, "the results in force were made by the same recipe"
         return ScreeningEnd.STORED, f"version {version}, {len(results)} objects"
 
+    def _asides(self, screening: Screening) -> int:
+        """Return how many objects of the study lie beside the index, in nobody's picture of it."""
+        asides = self._store.asides.list(screening.study_id)
+        return sum(item.reason is not AsideReason.REPLACED for item in asides)
+
     def _destinations(self) -> list[tuple[str, bool]]:
         """Return every destination with whether results of this model may leave for it now."""
         live = self._store.operations.live()
-        validated = self._scorer.identity.status is ModelStatus.VALIDATED
+        status = self._scorer.identity.status
         return [
-            (item.name, live.get(item.name, False) and (validated or item.accept_demonstration))
+            (item.name, live.get(item.name, False) and item.accepts(status))
             for item in self._settings.destinations
         ]
 

@@ -100,7 +100,7 @@ class LimitSettings(Section):
         2048 * MEBIBYTE, ge=MEBIBYTE, description="Largest SOP instance; a larger one is answered A700H."
     )
     idle_seconds: Seconds = Field(
-        60.0, description="Without any PDU for this long an association is aborted."
+        300.0, description="Without any PDU for this long an association is aborted."
     )
     acse_seconds: Seconds = Field(30.0, description="Longest wait for an answer of association control.")
     dimse_seconds: Seconds = Field(60.0, description="Longest wait for the next DIMSE message part.")

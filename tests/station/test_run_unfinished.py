@@ -6,6 +6,7 @@ import dataclasses
 from datetime import timedelta
 
 from node.domain.job import ScreeningState
+from node.domain.result import Outcome
 from node.infer.bundle import Bundle
 from node.run.progress import ScreeningEnd
 from tests.screening_ground import Ends, Ground, deliveries, phantom_series
@@ -79,3 +80,30 @@ def test_an_engine_that_goes_away_parks_the_screening(
     again = ground.claim()
     ground.pipeline(tiny_bundle, ends).run(again)
     assert ends.ends[-1][0] is ScreeningEnd.UNCHANGED
+
+
+def test_a_damaged_file_is_no_basis_of_an_answer(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
+    """Pixels that flipped on the disk still decode; the digest tells."""
+    ground.receive(phantom_series())
+    ground.settle()
+    instance = ground.store.studies.instances(ground.study().series[0].id)[5]
+    path = ground.store.files.path(instance.object_key)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1000] + bytes(1000))
+    ground.pipeline(tiny_bundle, ends).run(ground.claim())
+    [finding] = ends.decisions
+    assert finding.outcome is Outcome.NOT_ANALYSED
+    assert "damaged on the disk" in finding.reason
+
+
+def test_objects_that_were_kept_aside_are_told_of(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
+    ground.receive(phantom_series())
+    ground.settle()
+    other = phantom_series()[3]
+    other.PixelData = bytes(len(other.PixelData))
+    ground.receive([other])
+    [aside] = ground.store.asides.to_compare()
+    ground.store.asides.other_pixels(aside.id)
+    ground.pipeline(tiny_bundle, ends).run(ground.claim())
+    [finding] = ends.decisions
+    assert any("1 object was kept aside" in warning for warning in finding.warnings)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Slice:
     def __init__(self, v: NDArray[np.uint16], decoding: Decoding, *, broken: bool = False) -> None:
         self._v, self._decoding, self._broken = v, decoding, broken
         self.pixel_spacing = (PHANTOM.pixel_spacing_mm, PHANTOM.pixel_spacing_mm)
+        self.path = Path("slice")
 
     def v(self) -> NDArray[np.uint16]:
         with self._decoding.lock:
@@ -78,6 +80,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
+def intact(path: Path) -> bool:
+    return True
+
+
 def ignore(done: int, total: int) -> None:
     pass
 
@@ -85,7 +91,7 @@ def ignore(done: int, total: int) -> None:
 def test_every_slice_is_decoded_once_and_few_at_a_time(pool: ThreadPoolExecutor) -> None:
     decoding, told = Decoding(), []
     sources: list[Any] = [Slice(v, decoding) for v in STORED]
-    looked = look(sources, SPEC.selection, pool, lambda done, total: told.append((done, total)))
+    looked = look(sources, SPEC.selection, pool, lambda done, total: told.append((done, total)), intact)
     assert decoding.count == len(STORED)
     assert decoding.most <= THREADS
     assert told == [(number, 24) for number in range(1, 25)]
@@ -103,7 +109,13 @@ def test_a_slice_that_cannot_be_decoded_ends_the_look(pool: ThreadPoolExecutor) 
     decoding = Decoding()
     sources: list[Any] = [Slice(v, decoding, broken=index == 3) for index, v in enumerate(STORED)]
     with pytest.raises(DecodeFailed):
-        look(sources, SPEC.selection, pool, ignore)
+        look(sources, SPEC.selection, pool, ignore, intact)
+
+
+def test_a_file_that_was_damaged_on_the_disk_ends_the_look(pool: ThreadPoolExecutor) -> None:
+    sources: list[Any] = [Slice(v, Decoding()) for v in STORED]
+    with pytest.raises(DecodeFailed, match="integrity"):
+        look(sources, SPEC.selection, pool, ignore, lambda path: False)
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 11])
