@@ -106,7 +106,14 @@ def _send_folder(settings: Settings, source: Path, to: str, calling: str | None)
 def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> None:
     destination = destination_of(settings, to)
     with store_of(settings) as store:
-        count = store.outbox.release(store.studies.get(study).id, destination.name, by, reason)
+        study_id = store.studies.get(study).id
+        _, finding = store.screenings.latest(study_id) or (None, None)
+        if finding is not None and not destination.accepts(finding.model.status):
+            raise SettingsError(
+                f"{destination.name}: results of a {finding.model.status.value} model are not sent there; "
+                "nothing was queued. Set its accept_demonstration only where no patient depends on it"
+            )
+        count = store.outbox.release(study_id, destination.name, by, reason)
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
 
 

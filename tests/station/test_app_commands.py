@@ -13,8 +13,11 @@ from typer.testing import CliRunner
 from node.app import Node, SystemClock, build
 from node.cli.exits import ExitCode
 from node.cli.main import app
-from node.infer.bundle import Bundle
+from node.domain.input_spec import SpecModel
+from node.domain.model import ModelStatus
+from node.infer.bundle import Bundle, load_bundle
 from node.receive.sink import FolderSink
+from tests.model_folder import phantom_slices, tiny_spec, write_model_folder
 from tests.station.app_ground import SLICES, Place, install, phantom_folder, wait_for
 
 AUDIT = ("--by", "tester", "--reason", "test")
@@ -211,3 +214,23 @@ def test_the_store_is_checked_and_every_decision_is_kept(place: Place, node: Nod
     assert [(item["kind"], item["key"]) for item in json.loads(found.stdout)] == [("damaged", damaged.stem)]
     nothing = CliRunner().invoke(app, ["integrity", "--store", str(tmp_path)])
     assert nothing.exit_code == ExitCode.UNKNOWN
+
+
+def test_a_demonstration_is_released_only_to_who_accepts_it(tmp_path: Path) -> None:
+    """What silent mode withheld of a demonstration model stays, also by hand."""
+    model = SpecModel(name="shown", version=1, status=ModelStatus.DEMONSTRATION)
+    folder = write_model_folder(tmp_path / "models", phantom_slices(), spec=tiny_spec(model=model))
+    place = install(tmp_path, load_bundle(folder))
+    study = str(pydicom.dcmread(phantom_folder(tmp_path / "series")[0]).StudyInstanceUID)
+    node = build(place.settings)
+    node.start()
+    try:
+        place.json("send", str(tmp_path / "series"), "--to", address(place), "--as", "CT1")
+        wait_for(lambda: place.json("studies", "show", study)["deliveries"], "the results")
+        answer = place.command("send", "--study", study, "--to", "pacs", *AUDIT)
+        assert answer.exit_code == ExitCode.USAGE
+        assert "accept_demonstration" in answer.stderr
+        shown = place.json("studies", "show", study)
+        assert {item["state"] for item in shown["deliveries"]} == {"withheld"}
+    finally:
+        node.stop()
