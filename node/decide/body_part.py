@@ -20,7 +20,8 @@ def other_body_part(header: InstanceHeader) -> str | None:
     """Return the body part of a series that does not show the chest, None when it shows it or may show it.
 
     BodyPartExamined is set by protocol and often wrong, so a description that names the chest outweighs it;
-    an unknown term says nothing.
+    the study's own does not where the series' description confirms the other part, for a study of chest and
+    abdomen may hold a series of each. An unknown term says nothing.
 
     Parameters
     ----------
@@ -28,6 +29,9 @@ def other_body_part(header: InstanceHeader) -> str | None:
         Of any instance of the series.
     """
     part = header.body_part_examined.upper()
-    if CHEST.search(part) or CHEST.search(f"{header.series_description} {header.study_description}".upper()):
+    series = header.series_description.upper()
+    if CHEST.search(part) or CHEST.search(series) or not OTHER_PARTS.search(part):
         return None
-    return part if OTHER_PARTS.search(part) else None
+    if not OTHER_PARTS.search(series) and CHEST.search(header.study_description.upper()):
+        return None
+    return part

@@ -10,12 +10,13 @@ from node.decide.fitness import unfit
 from node.decide.kernels import KernelKind, kernel_kind
 from node.decide.series_facts import CT_SOP_CLASSES, Criteria, SeriesFacts
 from node.domain.result import SeriesChoice
-from node.domain.study import SeriesState
+from node.domain.study import SeriesState, Verdict
 
 __all__ = ["Criteria", "SeriesFacts", "choose", "holds_chest_ct"]
 
 COVERING_SHARE = 0.8
-"""A series this long, relative to the longest fit one, covers the chest as far as the study does."""
+"""Where no series is known to hold the whole lungs, one this long, relative to the longest fit one, covers
+the chest as far as the study does."""
 
 KERNEL_NAMES = {
     KernelKind.LUNG: "lung kernel",
@@ -31,7 +32,8 @@ class Rank:
 
     incomplete: bool
     short: bool
-    """Does not cover what the longest fit series covers."""
+    """Covers less of the lungs than another fit series, as far as is known; length alone says little, for the
+    longest series of a study may show the abdomen."""
     kernel: KernelKind
     thickness_distance: float
     """From the middle of the thicknesses the model was made for, in tenths of a millimetre."""
@@ -67,8 +69,7 @@ def choose(facts: Sequence[SeriesFacts], criteria: Criteria) -> tuple[SeriesChoi
     """
     refusals = [unfit(item, criteria) for item in facts]
     fit = [item for item, refusal in zip(facts, refusals, strict=True) if refusal is None]
-    longest = max((item.extent for item in fit), default=0.0)
-    ranks = {item.series.series_instance_uid: _rank(item, longest, criteria) for item in fit}
+    ranks = {item.series.series_instance_uid: _rank(item, fit, criteria) for item in fit}
     best = min(fit, key=lambda item: ranks[item.series.series_instance_uid], default=None)
     choices = []
     for item, refusal in zip(facts, refusals, strict=True):
@@ -100,19 +101,31 @@ def holds_chest_ct(facts: Sequence[SeriesFacts]) -> bool:
     )
 
 
-def _rank(facts: SeriesFacts, longest: float, criteria: Criteria) -> Rank:
+def _rank(facts: SeriesFacts, fit: Sequence[SeriesFacts], criteria: Criteria) -> Rank:
     thickness = facts.thickness
     distance = abs(thickness - criteria.preferred_thickness) if thickness is not None else float("inf")
     number = facts.series.series_number
     return Rank(
         incomplete=facts.series.state is SeriesState.INCOMPLETE,
-        short=facts.extent < COVERING_SHARE * longest,
+        short=_is_short(facts, fit),
         kernel=kernel_kind(facts.first),
         thickness_distance=round(distance, 1),
         fewer_slices=-facts.slice_count,
         series_number=number if number is not None else 2**31,
         series_instance_uid=facts.series.series_instance_uid,
     )
+
+
+def _is_short(facts: SeriesFacts, fit: Sequence[SeriesFacts]) -> bool:
+    if _holds_whole_lungs(facts):
+        return False
+    longest = max(item.extent for item in fit)
+    return any(map(_holds_whole_lungs, fit)) or facts.extent < COVERING_SHARE * longest
+
+
+def _holds_whole_lungs(facts: SeriesFacts) -> bool:
+    """Whether the series was seen to begin and to end beyond the lungs."""
+    return facts.series.verdict is Verdict.GEOMETRY
 
 
 def _features(facts: SeriesFacts) -> str:

@@ -173,6 +173,10 @@ def series_warnings(
     if all(source.header.patient_age_years is None for source in looked.sources):
         youngest = f"{how.spec.scope.minimum_age_years:g} years or more"
         warnings.append(f"The patient's age is unknown; the model is made for {youngest}.")
+    if scored and {0, len(looked.sources) - 1} & set(looked.kept):
+        warnings.append(
+            "The lungs reach the first or the last slice: a part of them may lie outside of the series."
+        )
     if looked.plausibility.note is not None:
         warnings.append(sentence(looked.plausibility.note))
     orientation = looked.sources[0].orientation

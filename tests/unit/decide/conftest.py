@@ -33,8 +33,8 @@ def criteria() -> Criteria:
 def make_facts(make_header: Callable[..., InstanceHeader]) -> Callable[..., SeriesFacts]:
     """Return a function that gives a series.
 
-    ``step`` is the distance of its slices, ``frame`` replaces fields of every slice's geometry, ``state`` is
-    the series' own; every other keyword replaces a field of every header.
+    ``step`` is the distance of its slices, ``frame`` replaces fields of every slice's geometry, ``state`` and
+    ``verdict`` are the series' own; every other keyword replaces a field of every header.
     """
 
     def make(
@@ -43,6 +43,7 @@ def make_facts(make_header: Callable[..., InstanceHeader]) -> Callable[..., Seri
         step: float = 5.0,
         frame: dict[str, Any] | None = None,
         state: SeriesState = SeriesState.COMPLETE,
+        verdict: Verdict = Verdict.GEOMETRY,
         number: int = 2,
         **fields: Any,
     ) -> SeriesFacts:
@@ -57,12 +58,14 @@ def make_facts(make_header: Callable[..., InstanceHeader]) -> Callable[..., Seri
             }
             frames = tuple(dataclasses.replace(item, **geometry) for item in header.frames)
             headers.append(dataclasses.replace(header, frames=frames))
-        return SeriesFacts(_series(uid, number, headers, state), tuple(headers))
+        return SeriesFacts(_series(uid, number, headers, state, verdict), tuple(headers))
 
     return make
 
 
-def _series(uid: str, number: int, headers: list[InstanceHeader], state: SeriesState) -> Series:
+def _series(
+    uid: str, number: int, headers: list[InstanceHeader], state: SeriesState, verdict: Verdict
+) -> Series:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return Series(
         id=number,
@@ -72,7 +75,7 @@ def _series(uid: str, number: int, headers: list[InstanceHeader], state: SeriesS
         series_number=number,
         series_description=headers[0].series_description if headers else "",
         state=state,
-        verdict=Verdict.CAP if state is SeriesState.INCOMPLETE else Verdict.GEOMETRY,
+        verdict=Verdict.CAP if state is SeriesState.INCOMPLETE else verdict,
         verdict_reason="nothing more for 1800 s",
         instance_count=len(headers),
         first_arrival_at=now,

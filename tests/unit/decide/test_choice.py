@@ -11,7 +11,7 @@ import pytest
 from node.decide.choice import choose, holds_chest_ct
 from node.decide.series_facts import Criteria, SeriesFacts
 from node.domain.network import CapPolicy
-from node.domain.study import SeriesState
+from node.domain.study import SeriesState, Verdict
 
 Make = Callable[..., SeriesFacts]
 
@@ -123,7 +123,13 @@ def test_settings_widen_what_is_accepted(make_facts: Make, criteria: Criteria) -
         ({"convolution_kernel": "LUNG"}, {"convolution_kernel": "STANDARD"}, "kernel nearer to the lungs"),
         ({"convolution_kernel": "BONE"}, {"convolution_kernel": "STANDARD"}, "kernel nearer to the lungs"),
         ({"step": 5.0}, {"step": 1.0, "count": 100}, "slice thickness nearer"),
-        ({"count": 40}, {"count": 20, "convolution_kernel": "LUNG"}, "covers more of the chest"),
+        (
+            {"count": 40, "verdict": Verdict.QUIET},
+            {"count": 20, "verdict": Verdict.QUIET, "convolution_kernel": "LUNG"},
+            "covers more of the chest",
+        ),
+        ({}, {"count": 60, "verdict": Verdict.QUIET, "convolution_kernel": "LUNG"}, "covers more of the"),
+        ({"convolution_kernel": "LUNG"}, {"count": 60}, "kernel nearer to the lungs"),
         ({"count": 20}, {"count": 19}, "has more slices"),
         ({}, {}, "comes first by its number"),
         ({}, {"state": SeriesState.INCOMPLETE, "convolution_kernel": "LUNG"}, "is complete"),
@@ -170,6 +176,15 @@ def test_nothing_to_choose_from(criteria: Criteria, make_facts: Make) -> None:
         ({"body_part_examined": ""}, True),
         ({"body_part_examined": "ABDOMEN", "study_description": ""}, False),
         ({"body_part_examined": "ABDOMEN", "study_description": "CT Chest/Abdomen"}, True),
+        (
+            {
+                "body_part_examined": "ABDOMEN",
+                "series_description": "Abdomen Pelvis 5.0",
+                "study_description": "CT Chest/Abdomen",
+            },
+            False,
+        ),
+        ({"body_part_examined": "ABDOMEN", "series_description": "Thorax Abdomen"}, True),
         ({"modality": "MR", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.4"}, False),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.67"}, False),
     ],

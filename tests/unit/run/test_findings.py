@@ -65,10 +65,14 @@ def answer(probability: float, framing: Framing = Framing.LUNG_BOX) -> Scored:
 
 @pytest.fixture
 def looked(make_header: Callable[..., InstanceHeader]) -> Callable[..., LookedAt]:
-    """Return a series of four slices of which the last three are kept."""
+    """Return a series of five slices of which the three between are kept."""
 
     def make(
-        *, reason: str | None = None, note: str | None = None, orientation: tuple[float, ...] = UPRIGHT
+        *,
+        reason: str | None = None,
+        note: str | None = None,
+        orientation: tuple[float, ...] = UPRIGHT,
+        kept: tuple[int, ...] = (1, 2, 3),
     ) -> LookedAt:
         sources = tuple(
             SliceSource(
@@ -78,13 +82,13 @@ def looked(make_header: Callable[..., InstanceHeader]) -> Callable[..., LookedAt
                 position=5.0 * index,
                 pixels=StoredPixels.__new__(StoredPixels),
             )
-            for index in range(4)
+            for index in range(5)
         )
         return LookedAt(
             sources=sources,
-            counts=tuple(DarkCount(count=100 * index, in_body=100 * index) for index in range(4)),
-            pixel_digests=("a", "b", "c", "d"),
-            kept=(1, 2, 3),
+            counts=tuple(DarkCount(count=100 * index, in_body=100 * index) for index in range(5)),
+            pixel_digests=tuple("abcde"),
+            kept=kept,
             threshold=Fraction(200, 3),
             plausibility=Plausibility(reason=reason, runs=1, note=note),
         )
@@ -95,10 +99,10 @@ def looked(make_header: Callable[..., InstanceHeader]) -> Callable[..., LookedAt
 def test_a_positive_finding_keeps_all_slices(looked: Callable[..., LookedAt]) -> None:
     finding = analysed(how(), (CHOSEN,), looked(), [answer(0.5), answer(0.2), answer(0.1)])
     assert (finding.outcome, finding.run_outcome) == (Outcome.POSITIVE, RunOutcome.SUCCEEDED)
-    assert (finding.received, finding.selected, finding.positive) == (4, 3, 1)
-    assert [item.probability for item in finding.slices] == [None, 0.5, 0.2, 0.1]
-    assert [item.positive for item in finding.slices] == [False, True, False, False]
-    assert [item.dark_count for item in finding.slices] == [0, 100, 200, 300]
+    assert (finding.received, finding.selected, finding.positive) == (5, 3, 1)
+    assert [item.probability for item in finding.slices] == [None, 0.5, 0.2, 0.1, None]
+    assert [item.positive for item in finding.slices] == [False, True, False, False, False]
+    assert [item.dark_count for item in finding.slices] == [0, 100, 200, 300, 400]
     assert finding.selection_threshold == "200/3"
 
 
@@ -131,6 +135,17 @@ def test_a_patient_of_unknown_age_is_told(looked: Callable[..., LookedAt]) -> No
     told = "The patient's age is unknown; the model is made for 18 years or more."
     assert told in analysed(how(), (CHOSEN,), unknown, [answer(0.9)] * 3).warnings
     assert told not in analysed(how(), (CHOSEN,), found, [answer(0.9)] * 3).warnings
+
+
+@pytest.mark.parametrize(
+    ("kept", "cut"), [((1, 2, 3), False), ((0, 1, 2), True), ((2, 3, 4), True), ((0, 1, 2, 3, 4), True)]
+)
+def test_lungs_that_reach_an_end_of_the_series_are_told(
+    looked: Callable[..., LookedAt], kept: tuple[int, ...], cut: bool
+) -> None:
+    finding = analysed(how(), (CHOSEN,), looked(kept=kept), [answer(0.9)] * len(kept))
+    told = "The lungs reach the first or the last slice: a part of them may lie outside of the series."
+    assert (told in finding.warnings) is cut
 
 
 def test_too_few_selected_slices_are_undetermined(looked: Callable[..., LookedAt]) -> None:
