@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 
 from node.decide.choice import holds_chest_ct
 from node.dicom.slices import SliceSource
-from node.domain.errors import DicomError, GeometryError, GroundglassError
+from node.domain.errors import DicomError, GeometryError, GroundglassError, ReportImpossible
 from node.domain.job import Screening
 from node.domain.network import CapPolicy, Destination
 from node.domain.ports import Clock, Scorer
@@ -248,6 +248,8 @@ class Pipeline:
 
     def _draft(self, how: Method, outcome: _Outcome) -> _Draft:
         evidence = outcome.candidates.evidence(self._store.files.path)
+        if not evidence:
+            raise ReportImpossible("no file of the study can be read; see `groundglass integrity`")
         made_by = recipe_of(
             how,
             outcome.finding,

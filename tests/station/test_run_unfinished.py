@@ -107,3 +107,19 @@ def test_objects_that_were_kept_aside_are_told_of(ground: Ground, tiny_bundle: B
     ground.pipeline(tiny_bundle, ends).run(ground.claim())
     [finding] = ends.decisions
     assert any("1 object was kept aside" in warning for warning in finding.warnings)
+
+
+def test_a_study_without_a_readable_file_fails_with_the_reason(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
+    ground.receive(phantom_series())
+    ground.settle()
+    for instance in ground.store.studies.instances(ground.study().series[0].id):
+        ground.store.files.path(instance.object_key).write_bytes(b"nothing")
+    pipeline = ground.pipeline(tiny_bundle, ends)
+    for _ in range(3):
+        pipeline.run(ground.claim())
+        ground.clock.forward(timedelta(minutes=10))
+    assert ends.ends[-1][0] is ScreeningEnd.FAILED
+    assert ends.ends[-1][1].startswith("ReportImpossible: ")
+    assert deliveries(ground) == {}
