@@ -1,19 +1,18 @@
 """The network as it is served: class probabilities and the Grad-CAM map, without autograd.
 
-Grad-CAM (Selvaraju et al., ICCV 2017) weights each feature map with the spatial mean of the gradient of
-the class score, and keeps the positive part of the sum. Behind global average pooling and one dense layer
-that gradient is a constant, the dense weight over the number of cells, so the map is a 1 x 1 convolution.
+Grad-CAM (Selvaraju et al., ICCV 2017) weights each feature map with the spatial mean of the gradient of the
+class score, and keeps the positive part of the sum. Each network's own head gives that sum in closed form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from trainer.nets.catalogue import pooled
+from trainer.nets.heads import Features, explained, with_explained
 
 
 class ServedNet(nn.Module):
@@ -25,7 +24,7 @@ class ServedNet(nn.Module):
     Parameters
     ----------
     members : sequence of nn.Module
-        Pooled networks of one kind, fitted from the same initial weights.
+        Networks of one kind, fitted from the same initial weights.
     positive : int
         Index of the positive class.
     """
@@ -36,19 +35,24 @@ class ServedNet(nn.Module):
         self.positive = positive
         self.trunk = pooled(members[0]).stages[:shared]
         self.tails = nn.ModuleList([pooled(member).stages[shared:] for member in members])
-        self.heads = nn.ModuleList([_centred(pooled(member).head) for member in members])
+        self.heads = nn.ModuleList([pooled(member).served_head(positive) for member in members])
         self.eval()
         self.requires_grad_(False)
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Return each member's last feature maps, [n, features, grid rows, grid columns]."""
+    def features(self, images: Tensor) -> list[Features]:
+        """Return each member's features."""
         common = self.trunk(images)
         return [tail(common) for tail in self.tails]
 
-    def scores(self, features: Sequence[Tensor]) -> Tensor:
+    def scores(self, features: Sequence[Features]) -> Tensor:
         """Return the mean class scores before the softmax, [n, classes]."""
-        each = [head(maps.mean(dim=(2, 3))) for head, maps in zip(self.heads, features, strict=True)]
-        return torch.stack(each).mean(dim=0)
+        return self._answers(features)[0]
+
+    def _answers(self, features: Sequence[Features]) -> tuple[Tensor, Tensor]:
+        """Return scores [n, classes] and evidence [n, grid rows, grid columns], each the members' mean."""
+        answers = [head(maps) for head, maps in zip(self.heads, features, strict=True)]
+        scores, evidence = zip(*answers, strict=True)
+        return torch.stack(scores).mean(dim=0), torch.stack(evidence).mean(dim=0)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Score a batch.
@@ -64,22 +68,8 @@ class ServedNet(nn.Module):
             Grad-CAM of the positive class' mean score with respect to all members' last feature maps taken
             as one stack; not negative, not normalised.
         """
-        features = self.features(images)
-        cells = features[0].shape[2] * features[0].shape[3]
-        evidence = [
-            torch.einsum("nkij,k->nij", maps, cast(nn.Linear, head).weight[self.positive])
-            for head, maps in zip(self.heads, features, strict=True)
-        ]
-        cam = torch.relu(torch.stack(evidence).mean(dim=0) / cells)
-        return torch.softmax(self.scores(features), dim=1), cam
-
-
-def _centred(head: nn.Linear) -> nn.Linear:
-    result = nn.Linear(head.in_features, head.out_features)
-    with torch.no_grad():
-        result.weight.copy_(head.weight - head.weight.mean(dim=0, keepdim=True))
-        result.bias.copy_(head.bias - head.bias.mean())
-    return result
+        scores, evidence = self._answers(self.features(images))
+        return torch.softmax(scores, dim=1), torch.relu(evidence)
 
 
 def shared_stages(members: Sequence[nn.Module]) -> int:
@@ -110,11 +100,17 @@ def gradcam_by_autograd(net: ServedNet, images: Tensor) -> Tensor:
     -------
     Tensor, shape (n, grid rows, grid columns)
     """
-    features = [maps.detach().requires_grad_(True) for maps in net.features(images)]
+    features = [_detached(one) for one in net.features(images)]
+    maps = [explained(one).requires_grad_(True) for one in features]
     with torch.enable_grad():
-        gradients = torch.autograd.grad(net.scores(features)[:, net.positive].sum(), features)
+        gradients = torch.autograd.grad(net.scores(features)[:, net.positive].sum(), maps)
     weighted = [
-        (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1)
-        for gradient, maps in zip(gradients, features, strict=True)
+        (gradient.mean(dim=(2, 3), keepdim=True) * one).sum(dim=1)
+        for gradient, one in zip(gradients, maps, strict=True)
     ]
     return torch.relu(torch.stack(weighted).sum(dim=0)).detach()
+
+
+def _detached(features: Features) -> Features:
+    """Return features whose explained maps are a leaf of their own: other entries do not lead to them."""
+    return with_explained(features, explained(features).detach().clone())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, cast
@@ -11,21 +12,36 @@ from typing import Any, Final, Protocol, cast
 from torch import Tensor, nn
 
 from trainer.errors import RecipeError
-from trainer.nets import efficientnet_lite0, tiny, xception
+from trainer.imports.imagenet import load_densenet121, load_resnet50v2, load_xception
+from trainer.nets import deep_cxr_net, efficientnet_lite0, tiny
+from trainer.nets.deep_ct_net import DeepCtNet
+from trainer.nets.deep_cxr_net import DeepCxrNet
+from trainer.nets.heads import Features, ServedHead
+from trainer.nets.resnet50v2 import ResNet50V2
+from trainer.nets.resnet50v2_fpn import ResNet50V2Fpn
+from trainer.nets.xception import Xception
 
 
 class PooledNet(Protocol):
-    """A network whose head is global average pooling and one dense layer (``nn.Module`` besides)."""
+    """What every network of the catalogue offers (``nn.Module`` besides)."""
 
     stages: nn.Sequential
-    """The feature extractor, from the input to the last feature maps."""
+    """The feature extractor, from the input to the features."""
     dropout: nn.Dropout
-    """Between pooling and head."""
+    """Within the head."""
     head: nn.Linear
-    """From pooled features to class scores."""
+    """The last dense layer."""
 
-    def features(self, images: Tensor) -> Tensor:
-        """Return the last feature maps, [n, features, grid rows, grid columns]."""
+    def features(self, images: Tensor) -> Features:
+        """Return the features; the maps that Grad-CAM explains are the last entry."""
+        ...
+
+    def classify(self, features: Features) -> Tensor:
+        """Return class scores before the softmax, [n, classes], of features."""
+        ...
+
+    def served_head(self, positive: int) -> ServedHead:
+        """Return a copy of the head that gives scores and Grad-CAM evidence."""
         ...
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -40,9 +56,11 @@ class NetKind:
     title: str
     """As it stands in a card."""
     build: Any
-    """Callable (channels, classes, dropout) -> nn.Module that is a PooledNet."""
-    load_imagenet: Any
-    """Callable (net, file) that loads published ImageNet weights, or None."""
+    """Callable (channels, classes, dropout[, size=(rows, columns)]) -> nn.Module that is a PooledNet."""
+    load_imagenet: Callable[[Any, Path], None] | None
+    """(net, file): loads published ImageNet weights; None where there are none."""
+    sized: bool = False
+    """Whether the network is built for one size of images."""
 
 
 NETS: Final[Mapping[str, NetKind]] = MappingProxyType(
@@ -52,9 +70,45 @@ NETS: Final[Mapping[str, NetKind]] = MappingProxyType(
             build=efficientnet_lite0.EfficientNetLite0,
             load_imagenet=efficientnet_lite0.load_imagenet,
         ),
-        "xception": NetKind(
-            title="Xception (pooled head)", build=xception.Xception, load_imagenet=xception.load_imagenet
+        "resnet50v2": NetKind(
+            title="ResNet50V2 (flattened head)",
+            build=ResNet50V2,
+            load_imagenet=load_resnet50v2,
+            sized=True,
         ),
+        "resnet50v2-pooled": NetKind(
+            title="ResNet50V2 (pooled head)",
+            build=partial(ResNet50V2, pooled=True),
+            load_imagenet=load_resnet50v2,
+        ),
+        "resnet50v2-fpn": NetKind(
+            title="ResNet50V2 with feature pyramid",
+            build=ResNet50V2Fpn,
+            load_imagenet=load_resnet50v2,
+            sized=True,
+        ),
+        "xception": NetKind(
+            title="Xception (flattened head)", build=Xception, load_imagenet=load_xception, sized=True
+        ),
+        "xception-pooled": NetKind(
+            title="Xception (pooled head)", build=partial(Xception, pooled=True), load_imagenet=load_xception
+        ),
+        "deep-ct-net": NetKind(
+            title="Deep-CT-Net", build=DeepCtNet, load_imagenet=load_densenet121, sized=True
+        ),
+        "deep-cxr-net-part1": NetKind(
+            title="Deep-CXR-Net, part 1 (six findings)",
+            build=deep_cxr_net.part1,
+            load_imagenet=load_densenet121,
+            sized=True,
+        ),
+        "deep-cxr-net-part2": NetKind(
+            title="Deep-CXR-Net, part 2 (pneumonia)",
+            build=deep_cxr_net.part2,
+            load_imagenet=load_densenet121,
+            sized=True,
+        ),
+        "deep-cxr-net": NetKind(title="Deep-CXR-Net", build=DeepCxrNet, load_imagenet=None, sized=True),
         "tiny": NetKind(
             title="Tiny convolutional network (for tests of the way, of no use otherwise)",
             build=tiny.TinyNet,
@@ -64,30 +118,41 @@ NETS: Final[Mapping[str, NetKind]] = MappingProxyType(
 )
 
 
-def build_net(name: str, channels: int, classes: int, dropout: float, init: Path | None) -> nn.Module:
+def build_net(
+    name: str,
+    channels: int,
+    classes: int,
+    dropout: float,
+    init: Path | None,
+    *,
+    size: tuple[int, int] | None = None,
+) -> nn.Module:
     """Build a network by its name in a recipe.
 
     Parameters
     ----------
     name : str
     channels, classes : int
-        Input channels and units of the head.
+        Input channels and classes.
     dropout : float
-        Before the head, in training.
+        In the head, in training.
     init : Path or None
         File with published ImageNet weights.
+    size : (int, int) or None
+        Rows and columns of the images; None: the paper's, where the network is built for one size.
 
     Raises
     ------
     RecipeError
-        No such network, or it takes no ImageNet weights.
+        No such network, it takes no ImageNet weights, or no images of that size.
     WeightsError
         The file does not fit.
     """
     if name not in NETS:
         raise RecipeError(f"net {name!r} is unknown; known are {', '.join(sorted(NETS))}")
     kind = NETS[name]
-    net = cast(nn.Module, kind.build(channels, classes, dropout))
+    sized = {"size": size} if kind.sized and size is not None else {}
+    net = cast(nn.Module, kind.build(channels, classes, dropout, **sized))
     if init is not None:
         if kind.load_imagenet is None:
             raise RecipeError(f"net {name!r} has no published weights; leave --init out")

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.errors import WeightsError
+from trainer.nets.heads import DenseClassifier
 from trainer.nets.same_padding import SameConv2d
 
 BATCH_NORM_EPSILON: Final = 1e-3
@@ -70,7 +71,7 @@ class InvertedResidual(nn.Module):
         return images + result if self.residual else result
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(DenseClassifier):
     """EfficientNet-Lite0 with a dense head of ``classes`` units.
 
     Parameters
@@ -88,7 +89,6 @@ class EfficientNetLite0(nn.Module):
     """
 
     def __init__(self, channels: int = 3, classes: int = 2, dropout: float = 0.2) -> None:
-        super().__init__()
         blocks: list[nn.Module] = [
             nn.Sequential(SameConv2d(channels, STEM_CHANNELS, 3, 2), _norm(STEM_CHANNELS), nn.ReLU6())
         ]
@@ -98,21 +98,7 @@ class EfficientNetLite0(nn.Module):
                 blocks.append(InvertedResidual(width, wider, kernel, stride if index == 0 else 1, expansion))
                 width = wider
         blocks.append(nn.Sequential(SameConv2d(width, FEATURES, 1), _norm(FEATURES), nn.ReLU6()))
-        self.stages = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(FEATURES, classes)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Return the last feature maps [n, 1280, rows/32, columns/32]."""
-        result: Tensor = self.stages(images)
-        return result
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return class scores before the softmax, [n, classes]."""
-        result: Tensor = self.head(self.dropout(self.features(images).mean(dim=(2, 3))))
-        return result
+        super().__init__(nn.Sequential(*blocks), FEATURES, classes, dropout)
 
 
 def _own_name(published: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Xception with global average pooling and one dense layer.
+"""Xception with the flattened head of Rahimzadeh et al. 2021, section 2.4, or a pooled one.
 
 Chollet, Xception: Deep learning with depthwise separable convolutions (CVPR 2017), as in Keras Applications:
 no convolution has a bias, batch-norm epsilon 1e-3, the pools pad like TensorFlow's ``SAME`` with minus
@@ -7,30 +7,22 @@ infinity.
 
 from __future__ import annotations
 
-import json
-import re
-import zipfile
-from collections import Counter
-from collections.abc import Mapping
-from io import BytesIO
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import h5py
-import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.errors import WeightsError
+from trainer.nets.heads import DenseClassifier, grid_of
 from trainer.nets.same_padding import SameConv2d, pad_same
 
 BATCH_NORM_EPSILON: Final = 1e-3
 BATCH_NORM_MOMENTUM: Final = 0.01
 FEATURES: Final = 2048
 MIDDLE_BLOCKS: Final = range(5, 13)
-SHORTCUT_BLOCK: Final = {128: 2, 256: 3, 728: 4, 1024: 13}
-"""Output channels of an auto-named 1x1 shortcut convolution -> its block."""
+SIZE: Final = (512, 512)
+SMALLEST_SIDE: Final = 32
+FLAT_DEVIATION: Final = 0.001
+"""Of the flattened head's initial kernel, by analogy with the published code of the pyramid network."""
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -94,8 +86,24 @@ class Last(nn.Module):
         return functional.relu(self.sepconv2(functional.relu(self.sepconv1(images))))
 
 
-class Xception(nn.Module):
-    """Xception with a dense head of ``classes`` units.
+def grid_side(side: int) -> int:
+    """Return the cells of the last maps along an axis of ``side`` pixels."""
+    first = (side - 3) // 2 + 1 - 2  # block 1's two convolutions are not padded
+    return -(-first // 16)
+
+
+class Xception(DenseClassifier):
+    """Xception with one dense layer.
+
+    Parameters
+    ----------
+    channels, classes : int
+    dropout : float
+        Before the dense layer, in training only.
+    size : (int, int)
+        Rows and columns of the images; of no meaning where pooled.
+    pooled : bool
+        Global average pooling in front of the dense layer, instead of flattening.
 
     Attributes
     ----------
@@ -103,9 +111,17 @@ class Xception(nn.Module):
         Block 1's two convolutions (0, 1), then block *k* at index *k*, 2 to 14.
     """
 
-    def __init__(self, channels: int = 3, classes: int = 2, dropout: float = 0.2) -> None:
-        super().__init__()
-        self.stages = nn.Sequential(
+    def __init__(
+        self,
+        channels: int = 1,
+        classes: int = 2,
+        dropout: float = 0.5,
+        size: tuple[int, int] = SIZE,
+        pooled: bool = False,
+    ) -> None:
+        if not pooled:
+            grid_of(size, SMALLEST_SIDE, 1)
+        stages = nn.Sequential(
             nn.Sequential(nn.Conv2d(channels, 32, 3, stride=2, bias=False), _norm(32), nn.ReLU()),
             nn.Sequential(nn.Conv2d(32, 64, 3, bias=False), _norm(64), nn.ReLU()),
             Reducing(64, 128, 128, False),
@@ -115,124 +131,6 @@ class Xception(nn.Module):
             Reducing(728, 728, 1024, True),
             Last(),
         )
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(FEATURES, classes)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Return the last feature maps [n, 2048, grid rows, grid columns]."""
-        result: Tensor = self.stages(images)
-        return result
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return class scores before the softmax, [n, classes]."""
-        result: Tensor = self.head(self.dropout(self.features(images).mean(dim=(2, 3))))
-        return result
-
-
-def load_imagenet(net: Xception, file: Path) -> None:
-    """Load the backbone of a Keras 3 file (``.keras``) that holds Keras Applications' Xception.
-
-    Only the zip's ``config.json`` and the HDF5 arrays are read; nothing is unpickled or instantiated.
-
-    Raises
-    ------
-    WeightsError
-        The file holds no Xception, or a tensor is missing, left over or of another shape.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            config = json.loads(archive.read("config.json"))
-            weights = h5py.File(BytesIO(archive.read("model.weights.h5")), "r")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{file.name} is no Keras 3 file ({error}); give another --init file") from error
-    own = net.state_dict()
-    found: set[str] = set()
-    with weights:
-        for layer, arrays in _backbone_arrays(config, weights):
-            for target, read in _own_tensors(layer, arrays).items():
-                summed = target == "stages.0.0.weight" and own[target].shape[1] == 1
-                tensor = read.sum(dim=1, keepdim=True) if summed else read
-                if target not in own or own[target].shape != tensor.shape:
-                    raise WeightsError(
-                        f"layer {layer!r}: shape {tuple(tensor.shape)} does not fit Xception's {target}"
-                    )
-                own[target].copy_(tensor)
-                found.add(target)
-    missing = [
-        name
-        for name in own
-        if not name.startswith("head.") and not name.endswith("num_batches_tracked") and name not in found
-    ]
-    if missing:
-        raise WeightsError(
-            f"{file.name} lacks {len(missing)} of Xception's tensors, the first {missing[0]!r}"
-        )
-
-
-def _backbone_arrays(config: Mapping[str, Any], weights: h5py.File) -> list[tuple[str, list[np.ndarray]]]:
-    """Return (layer name, its arrays) of the nested Xception, in the order in which Keras 3 stores them.
-
-    Keras 3 names a stored layer by its class and a running number within its model, not by the layer's name;
-    the names are found again by counting the classes in the configuration.
-    """
-    nested = [
-        layer
-        for layer in config["config"]["layers"]
-        if layer.get("class_name") == "Functional" and layer["config"].get("name") == "xception"
-    ]
-    if len(nested) != 1:
-        raise WeightsError(
-            "the file's configuration holds no model named 'xception'; give another --init file"
-        )
-    stored = {
-        "Conv2D": "conv2d",
-        "SeparableConv2D": "separable_conv2d",
-        "BatchNormalization": "batch_normalization",
-    }
-    counts: Counter[str] = Counter()
-    result = []
-    for layer in nested[0]["config"]["layers"]:
-        name = stored.get(layer["class_name"])
-        if name is None:
-            continue
-        index = counts[name]
-        counts[name] += 1
-        path = f"layers/functional/layers/{name}{f'_{index}' if index else ''}/vars"
-        if path not in weights:
-            raise WeightsError(f"the file's array group {path!r} is missing; give another --init file")
-        group = weights[path]
-        result.append((layer["config"]["name"], [np.asarray(group[str(i)]) for i in range(len(group))]))
-    return result
-
-
-def _own_tensors(layer: str, arrays: list[np.ndarray]) -> dict[str, Tensor]:
-    """Return {this module's tensor name: tensor} of one Keras layer."""
-    target = _own_module(layer, arrays)
-    if len(arrays) == 4:
-        kinds = ("weight", "bias", "running_mean", "running_var")
-        return {
-            f"{target}.{kind}": torch.from_numpy(array) for kind, array in zip(kinds, arrays, strict=True)
-        }
-    if len(arrays) == 2:  # Keras: depthwise (kh, kw, in, 1), pointwise (1, 1, in, out)
-        return {
-            f"{target}.depthwise.weight": torch.from_numpy(arrays[0].transpose(2, 3, 0, 1).copy()),
-            f"{target}.pointwise.weight": torch.from_numpy(arrays[1].transpose(3, 2, 0, 1).copy()),
-        }
-    if len(arrays) == 1:  # Keras: (kh, kw, in, out)
-        return {f"{target}.weight": torch.from_numpy(arrays[0].transpose(3, 2, 0, 1).copy())}
-    raise WeightsError(f"layer {layer!r} holds {len(arrays)} arrays; Xception has none such")
-
-
-def _own_module(layer: str, arrays: list[np.ndarray]) -> str:
-    found = re.fullmatch(r"block(\d+)_(conv|sepconv)(\d)(_bn)?", layer)
-    if found is not None:
-        block, kind, index, norm = int(found[1]), found[2], int(found[3]), bool(found[4])
-        if kind == "conv":
-            return f"stages.{index - 1}.{int(norm)}"
-        return f"stages.{block}.sepconv{index}" + (".norm" if norm else "")
-    channels = arrays[0].shape[-1]
-    if not re.fullmatch(r"(conv2d|batch_normalization)(_\d+)?", layer) or channels not in SHORTCUT_BLOCK:
-        raise WeightsError(f"layer {layer!r} belongs to no layer of Xception; give another --init file")
-    return f"stages.{SHORTCUT_BLOCK[channels]}.shortcut" + ("_norm" if len(arrays) == 4 else "")
+        grid = None if pooled else (grid_side(size[0]), grid_side(size[1]))
+        deviation = 0.01 if pooled else FLAT_DEVIATION
+        super().__init__(stages, FEATURES, classes, dropout, grid=grid, deviation=deviation)

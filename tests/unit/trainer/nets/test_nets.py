@@ -64,14 +64,14 @@ def test_efficientnet_lite0_has_the_published_size() -> None:
 
 
 def test_xception_has_the_published_size() -> None:
-    net = Xception(channels=1)
+    net = Xception(channels=1, pooled=True)
     statistics = sum(value.numel() for name, value in net.named_buffers() if "running" in name)
     head = sum(weight.numel() for weight in net.head.parameters())
     assert sum(weight.numel() for weight in net.parameters()) + statistics - head == 20_860_904
 
 
 @pytest.mark.parametrize(
-    ("name", "grid"), [("efficientnet-lite0", (2, 3)), ("xception", (2, 3)), ("tiny", (8, 12))]
+    ("name", "grid"), [("efficientnet-lite0", (2, 3)), ("xception-pooled", (2, 3)), ("tiny", (8, 12))]
 )
 def test_networks_map_pictures_to_a_grid_and_two_scores(name: str, grid: tuple[int, int]) -> None:
     net = build_net(name, 3, 2, 0.2, None).eval()
@@ -85,7 +85,7 @@ def test_an_unknown_network_is_refused() -> None:
         build_net("resnet", 3, 2, 0.0, None)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "xception"])
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "xception-pooled", "resnet50v2-fpn"])
 def test_a_file_that_holds_no_weights_is_refused(name: str, tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"<html>not found</html>")
