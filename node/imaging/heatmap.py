@@ -16,8 +16,6 @@ OPACITY = 0.65
 look like 0.99."""
 SMALLEST_SIDE = 512
 """Smaller slices are enlarged by a whole factor up to this width, or the text could not be read."""
-GAP = 4
-"""Pixels between the pictures of a contact sheet."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _WHITE, _AMBER, _SOFT = (235, 235, 235), (255, 190, 60), (170, 170, 170)
 
@@ -161,38 +159,6 @@ def render(
     if relative is not None:
         _colour_scale(foot, unit)
     return np.ascontiguousarray(np.vstack([head, picture, foot]))
-
-
-def contact_sheet(pictures: Sequence[Grey], columns: int) -> Grey:
-    """Lay pictures out in rows, left to right.
-
-    Parameters
-    ----------
-    pictures : sequence of uint8 arrays, shape (rows, columns, 3), RGB
-        At least one; smaller ones are centred in the cell of the largest.
-    columns : int
-        Pictures in a row.
-
-    Returns
-    -------
-    uint8 array, shape (rows, columns, 3), RGB
-
-    Raises
-    ------
-    ValueError
-        There is no picture.
-    """
-    if not pictures or columns < 1:
-        raise ValueError("a contact sheet needs a picture and a column")
-    high, wide = max(item.shape[0] for item in pictures), max(item.shape[1] for item in pictures)
-    across = min(columns, len(pictures))
-    down = -(-len(pictures) // across)
-    sheet = np.zeros((down * (high + GAP) - GAP, across * (wide + GAP) - GAP, 3), dtype=np.uint8)
-    for number, item in enumerate(pictures):
-        top = (number // across) * (high + GAP) + (high - item.shape[0]) // 2
-        left = (number % across) * (wide + GAP) + (wide - item.shape[1]) // 2
-        sheet[top : top + item.shape[0], left : left + item.shape[1]] = item
-    return sheet
 
 
 def _colours(levels: Grey) -> Grey:

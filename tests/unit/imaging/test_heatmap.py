@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.imaging.heatmap import (
-    GAP,
     HeatmapCaption,
     cell_mm,
-    contact_sheet,
     normalised,
     overlay,
     place_cam,
@@ -103,16 +101,3 @@ def test_a_slice_without_map_says_so_and_is_not_coloured():
 def test_any_model_name_fits(model):
     picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), (1, 1), caption(model=model))
     assert picture.shape[1] == 512
-
-
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=9), st.integers(1, 4))
-def test_a_contact_sheet_holds_every_picture(shapes, columns):
-    sheet = contact_sheet([np.full((*shape, 3), 9, dtype=np.uint8) for shape in shapes], columns)
-    assert int((sheet[..., 0] == 9).sum()) == sum(rows * wide for rows, wide in shapes)
-    across = min(columns, len(shapes))
-    assert sheet.shape[1] == across * (max(wide for _, wide in shapes) + GAP) - GAP
-
-
-def test_an_empty_contact_sheet_is_refused():
-    with pytest.raises(ValueError, match="picture"):
-        contact_sheet([], 3)
