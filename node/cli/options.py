@@ -19,6 +19,14 @@ from node.store.store import Store, open_store
 
 DEFAULT_FILE = Path("groundglass.toml")
 
+
+def _not_blank(value: str) -> str:
+    """Refuse an act whose audit entry would say nothing."""
+    if not value.strip():
+        raise typer.BadParameter("is blank; the audit trail needs it")
+    return value
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -29,8 +37,12 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")]
-ByOption = Annotated[str, typer.Option("--by", help="Who does it; stands in the audit trail.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; stands in the audit trail.")]
+ByOption = Annotated[
+    str, typer.Option("--by", callback=_not_blank, help="Who does it; stands in the audit trail.")
+]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", callback=_not_blank, help="Why; stands in the audit trail.")
+]
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="StudyInstanceUID.")]
 
 

@@ -234,3 +234,11 @@ def test_a_demonstration_is_released_only_to_who_accepts_it(tmp_path: Path) -> N
         assert {item["state"] for item in shown["deliveries"]} == {"withheld"}
     finally:
         node.stop()
+
+
+@pytest.mark.parametrize("blank", [("--by", " ", "--reason", "why"), ("--by", "who", "--reason", "")])
+def test_an_act_without_a_name_or_a_reason_is_a_wrong_command_line(
+    place: Place, blank: tuple[str, ...]
+) -> None:
+    assert place.command("go-live", "pacs", *blank).exit_code == ExitCode.USAGE
+    assert place.command("stop", *blank).exit_code == ExitCode.USAGE

@@ -14,6 +14,7 @@ from node.cli.demo.narrate import Narrator
 from node.cli.demo.plan import DESTINATION, LOOPBACK, NODE, PACS, SCANNER, DemoPlan, demo_settings
 from node.cli.demo.summary import PHANTOM_NOTE, DemoOutcome
 from node.cli.demo.watch import SETTLED, Standing, StudyView, indexed, look
+from node.cli.output import counted
 from node.cli.sending import FileFate, files_under, readable, send
 from node.dicom.read import read_header
 from node.dicom.write import write_phantom
@@ -91,7 +92,7 @@ def _input_files(plan: DemoPlan, folder: DemoFolder, narrator: Narrator) -> list
         paths = files_under(plan.source, without=folder.out)
         if not paths:
             raise SettingsError(f"--input {plan.source}: no file is there")
-        narrator.say("input", f"{len(paths)} files under {plan.source}")
+        narrator.say("input", f"{counted(len(paths), 'file', 'files')} under {plan.source}")
         return paths
     narrator.say("input", f"the thorax phantom, {len(PHANTOM)} slices. {PHANTOM_NOTE}")
     return write_phantom(folder.phantom, PHANTOM)
