@@ -91,8 +91,9 @@ def selection_rule(finding: Finding) -> str:
     """Return how slices were selected."""
     if not finding.selection_rule:
         return "none applied"
-    threshold = f", threshold {finding.selection_threshold}" if finding.selection_threshold else ""
-    return f"{finding.selection_rule}{threshold}"
+    if not finding.selection_threshold:
+        return finding.selection_rule
+    return f"{finding.selection_rule}; kept above {finding.selection_threshold} dark pixels in the region"
 
 
 def operating_point(point: OperatingPoint) -> str:
