@@ -107,19 +107,12 @@ class Attributes:
 
     def unsigned(self, tag: int) -> int | None:
         """Return the number of a US attribute, else None."""
-        return self._binary(tag, "US")
-
-    def signed(self, tag: int) -> int | None:
-        """Return the number of an SS attribute, else None."""
-        return self._binary(tag, "SS")
-
-    def _binary(self, tag: int, default_vr: str) -> int | None:
         element = self.elements.get(tag)
         if element is None:
             return None
         if element.vr in {"IS", "DS"}:
             return self.integer(tag)
-        code = BINARY_INTEGERS.get(element.vr, BINARY_INTEGERS[default_vr])
+        code = BINARY_INTEGERS.get(element.vr, BINARY_INTEGERS["US"])
         try:
             return int(struct.unpack_from(self.encoding.order + code, element.value)[0])
         except struct.error:
