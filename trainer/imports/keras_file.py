@@ -133,7 +133,7 @@ def keras_file(file: Path) -> Iterator[KerasFile]:
         with h5py.File(file, "r") as root:
             group = _member(root, "model_weights", h5py.Group) if "model_weights" in root else root
             yield KerasFile(group, _listed_in_attributes(group))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise WeightsError(
             f"{file.name} is no Keras file that can be read ({error}); give an .h5, .hdf5 or .keras file"
         ) from error
@@ -201,7 +201,8 @@ def _names(group: h5py.Group, attribute: str, most: int) -> list[str]:
         raise WeightsError(f"the file's {group.name!r} has no attribute {attribute!r}; it is no Keras 2 file")
     names: list[str] = []
     for part in parts:
-        if group.attrs.get_id(part).get_storage_size() > LARGEST_ATTRIBUTE:
+        stored = group.attrs.get_id(part)
+        if math.prod(stored.shape) * stored.dtype.itemsize > LARGEST_ATTRIBUTE:
             raise WeightsError(f"attribute {part!r} has more than {LARGEST_ATTRIBUTE} bytes")
         for value in np.atleast_1d(group.attrs[part]).tolist():
             if not isinstance(value, bytes | str):

@@ -71,14 +71,10 @@ class Pyramid(nn.Module):
         return result
 
 
-def level_cells(grid: tuple[int, int]) -> tuple[int, ...]:
-    """Return the cells of P3 to P7 over a C5 of ``grid`` rows and columns."""
-    by_axis = []
-    for side in grid:
-        sixth = math.ceil(side / 2)
-        by_axis.append((2 * side - 2, side - 2, side, sixth, math.ceil(sixth / 2)))
-    rows, columns = by_axis
-    return tuple(one * other for one, other in zip(rows, columns, strict=True))
+def level_sides(side: int) -> tuple[int, ...]:
+    """Return the cells of P3 to P7 along an axis, over a C5 of ``side`` cells."""
+    sixth = math.ceil(side / 2)
+    return 2 * side - 2, side - 2, side, sixth, math.ceil(sixth / 2)
 
 
 class ResNet50V2Fpn(Classifier):
@@ -107,7 +103,10 @@ class ResNet50V2Fpn(Classifier):
         self.pyramid = Pyramid()
         initialise_convolutions(self.pyramid)
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleList(nn.Linear(cells * WIDTH, classes) for cells in level_cells(self.grid))
+        rows, columns = map(level_sides, self.grid)
+        self.heads = nn.ModuleList(
+            nn.Linear(WIDTH * down * across, classes) for down, across in zip(rows, columns, strict=True)
+        )
         self.head = nn.Linear(len(self.heads) * classes, classes)
         for layer in (*self.heads, self.head):
             nn.init.normal_(layer.weight, std=HEAD_DEVIATION)
