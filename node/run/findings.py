@@ -103,6 +103,12 @@ def analysed(
     )
     if looked.plausibility.reason is not None:
         decision = Decision(outcome=Outcome.UNDETERMINED, reason=sentence(looked.plausibility.reason))
+    elif decision.outcome is Outcome.NEGATIVE and lungs_are_cut(how, looked):
+        decision = Decision(
+            outcome=Outcome.UNDETERMINED,
+            reason="The lungs reach the first or the last slice, so a part of them was not seen and no "
+            f"negative answer is given. {decision.reason}",
+        )
     whole = chosen.state is SeriesState.COMPLETE
     return Finding(
         outcome=decision.outcome,
@@ -117,6 +123,15 @@ def analysed(
         operating_point=how.point,
         model=how.model,
     )
+
+
+def lungs_are_cut(how: Method, looked: LookedAt) -> bool:
+    """Whether a series that is long enough to hold the lungs begins or ends within them.
+
+    Below the model's own minimum of slices an operator has asked for an answer on single slices.
+    """
+    at_an_end = {0, len(looked.sources) - 1} & set(looked.kept)
+    return bool(at_an_end) and len(looked.sources) >= how.spec.selection.minimum_slices
 
 
 def slice_scores(how: Method, looked: LookedAt, scored: Sequence[Scored]) -> tuple[SliceScore, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -159,11 +158,3 @@ def test_phantom_needs_the_body(stored, phantom, spec, spec_of):
     assert plausibility(selection, counts, area, spec.selection).reason is None
     assert set(range(13, 28)) <= set(selection.kept) <= set(range(9, 31))
     assert lungs_close_at_both_ends(selection, len(stored))
-
-
-def test_counting_is_fast(stored, spec):
-    v = np.kron(stored[20], np.ones((2, 2), dtype=np.uint16))
-    started = time.perf_counter()
-    for _ in range(20):
-        dark_count(v, spec.selection)
-    assert (time.perf_counter() - started) / 20 < 0.05

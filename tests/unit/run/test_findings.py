@@ -237,3 +237,24 @@ def test_what_was_not_analysed_has_no_numbers() -> None:
 @pytest.mark.parametrize("text", ["no lung", "No lung.", " no lung. "])
 def test_sentences(text: str) -> None:
     assert sentence(text) == "No lung."
+
+
+@pytest.mark.parametrize(
+    ("kept", "minimum", "score", "outcome"),
+    [
+        ((0, 1, 2), 5, 0.1, Outcome.UNDETERMINED),
+        ((2, 3, 4), 5, 0.1, Outcome.UNDETERMINED),
+        ((1, 2, 3), 5, 0.1, Outcome.NEGATIVE),
+        ((0, 1, 2), 5, 0.9, Outcome.POSITIVE),
+        ((0, 1, 2), 6, 0.1, Outcome.NEGATIVE),  # an operator has asked for an answer on fewer slices
+    ],
+)
+def test_no_negative_answer_where_the_series_begins_or_ends_within_the_lungs(
+    looked: Callable[..., LookedAt], kept: tuple[int, ...], minimum: int, score: float, outcome: Outcome
+) -> None:
+    spec = tiny_spec()
+    selection = dataclasses.replace(spec.selection, minimum_slices=minimum)
+    judged_by = how(spec=dataclasses.replace(spec, ct_selection=selection))
+    finding = analysed(judged_by, (CHOSEN,), looked(kept=kept), [answer(score)] * 3)
+    assert finding.outcome is outcome
+    assert ("no negative answer" in finding.reason) is (outcome is Outcome.UNDETERMINED)
