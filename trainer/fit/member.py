@@ -184,8 +184,7 @@ class Fitting:
         with self._precision():
             if self._cache is None:
                 values = self._through_frozen(values)
-            net = pooled(self.net)
-            scores = net.head(net.dropout(self.trained(values).mean(dim=(2, 3))))
+            scores = pooled(self.net).classify(self.trained(values))
         loss = soft_cross_entropy(scores, targets)
         if not math.isfinite(loss.item()):
             raise DivergedError(

@@ -156,7 +156,7 @@ def _fit_member(order: _Order, member: Member, train: PictureSet, validation: Pi
         return load_member(folder, recipe, spec)
     torch.manual_seed(int(np.random.default_rng(member.stream).integers(2**31)))
     classes, dropout = len(spec.outputs.classes), recipe.schedule.dropout
-    fresh = build_net(recipe.net, spec.input.channels, classes, dropout, order.init)
+    fresh = build_net(recipe.net, spec.input.channels, classes, dropout, order.init, size=spec.input.size)
     fitting = Fitting(
         fresh, recipe=recipe, spec=spec, train=train, validation=validation, member=member, folder=folder
     )
@@ -181,7 +181,8 @@ def load_member(folder: Path, recipe: Recipe, spec: InputSpec) -> nn.Module:
     CheckpointError
         The weights are missing, damaged or of another network.
     """
-    net = build_net(recipe.net, spec.input.channels, len(spec.outputs.classes), recipe.schedule.dropout, None)
+    classes, dropout = len(spec.outputs.classes), recipe.schedule.dropout
+    net = build_net(recipe.net, spec.input.channels, classes, dropout, None, size=spec.input.size)
     try:
         net.load_state_dict(load_checkpoint(folder / "weights.pt"))
     except RuntimeError as error:
