@@ -177,7 +177,12 @@ def fpn_file(fpn: ResNet50V2Fpn, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="package")
 def make_layers() -> dict[str, Callable[..., Layers]]:
-    return {"xception": xception_layers, "densenet121": densenet121_layers, "resnet50v2": backbone_layers}
+    return {
+        "resnet50v2-fpn": fpn_layers,
+        "xception": xception_layers,
+        "densenet121": densenet121_layers,
+        "resnet50v2": backbone_layers,
+    }
 
 
 @pytest.fixture(scope="package")
