@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import threading
@@ -9,16 +10,14 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
-from pynetdicom.sop_class import CTImageStorage
 
 from node.dicom.write import PhantomLabels, write_phantom
+from node.dimse.entity import Timeouts
+from node.dimse.scu import Remote, associate, read_instance
+from node.domain.errors import DestinationUnavailable
 from node.imaging.phantom import ThoraxPhantom
 from tests.journey.hospital import Hospital
 from tests.journey.orthanc import wait_for
-
-# pynetdicom leaves the socket of a connection that the peer reset to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PHANTOM = ThoraxPhantom(seed=8, slices=48, rows=256, patches=4)
 LABELS = PhantomLabels(identity="killed")
@@ -41,24 +40,19 @@ class Scanner(threading.Thread):
         self.enough = threading.Condition()
 
     def run(self) -> None:
-        entity = AE(ae_title="SCANNER")
-        entity.add_requested_context(CTImageStorage, pydicom.uid.ExplicitVRLittleEndian)
-        association = entity.associate("127.0.0.1", self.port, ae_title="GROUNDGLASS")
-        for file in self.files:
-            if not association.is_established:
-                break
-            answer = association.send_c_store(file)
-            with self.enough:
-                if "Status" in answer and answer.Status == 0x0000:
-                    self.acknowledged[str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)] = (
-                        file
-                    )
-                self.enough.notify_all()
-        if association.is_established:
-            association.release()
-        else:
-            association.kill()
-            association.join(timeout=10)
+        instances = [read_instance(file) for file in self.files]
+        remote = Remote(ae_title="GROUNDGLASS", host="127.0.0.1", port=self.port)
+        needed = [instance.syntaxes for instance in instances]
+        with (
+            contextlib.suppress(DestinationUnavailable),  # the node is killed while this goes on
+            associate(remote, calling_ae_title="SCANNER", needed=needed, timeouts=Timeouts()) as association,
+        ):
+            for instance in instances:
+                meaning = association.send(instance)
+                with self.enough:
+                    if meaning.delivered:
+                        self.acknowledged[instance.sop_instance_uid] = instance.path
+                    self.enough.notify_all()
 
     def wait_for(self, count: int) -> None:
         with self.enough:
