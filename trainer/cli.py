@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trainer.cases.readers import read_cases
+from trainer.cases.readers import READERS, notes_on, read_cases
 from trainer.cases.summary import summarise
 from trainer.errors import DataError
 from trainer.export.bundle import as_json, export_bundle
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Data = Annotated[str, typer.Argument(help="KIND:PATH; KIND is sars-cov2-ct, covid-ct, folder or dicom.")]
+Data = Annotated[str, typer.Argument(help=f"KIND:PATH; KIND is one of {', '.join(READERS)}.")]
 On = Annotated[
     list[str], typer.Option("--on", help="KIND:PATH; may be given several times. dicom: source probe only.")
 ]
@@ -48,14 +48,18 @@ def _use(threads: int) -> None:
 @app.command()
 def index(data: Data, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Count a data set and warn of what would spoil a figure: duplicates, leaks, telling file formats."""
-    summary = summarise(read_cases(data))
+    cases = read_cases(data)
+    summary = summarise(cases, notes_on(data, cases))
     if as_json:
         typer.echo(json.dumps(asdict(summary), indent=2))
         return
     table = Table("split", "class", "images", "groups")
     for part in summary.parts:
         table.add_row(
-            part.split, "COVID-19" if part.positive else "not COVID-19", str(part.images), str(part.groups)
+            part.split,
+            summary.about if part.positive else f"not {summary.about}",
+            str(part.images),
+            str(part.groups),
         )
     console = Console()
     console.print(table)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from trainer.cases.case import GROUPED_BY, Case
+from PIL import Image
+
+from trainer.cases.case import ABOUT, GROUPED_BY, Case
+
+NAMED: Final = 5
+"""Examples in one warning."""
+FEWEST_PATIENTS: Final = 5
+"""Of each class; with fewer their numbers may part by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +34,25 @@ class Summary:
     """A data set at a glance."""
 
     grouped_by: str
+    about: str
+    """What a positive case shows."""
     parts: tuple[Part, ...]
     warnings: tuple[str, ...]
 
 
-def summarise(cases: Sequence[Case]) -> Summary:
+def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
     """Count a data set and look for leaks.
 
-    Warned of: the same file twice, worse across splits or classes; groups that stand in several splits; a
-    class that its file format gives away.
+    Warned of: the same file twice, worse across splits or classes; groups that stand in several splits or
+    classes; a class that its file format, the number of its patients, its kernel, thickness or vendor gives
+    away.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        At least one.
+    notes : sequence of str
+        What the reader of this set has to say; stands first among the warnings.
     """
     keys = sorted({(case.split, case.positive) for case in cases}, key=lambda key: (key[0], not key[1]))
     parts = []
@@ -44,8 +63,14 @@ def summarise(cases: Sequence[Case]) -> Summary:
                 split=split, positive=positive, images=len(chosen), groups=len({one.group for one in chosen})
             )
         )
-    warnings = [*_duplicates(cases), *_shared_groups(cases), *_formats(cases)]
-    return Summary(grouped_by=GROUPED_BY[cases[0].source], parts=tuple(parts), warnings=tuple(warnings))
+    looked_for = (_duplicates, _shared_groups, _formats, _identities, _acquisitions)
+    source = cases[0].source
+    return Summary(
+        grouped_by=GROUPED_BY[source],
+        about=ABOUT.get(source, "COVID-19"),
+        parts=tuple(parts),
+        warnings=(*notes, *(warning for look in looked_for for warning in look(cases))),
+    )
 
 
 def _duplicates(cases: Sequence[Case]) -> list[str]:
@@ -70,22 +95,76 @@ def _duplicates(cases: Sequence[Case]) -> list[str]:
 
 def _shared_groups(cases: Sequence[Case]) -> list[str]:
     splits: dict[str, set[str]] = {}
+    classes: dict[str, set[bool]] = {}
     for case in cases:
         splits.setdefault(case.group, set()).add(case.split)
-    shared = sorted(group for group, where in splits.items() if len(where) > 1)
-    return [f"{len(shared)} groups stand in several splits, the first {shared[0]}"] if shared else []
+        classes.setdefault(case.group, set()).add(case.positive)
+    warnings = []
+    if shared := sorted(group for group, where in splits.items() if len(where) > 1):
+        named = "patients or groups" if any(case.patient for case in cases) else "groups"
+        warnings.append(f"{len(shared)} {named} stand in several splits, the first {shared[0]}")
+    if mixed := sorted(group for group, flags in classes.items() if len(flags) > 1):
+        warnings.append(f"{len(mixed)} groups have images of both classes, the first {mixed[0]}")
+    return warnings
 
 
 def _formats(cases: Sequence[Case]) -> list[str]:
-    by_class = {
-        flag: Counter(case.image.suffix.lower() for case in cases if case.positive is flag)
-        for flag in (True, False)
-    }
-    own = [
-        suffix
-        for suffix in by_class[True] | by_class[False]
-        if not by_class[True][suffix] * by_class[False][suffix]
+    return [
+        *_telling(cases, "files", "the format gives the class away", lambda case: case.image.suffix.lower()),
+        *_telling(cases, "image modes", "the format gives the class away", _mode),
     ]
-    if not own or not by_class[True] or not by_class[False]:
+
+
+def _mode(case: Case) -> str | None:
+    """Return how an image's pixels are stored, None where Pillow does not know its format."""
+    try:
+        with Image.open(case.image) as image:
+            return image.mode
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _acquisitions(cases: Sequence[Case]) -> list[str]:
+    why = "the acquisition gives the class away; judge by strata"
+    return [
+        *_telling(cases, "kernels", why, lambda case: case.kernel),
+        *_telling(
+            cases,
+            "slice thicknesses",
+            why,
+            lambda case: None if case.thickness is None else f"{case.thickness:g} mm",
+        ),
+        *_telling(cases, "vendors", why, lambda case: case.vendor),
+    ]
+
+
+def _telling(cases: Sequence[Case], what: str, why: str, value_of: Callable[[Case], str | None]) -> list[str]:
+    """Warn of values that stand in one class only."""
+    counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for case in cases:
+        if value := value_of(case):
+            counts[case.positive][value] += 1
+    own = sorted(counts[True].keys() ^ counts[False].keys())
+    if not own or not counts[True] or not counts[False]:
         return []
-    return [f"files {', '.join(sorted(own))} stand in one class only: the format gives the class away"]
+    images = sum(counts[flag][value] for value in own for flag in counts)
+    named = ", ".join(own[:NAMED]) + (f" and {len(own) - NAMED} more" if len(own) > NAMED else "")
+    return [f"{what} {named} stand in one class only ({images} images): {why}"]
+
+
+def _identities(cases: Sequence[Case]) -> list[str]:
+    """Warn when the patients' numbers of the classes do not overlap: a name or an order is then the class."""
+    numbers: dict[bool, list[int]] = {True: [], False: []}
+    for patient, positive in {(case.patient, case.positive) for case in cases if case.patient}:
+        if found := re.fullmatch(r"[A-Za-z_ ]*(\d{1,9})", patient or ""):
+            numbers[positive].append(int(found[1]))
+    if min(len(numbers[flag]) for flag in numbers) < FEWEST_PATIENTS:
+        return []
+    low, high = sorted(numbers.values(), key=max)
+    if max(low) >= min(high):
+        return []
+    remark = (
+        f"patients up to number {max(low)} are all of one class and those from {min(high)} all of the other: "
+        "names, paths and order give the class away"
+    )
+    return [remark]

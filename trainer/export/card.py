@@ -21,6 +21,12 @@ DATA: Final[Mapping[str, str]] = MappingProxyType(
         "covid-ct": "COVID-CT (Zhao et al. 2020), cut from papers; no licence stated, research use only",
         "folder": "class folders of the trainer's user; their licence is not known to the trainer",
         "dicom": "CT series, used for the source probe only",
+        "dicom-labelled": "CT series of the trainer's user; their terms are not known to the trainer",
+        "covid-ctset": "COVID-CTset (Rahimzadeh et al. 2021), 16-bit slices; see its own terms",
+        "ct-cov19": "CT-COV19 (of the Deep-CT-Net paper), 8-bit pictures; no licence stated",
+        "covid-chestxray": "ieee8023 chest radiographs (Cohen et al. 2020); a licence for each image",
+        "chexpert": "CheXpert (Irvin et al. 2019); research use agreement of its owner",
+        "kaggle-pneumonia": "children's chest radiographs (Kermany et al. 2018); CC BY 4.0",
     }
 )
 """Kind -> what it is and its licence."""

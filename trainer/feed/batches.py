@@ -18,16 +18,16 @@ from torch import Tensor
 from node.domain.input_spec import InputSpec
 from node.imaging.prepare import resized, to_tensor
 from trainer.cases.case import Case
-from trainer.errors import EmptyClass
+from trainer.errors import EmptyClass, RecipeError
 from trainer.feed.augment import Augmentation, augment
-from trainer.feed.pictures import framed_picture
+from trainer.feed.images import framed_image
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
     """Framed pictures and their classes."""
 
-    crops: tuple[NDArray[np.uint8], ...]
+    crops: tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]
     """What ``node.imaging`` frames, of various shapes (rows, columns), before it becomes a tensor."""
     classes: NDArray[np.int64]
     """Shape (n,): index in the specification's class order."""
@@ -51,14 +51,14 @@ def load_pictures(cases: Sequence[Case], spec: InputSpec) -> PictureSet:
         raise EmptyClass("there is no picture to load")
     negative = 1 - spec.outputs.positive_index
     return PictureSet(
-        crops=tuple(framed_picture(case.image, spec) for case in cases),
+        crops=tuple(framed_image(case, spec) for case in cases),
         classes=np.array(
             [spec.outputs.positive_index if case.positive else negative for case in cases], dtype=np.int64
         ),
     )
 
 
-def tensor_of(crops: Sequence[NDArray[np.uint8]], spec: InputSpec) -> Tensor:
+def tensor_of(crops: Sequence[NDArray[np.uint8] | NDArray[np.uint16]], spec: InputSpec) -> Tensor:
     """Return framed pictures as one network input, float32 [n, channels, rows, columns], channels last."""
     stacked = torch.from_numpy(np.stack([to_tensor(crop, spec) for crop in crops]))
     return stacked.contiguous(memory_format=torch.channels_last)
@@ -67,8 +67,19 @@ def tensor_of(crops: Sequence[NDArray[np.uint8]], spec: InputSpec) -> Tensor:
 def augmented(
     pictures: PictureSet, index: int, spec: InputSpec, how: Augmentation, seed: Sequence[int]
 ) -> NDArray[np.uint8]:
-    """Return one varied picture in the network's size; the same for the same seed and index."""
-    small = np.rint(resized(pictures.crops[index].astype(np.float32), spec.input.size)).astype(np.uint8)
+    """Return one varied picture in the network's size; the same for the same seed and index.
+
+    Raises
+    ------
+    RecipeError
+        The pictures have more than 8 bits, which this augmentation would cut off.
+    """
+    crop = pictures.crops[index]
+    if crop.dtype != np.uint8:
+        raise RecipeError(
+            f"this augmentation varies pictures of 8 bits; the input is of kind {spec.input.kind}"
+        )
+    small = np.rint(resized(crop.astype(np.float32), spec.input.size)).astype(np.uint8)
     return augment(small, how, np.random.default_rng([*seed, index]))
 
 

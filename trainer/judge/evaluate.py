@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputSpec
-from node.imaging.prepare import prepare_picture
 from trainer.cases.case import GROUPED_BY, Case
-from trainer.cases.readers import held_out, read_cases, split_argument
+from trainer.cases.readers import held_out, read_cases
 from trainer.errors import EmptyClass
-from trainer.feed.pictures import grey_picture
+from trainer.feed.images import HOUNSFIELD, open_lung_cases, prepared_image
 from trainer.feed.slices import open_lung_tensors
 from trainer.judge.metrics import auc, auc_interval, figures
 from trainer.judge.runner import OpenVinoNet, read_bundle
@@ -32,6 +31,7 @@ class Scored:
     argument: str
     """``KIND:PATH`` as given."""
     kind: str
+    """Source of the cases (`Case.source`)."""
     cases: tuple[Case, ...]
     scores: NDArray[np.float32]
     """Shape (cases,): probability of the positive class."""
@@ -98,8 +98,8 @@ def score_sets(
 
 
 def _score_set(net: OpenVinoNet, spec: InputSpec, argument: str, everything: bool) -> Scored:
-    kind, _ = split_argument(argument)
     cases = read_cases(argument)
+    kind = cases[0].source
     cases = cases if everything else held_out(cases)
     if not cases:
         raise EmptyClass(f"{argument} holds nothing outside its training part; score it with --everything")
@@ -108,14 +108,9 @@ def _score_set(net: OpenVinoNet, spec: InputSpec, argument: str, everything: boo
         cases, tensors = open_lung_tensors(cases, spec)
         scores = net(tensors)[0][:, column]
     else:
-        parts = []
+        cases, parts = open_lung_cases(cases, spec), []
         for start in range(0, len(cases), CHUNK):
-            tensors = np.stack(
-                [
-                    prepare_picture(grey_picture(case.image), spec).tensor
-                    for case in cases[start : start + CHUNK]
-                ]
-            )
+            tensors = np.stack([prepared_image(case, spec) for case in cases[start : start + CHUNK]])
             parts.append(net(tensors)[0][:, column])
         scores = np.concatenate(parts)
     return Scored(argument=argument, kind=kind, cases=tuple(cases), scores=scores)
@@ -134,7 +129,7 @@ def source_probe(sets: Sequence[Scored], trained_on: str | None) -> SourceProbe 
     negatives: dict[str, list[NDArray[np.float32]]] = {}
     for one in sets:
         negative = one.scores[[not case.positive for case in one.cases]]
-        if one.kind != "dicom" and len(negative):
+        if one.kind not in HOUNSFIELD and len(negative):
             negatives.setdefault(one.kind, []).append(negative)
     if not dicom or not negatives:
         return None
