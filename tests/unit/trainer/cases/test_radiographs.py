@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,69 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trainer.cases.layouts import write_picture, write_table
-from trainer.cases.case import GROUPED_BY, Case
 from trainer.cases.chexpert import FINDINGS, Uncertain, findings_of
 from trainer.cases.covid_chestxray import components
 from trainer.cases.kaggle_pneumonia import patient_of
-from trainer.cases.listings import plain_name, read_table
-from trainer.cases.readers import NOTES, notes_on, read_cases
-from trainer.cases.splits import grouped_split
+from trainer.cases.readers import notes_on, read_cases
 from trainer.cases.summary import summarise
 from trainer.errors import EmptyClass, LayoutError
-
 
 LATE = (
     "patientid,offset,sex,age,finding,RT_PCR_positive,survival,intubated,intubation_present,went_icu,in_icu,"
     "needed_supplemental_O2,extubated,temperature,pO2_saturation,leukocyte_count,neutrophil_count,"
     "lymphocyte_count,view,modality,date,location,folder,filename,doi,url,license,clinical_notes,other_notes,"
 )
-    "patientid",
-    "offset",
-    "sex",
-    "age",
-    "finding",
-    "RT_PCR_positive",
-    "survival",
-    "intubated",
-    "intubation_present",
-    "went_icu",
-    "in_icu",
-    "needed_supplemental_O2",
-    "extubated",
-    "temperature",
-    "pO2_saturation",
-    "leukocyte_count",
-    "neutrophil_count",
-    "lymphocyte_count",
-    "view",
-    "modality",
-    "date",
-    "location",
-    "folder",
-    "filename",
-    "doi",
-    "url",
-    "license",
-    "clinical_notes",
-    "other_notes",
-    "",
-]
 EARLY = "Patientid,offset,sex,age,finding,survival,view,date,location,filename,doi, url,license,notes"
-    "Patientid",
-    "offset",
-    "sex",
-    "age",
-    "finding",
-    "survival",
-    "view",
-    "date",
-    "location",
-    "filename",
-    "doi",
-    " url",
-    "license",
-    "notes",
-]
 
 
 def chestxray(root: Path, header: str, rows: list[dict[str, str]]) -> str:
@@ -307,5 +256,3 @@ def test_kaggle_without_classes_or_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "val" / "NORMAL" / "NORMAL2-IM-1427-0001.jpeg").unlink()
     with pytest.raises(EmptyClass, match="val"):
         read_cases(f"kaggle-pneumonia:{tmp_path}")
-
-
