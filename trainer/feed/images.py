@@ -90,7 +90,7 @@ def open_lung_cases(cases: Sequence[Case], spec: InputSpec) -> list[Case]:
     Raises
     ------
     PictureError
-        A slice cannot be read.
+        A slice cannot be read, or the model selects no slices since it reads radiographs.
     EmptyClass
         No slice of any series is left.
     """
@@ -98,6 +98,8 @@ def open_lung_cases(cases: Sequence[Case], spec: InputSpec) -> list[Case]:
     for case in cases:
         if case.whole_series:
             series.setdefault((case.group, case.series), []).append(case)
+    if series and spec.ct_selection is None:
+        raise PictureError(f"{spec.model.name} reads {spec.modality}: it takes no series of CT slices")
     dropped = {case.image for members in series.values() for case in _closed(members, spec)}
     left = [case for case in cases if case.image not in dropped]
     if cases and not left:

@@ -25,6 +25,7 @@ from trainer.cases.folds import Fold, grouped_folds
 from trainer.cases.readers import read_cases, training_part
 from trainer.errors import CheckpointError
 from trainer.feed.batches import PictureSet, load_pictures
+from trainer.feed.images import open_lung_cases
 from trainer.feed.specification import ChosenPoint, specification
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from trainer.fit.member import Fitting, Member, Report, score_pictures
@@ -68,8 +69,8 @@ def fit_run(
     TrainerError
         The data, the recipe, the weights or the run's folder cannot be used, or the loss diverged.
     """
-    cases = training_part(read_cases(data))
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
+    cases = open_lung_cases(training_part(read_cases(data)), spec)
     folds = grouped_folds(cases, recipe.schedule.folds, recipe.schedule.guard)
     _begin(
         out,
