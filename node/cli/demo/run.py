@@ -26,7 +26,7 @@ from node.imaging.phantom import ThoraxPhantom
 from node.receive.sink import FolderSink
 
 POLL_SECONDS = 0.2
-PHANTOM = ThoraxPhantom(seed=3, slices=60, patches=5)
+PHANTOM = ThoraxPhantom(seed=3, slices=60, patches=8)
 UNPLACED = ""
 """The group of files whose study cannot be read: the node says what is wrong with them."""
 
