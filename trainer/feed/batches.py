@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,12 @@ from node.imaging.prepare import resized, to_tensor
 from trainer.cases.case import Case
 from trainer.errors import EmptyClass, RecipeError
 from trainer.feed.augment import Augmentation, augment
+from trainer.feed.deep_ct_augment import DeepCtAugmentation, deep_ct_augmented
 from trainer.feed.images import framed_image
+from trainer.feed.keras_augment import KerasAugmentation, keras_augmented
+
+Varying = Augmentation | KerasAugmentation | DeepCtAugmentation
+"""How pictures are varied."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,33 +64,40 @@ def load_pictures(cases: Sequence[Case], spec: InputSpec) -> PictureSet:
     )
 
 
-def tensor_of(crops: Sequence[NDArray[np.uint8] | NDArray[np.uint16]], spec: InputSpec) -> Tensor:
+def tensor_of(crops: Sequence[NDArray[Any]], spec: InputSpec) -> Tensor:
     """Return framed pictures as one network input, float32 [n, channels, rows, columns], channels last."""
     stacked = torch.from_numpy(np.stack([to_tensor(crop, spec) for crop in crops]))
     return stacked.contiguous(memory_format=torch.channels_last)
 
 
 def augmented(
-    pictures: PictureSet, index: int, spec: InputSpec, how: Augmentation, seed: Sequence[int]
-) -> NDArray[np.uint8]:
-    """Return one varied picture in the network's size; the same for the same seed and index.
+    pictures: PictureSet, index: int, spec: InputSpec, how: Varying, seed: Sequence[int]
+) -> NDArray[Any]:
+    """Return one varied picture; the same for the same seed and index.
+
+    Resized first, except for the Deep-CT-Net paper, which varies before it equalises and resizes.
 
     Raises
     ------
     RecipeError
         The pictures have more than 8 bits, which this augmentation would cut off.
     """
-    crop = pictures.crops[index]
+    crop, rng = pictures.crops[index], np.random.default_rng([*seed, index])
+    if isinstance(how, KerasAugmentation):
+        return keras_augmented(resized(crop.astype(np.float32), spec.input.size), how, rng)
     if crop.dtype != np.uint8:
         raise RecipeError(
             f"this augmentation varies pictures of 8 bits; the input is of kind {spec.input.kind}"
         )
-    small = np.rint(resized(crop.astype(np.float32), spec.input.size)).astype(np.uint8)
-    return augment(small, how, np.random.default_rng([*seed, index]))
+    grey = crop.astype(np.uint8, copy=False)
+    if isinstance(how, DeepCtAugmentation):
+        return deep_ct_augmented(grey, how, rng)
+    small = np.rint(resized(grey.astype(np.float32), spec.input.size)).astype(np.uint8)
+    return augment(small, how, rng)
 
 
 def training_batches(
-    pictures: PictureSet, spec: InputSpec, how: Augmentation, size: int, seed: Sequence[int]
+    pictures: PictureSet, spec: InputSpec, how: Varying, size: int, seed: Sequence[int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch of augmented batches in random order, the next one prepared while one is used.
 

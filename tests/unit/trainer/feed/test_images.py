@@ -15,8 +15,12 @@ from node.imaging.prepare import hu_to_stored, prepare_slice
 from node.imaging.selection import dark_count, select
 from trainer.cases.case import Case
 from trainer.cases.readers import read_cases
-from trainer.errors import EmptyClass, PictureError
+from trainer.errors import EmptyClass, PictureError, RecipeError
+from trainer.feed.augment import Augmentation
+from trainer.feed.batches import PictureSet, augmented, tensor_of
+from trainer.feed.deep_ct_augment import DeepCtAugmentation, deep_ct_augmented
 from trainer.feed.images import open_lung_cases, prepared_image
+from trainer.feed.keras_augment import KerasAugmentation, keras_augmented
 from trainer.feed.specification import specification
 from trainer.fit.recipe import read_recipe
 
@@ -98,3 +102,24 @@ def test_a_scaled_tiff_is_refused_where_it_is_used(spec: InputSpec, tmp_path: Pa
     Image.fromarray(np.ones((8, 8), np.float32)).save(case.image, "TIFF")
     with pytest.raises(PictureError, match="floating-point"):
         prepared_image(case, spec)
+
+
+def test_batches_vary_as_the_papers_do_and_never_cut_values_to_8_bits(
+    spec: InputSpec, slices: list[np.ndarray], tiny_recipe: Path
+) -> None:
+    size = spec.input.size
+    raw = slices[10][: size[0], : size[1]]
+    grey = (slices[10] // 16).astype(np.uint8)
+    pictures = PictureSet(crops=(raw, grey), classes=np.zeros(2, np.int64))
+    expected = keras_augmented(raw, KerasAugmentation(), np.random.default_rng([4, 2, 0]))
+    varied = augmented(pictures, 0, spec, KerasAugmentation(), (4, 2))
+    np.testing.assert_array_equal(varied, expected)
+    turned = augmented(pictures, 1, spec, DeepCtAugmentation(), (4, 2))
+    np.testing.assert_array_equal(
+        turned, deep_ct_augmented(grey, DeepCtAugmentation(), np.random.default_rng([4, 2, 1]))
+    )
+    assert tensor_of([varied, turned], spec).shape == (2, spec.input.channels, *size)
+    default: Augmentation = read_recipe(tiny_recipe).augmentation
+    for how in (default, DeepCtAugmentation()):
+        with pytest.raises(RecipeError, match="8-bit"):
+            augmented(pictures, 0, spec, how, (4, 2))
