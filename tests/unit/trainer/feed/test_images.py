@@ -121,5 +121,5 @@ def test_batches_vary_as_the_papers_do_and_never_cut_values_to_8_bits(
     assert tensor_of([varied, turned], spec).shape == (2, spec.input.channels, *size)
     default: Augmentation = read_recipe(tiny_recipe).augmentation
     for how in (default, DeepCtAugmentation()):
-        with pytest.raises(RecipeError, match="8-bit"):
+        with pytest.raises(RecipeError, match="8 bits"):
             augmented(pictures, 0, spec, how, (4, 2))
