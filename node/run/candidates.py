@@ -17,7 +17,7 @@ from node.dicom.slices import SliceSource, slice_sources
 from node.domain.errors import DicomError
 from node.domain.network import CapPolicy
 from node.domain.result import SeriesChoice
-from node.domain.study import Instance
+from node.domain.study import AsideReason, Instance
 from node.run.findings import Method
 from node.store.store import Store
 
@@ -36,6 +36,8 @@ class Candidates:
     criteria: Criteria
     instances: Mapping[str, Sequence[Instance]]
     """By SeriesInstanceUID."""
+    kept_aside: int
+    """Objects of the study that lie beside the index, in none of its series."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Series that were given up, by SeriesInstanceUID, with why."""
 
@@ -137,6 +139,7 @@ def read_candidates(
     UnknownSubject
     """
     study = store.studies.by_id(study_id)
+    asides = store.asides.list(study_id)
     instances = {item.series_instance_uid: store.studies.instances(item.id) for item in study.series}
     return Candidates(
         facts=tuple(
@@ -153,6 +156,7 @@ def read_candidates(
             accept_unknown_age=accept_unknown_age,
         ),
         instances=instances,
+        kept_aside=sum(item.reason is not AsideReason.REPLACED for item in asides),
     )
 
 

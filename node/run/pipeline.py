@@ -26,7 +26,6 @@ from node.domain.job import Screening
 from node.domain.network import CapPolicy, Destination
 from node.domain.ports import Clock, Scorer
 from node.domain.result import Finding, ResultObject, ResultVersion, RunOutcome
-from node.domain.study import AsideReason
 from node.infer.bundle import Bundle
 from node.report.build import build_results
 from node.report.request import Producer, ReportRequest
@@ -173,7 +172,7 @@ class Pipeline:
             return self._close_without_results(screening, how, candidates, watch)
         self._guard.check()
         outcome = self._analyse(how, candidates, watch)
-        outcome = dataclasses.replace(outcome, finding=with_asides(outcome.finding, self._asides(screening)))
+        outcome = dataclasses.replace(outcome, finding=with_asides(outcome.finding, candidates.kept_aside))
         self._listener.decided(screening, outcome.finding)
         return self._report(screening, how, outcome, watch)
 
@@ -257,6 +256,7 @@ class Pipeline:
             evidence,
             outcome.candidates.sop_instance_uids,
             max_heatmaps=self._settings.max_heatmaps,
+            kept_aside=outcome.candidates.kept_aside,
         )
         return _Draft(outcome=outcome, evidence=evidence, recipe=made_by)
 
@@ -325,11 +325,6 @@ class Pipeline:
         if version is None:
             return ScreeningEnd.UNCHANGED, "the results in force were made by the same recipe"
         return ScreeningEnd.STORED, f"version {version}, {len(results)} objects"
-
-    def _asides(self, screening: Screening) -> int:
-        """Return how many objects of the study lie beside the index, in nobody's picture of it."""
-        asides = self._store.asides.list(screening.study_id)
-        return sum(item.reason is not AsideReason.REPLACED for item in asides)
 
     def _destinations(self) -> list[tuple[str, bool]]:
         """Return every destination with whether results of this model may leave for it now."""

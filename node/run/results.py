@@ -43,6 +43,7 @@ def recipe_of(
     sop_instance_uids: Sequence[str],
     *,
     max_heatmaps: int,
+    kept_aside: int,
 ) -> str:
     """Return the digest of all that decides the content of the result set.
 
@@ -57,6 +58,8 @@ def recipe_of(
     sop_instance_uids : sequence of str
         Every instance of the study.
     max_heatmaps : int
+    kept_aside : int
+        Objects of the study beside the index.
     """
     inputs = tuple((uid, "") for uid in sop_instance_uids)
     if analysis is not None:
@@ -64,14 +67,13 @@ def recipe_of(
             (f"{source.header.sop_instance_uid}:{source.frame}", digest)
             for source, digest in zip(analysis.looked.sources, analysis.looked.pixel_digests, strict=True)
         )
+    choices = [f"{item.series_instance_uid} {item.chosen} {item.verdict}" for item in finding.choices]
     point = how.point
     return recipe(
         RecipeParts(
             inputs=inputs,
             attributes=attributes_digest(evidence[0]),
-            choices=tuple(
-                f"{item.series_instance_uid} {item.chosen} {item.verdict}" for item in finding.choices
-            ),
+            choices=(*choices, *([f"kept aside {kept_aside}"] if kept_aside else [])),
             selection_rule=how.rule_text,
             operating_point=f"{point.name} {point.slice_threshold} {point.share} {point.validated}",
             spec_sha256=how.model.spec_sha256,

@@ -123,3 +123,29 @@ def test_a_study_without_a_readable_file_fails_with_the_reason(
     assert ends.ends[-1][0] is ScreeningEnd.FAILED
     assert ends.ends[-1][1].startswith("ReportImpossible: ")
     assert deliveries(ground) == {}
+
+
+def test_an_object_kept_aside_later_makes_a_new_version_and_no_other_content_under_an_old_uid(
+    ground: Ground, tiny_bundle: Bundle, ends: Ends
+) -> None:
+    ground.receive(phantom_series())
+    ground.settle()
+    pipeline = ground.pipeline(tiny_bundle, ends)
+    first = ground.claim()
+    pipeline.run(first)
+    other = phantom_series()[3]
+    other.PixelData = bytes(len(other.PixelData))
+    ground.receive([other])
+    [aside] = ground.store.asides.to_compare()
+    ground.store.asides.other_pixels(aside.id)
+    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "look again")
+    second = ground.claim()
+    pipeline.run(second)
+    assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED, ScreeningEnd.STORED]
+    before, after = (
+        {item.sop_instance_uid for item in ground.store.screenings.results(screening.id)}
+        for screening in (first, second)
+    )
+    assert before
+    assert after
+    assert before.isdisjoint(after)
