@@ -72,7 +72,14 @@ def store_of(settings: Settings, *, create: bool = False) -> Iterator[Store]:
         raise UnknownSubject(
             f"{root}: no store is there; run `groundglass serve` once, or name its settings with --config"
         )
-    store = open_store(root, url=settings.node.database_url, clock=SystemClock(), uids=RandomUids())
+    with store_at(root, url=settings.node.database_url) as store:
+        yield store
+
+
+@contextmanager
+def store_at(root: Path, *, url: str | None = None) -> Iterator[Store]:
+    """Open the store of a folder."""
+    store = open_store(root, url=url, clock=SystemClock(), uids=RandomUids())
     try:
         yield store
     finally:

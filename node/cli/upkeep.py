@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from node.app import RandomUids, SystemClock
 from node.cli.exits import ExitCode
-from node.cli.options import ConfigOption, JsonOption, settings_of, store_of
+from node.cli.options import ConfigOption, JsonOption, settings_of, store_at, store_of
 from node.cli.output import counted, show, show_json, table
 from node.domain.errors import UnknownSubject
 from node.store.integrity import Problem, check
-from node.store.store import open_store
 
 
 def register(app: typer.Typer) -> None:
@@ -78,8 +76,5 @@ def _check_own(config: Path | None) -> list[Problem]:
 def _check_folder(folder: Path) -> list[Problem]:
     if not (folder / "index.sqlite").is_file():
         raise UnknownSubject(f"{folder}: no index.sqlite is there; name the folder of a store")
-    store = open_store(folder, clock=SystemClock(), uids=RandomUids())
-    try:
+    with store_at(folder) as store:
         return check(store)
-    finally:
-        store.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +12,11 @@ import pytest
 from node.assemble.sweep import Sweep
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, write_phantom
-from node.domain.network import QuietTimes
-from node.domain.selection_spec import PlausibilitySpec, SelectionRule, SelectionSpec
 from node.domain.study import Arrival, AsideReason, Instance, SeriesState, Study, Verdict
 from node.imaging.phantom import ThoraxPhantom
 from node.store.store import Store, open_store
+from tests.station.sweep_ground import QUIET, SELECTION
 
-QUIET = QuietTimes(
-    geometry=timedelta(seconds=30),
-    plain=timedelta(seconds=120),
-    study=timedelta(seconds=120),
-    cap=timedelta(minutes=30),
-    gap_multiple=3,
-    floor=timedelta(seconds=1),
-    ceiling=timedelta(seconds=300),
-)
-SELECTION = SelectionSpec(
-    rule=SelectionRule.IN_BODY,
-    region_rows=(240, 340),
-    region_columns=(120, 370),
-    reference_size=512,
-    dark_below=300,
-    body_above_hu=-500,
-    threshold_ratio=Fraction(2, 3),
-    minimum_slices=6,
-    minimum_selected=3,
-    plausibility=PlausibilitySpec(minimum_run_share=0.5, minimum_dark_area_mm2=100.0),
-)
 UNREADABLE = Path("/proc/self/mem")
 """A regular file whose first bytes give EIO, as those on a failing disk do."""
 

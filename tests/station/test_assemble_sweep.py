@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ import pytest
 from node.assemble.sweep import Sweep
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, write_phantom
-from node.domain.network import QuietTimes
-from node.domain.selection_spec import PlausibilitySpec, SelectionRule, SelectionSpec
 from node.domain.study import (
     CORRECTION_HOLD,
     Arrival,
@@ -31,29 +28,9 @@ from node.domain.study import (
 )
 from node.imaging.phantom import ThoraxPhantom
 from node.store.store import Store, open_store
+from tests.station.sweep_ground import QUIET, SELECTION
 
 MODEL = "covid"
-QUIET = QuietTimes(
-    geometry=timedelta(seconds=30),
-    plain=timedelta(seconds=120),
-    study=timedelta(seconds=120),
-    cap=timedelta(minutes=30),
-    gap_multiple=3,
-    floor=timedelta(seconds=1),
-    ceiling=timedelta(seconds=300),
-)
-SELECTION = SelectionSpec(
-    rule=SelectionRule.IN_BODY,
-    region_rows=(240, 340),
-    region_columns=(120, 370),
-    reference_size=512,
-    dark_below=300,
-    body_above_hu=-500,
-    threshold_ratio=Fraction(2, 3),
-    minimum_slices=6,
-    minimum_selected=3,
-    plausibility=PlausibilitySpec(minimum_run_share=0.5, minimum_dark_area_mm2=100.0),
-)
 PHANTOM = ThoraxPhantom(slices=16, rows=96)
 
 

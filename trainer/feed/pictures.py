@@ -1,4 +1,4 @@
-"""Reading one picture and framing it with the node's preparation."""
+"""Reading one 8-bit picture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from node.domain.input_spec import InputSpec
-from node.imaging.prepare import frame
 from trainer.errors import PictureError
 
 EIGHT_BIT_MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
@@ -35,13 +33,3 @@ def grey_picture(file: Path) -> NDArray[np.uint8]:
             return np.array(image.convert("L"), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureError(f"{file} cannot be read as an image ({error}); remove it or repair it") from error
-
-
-def framed_picture(file: Path, spec: InputSpec) -> NDArray[np.uint8]:
-    """Return the part of a picture that the network sees, not yet resized, shape (rows, columns).
-
-    Raises
-    ------
-    PictureError
-    """
-    return np.ascontiguousarray(frame(grey_picture(file), spec).image, dtype=np.uint8)
