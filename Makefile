@@ -45,7 +45,7 @@ $(NODE_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 # torch is named with its version: the wheel for CPUs where one is offered, and never a newer, larger build.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[trainer,test]'
+	$(PIP) --editable '.[trainer,int8,test]'
 	@touch $@ $(NODE_STAMP)
 
 clean:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.errors import TrainerError
 
 FAILED = 1

@@ -14,7 +14,7 @@ from node.cli.main import app
 from node.domain.errors import SettingsError
 from node.settings.loading import load
 from tests.docs_reading import ROOT, Block, Document, documents, words_of
-from trainer.cli import app as trainer_app
+from trainer.cli.app import app as trainer_app
 
 DOCUMENTS = documents()
 PROGRAMS = {"groundglass": app, "python -m trainer": trainer_app}

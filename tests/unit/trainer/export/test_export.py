@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from node.domain.input_spec import InputSpec
 from node.imaging.prepare import prepare_slice
 from trainer.__main__ import main
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.errors import BundleError, RoundTripError
 from trainer.export.config import config_text
 from trainer.export.golden import golden_and_round_trip

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.errors import CheckpointError, WeightsError
 from trainer.imports.imagenet import load_no_top
 from trainer.imports.importing import import_keras, load_imported
