@@ -1,15 +1,17 @@
-"""Prepared pictures in memory, and augmented batches out of them.
+"""Pictures read when they are needed, and batches prepared by threads ahead of the one that is used.
 
-Every number drawn for a picture comes from a generator seeded by (seed, epoch, picture), so that a resumed
-run draws what an uninterrupted one would.
+Every number drawn for a picture comes from a generator seeded by (seed, index of the picture), so that a
+resumed run draws what an uninterrupted one would, whatever thread comes first.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,46 +24,104 @@ from trainer.cases.case import Case
 from trainer.errors import EmptyClass, RecipeError
 from trainer.feed.augment import Augmentation, augment
 from trainer.feed.deep_ct_augment import DeepCtAugmentation, deep_ct_augmented
-from trainer.feed.images import framed_image
+from trainer.feed.images import Image, framed_image
 from trainer.feed.keras_augment import KerasAugmentation, keras_augmented
+from trainer.feed.targets import Loss, Targets, targets_of
 
 Varying = Augmentation | KerasAugmentation | DeepCtAugmentation
 """How pictures are varied."""
 
+BUDGET: Final = 4 * 2**30
+"""Bytes of framed pictures that are kept; a third of a training part of 12,000 slices of 512 x 512."""
+AHEAD: Final = 3
+"""Batches in preparation while one is used."""
 
-@dataclass(frozen=True, kw_only=True)
-class PictureSet:
-    """Framed pictures and their classes."""
 
-    crops: tuple[NDArray[np.uint8] | NDArray[np.uint16], ...]
-    """What ``node.imaging`` frames, of various shapes (rows, columns), before it becomes a tensor."""
-    classes: NDArray[np.int64]
-    """Shape (n,): index in the specification's class order."""
+class Pictures:
+    """Cases whose framed images are read on demand; safe to use from several threads.
+
+    Images are kept until the budget is reached and from then on read anew each time. None is thrown out for
+    another: epochs go through all images in random order, so any kept image is as good as the next.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    spec : InputSpec
+    targets : float32 array, shape (cases, outputs)
+    budget : int
+        Bytes of framed images to keep.
+    """
+
+    def __init__(self, cases: Sequence[Case], spec: InputSpec, targets: Targets, budget: int) -> None:
+        self.cases = tuple(cases)
+        self.spec = spec
+        self.targets = targets
+        self._left = budget
+        self._kept: dict[int, Image] = {}
+        self._lock = Lock()
 
     def __len__(self) -> int:
         """Return the number of pictures."""
-        return len(self.classes)
+        return len(self.cases)
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """Shape (n,): index of each picture's class; meaningful where classes exclude one another."""
+        return np.asarray(self.targets.argmax(axis=1), dtype=np.int64)
+
+    def crop(self, index: int) -> Image:
+        """Return what ``node.imaging`` frames, not yet resized, shape (rows, columns), read-only.
+
+        Raises
+        ------
+        PictureError
+            The file cannot be read (any more).
+        """
+        with self._lock:
+            kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        image = framed_image(self.cases[index], self.spec)
+        image.flags.writeable = False
+        with self._lock:
+            if index not in self._kept and image.nbytes <= self._left:
+                self._kept[index] = image
+                self._left -= image.nbytes
+        return image
+
+    @property
+    def crops(self) -> tuple[Image, ...]:
+        """All framed pictures; reads what is not kept."""
+        return tuple(self.crop(index) for index in range(len(self)))
 
 
-def load_pictures(cases: Sequence[Case], spec: InputSpec) -> PictureSet:
-    """Read and frame all pictures.
+PictureSet = Pictures
+
+
+def load_pictures(
+    cases: Sequence[Case], spec: InputSpec, loss: str = Loss.SOFTMAX, *, budget: int = BUDGET
+) -> Pictures:
+    """Return the pictures of cases with their targets; their files are read when they are needed.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    spec : InputSpec
+    loss : str
+        A `Loss`: ``softmax`` or ``sigmoid``.
+    budget : int
+        Bytes of framed images to keep in memory.
 
     Raises
     ------
     EmptyClass
         There is no case at all.
-    PictureError
-        A file cannot be read.
+    RecipeError
+        The cases' labels or findings are not the model's outputs.
     """
     if not cases:
         raise EmptyClass("there is no picture to load")
-    negative = 1 - spec.outputs.positive_index
-    return PictureSet(
-        crops=tuple(framed_image(case, spec) for case in cases),
-        classes=np.array(
-            [spec.outputs.positive_index if case.positive else negative for case in cases], dtype=np.int64
-        ),
-    )
+    return Pictures(cases, spec, targets_of(cases, spec.outputs, Loss(loss)), budget)
 
 
 def tensor_of(crops: Sequence[NDArray[Any]], spec: InputSpec) -> Tensor:
@@ -70,19 +130,20 @@ def tensor_of(crops: Sequence[NDArray[Any]], spec: InputSpec) -> Tensor:
     return stacked.contiguous(memory_format=torch.channels_last)
 
 
-def augmented(
-    pictures: PictureSet, index: int, spec: InputSpec, how: Varying, seed: Sequence[int]
+def varied(
+    crop: NDArray[Any], spec: InputSpec, how: Varying | None, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Return one varied picture; the same for the same seed and index.
+    """Return a varied copy of a framed picture, or the picture itself where ``how`` is None.
 
     Resized first, except for the Deep-CT-Net paper, which varies before it equalises and resizes.
 
     Raises
     ------
     RecipeError
-        The pictures have more than 8 bits, which this augmentation would cut off.
+        The picture has more than 8 bits, which this augmentation would cut off.
     """
-    crop, rng = pictures.crops[index], np.random.default_rng([*seed, index])
+    if how is None:
+        return crop
     if isinstance(how, KerasAugmentation):
         return keras_augmented(resized(crop.astype(np.float32), spec.input.size), how, rng)
     if crop.dtype != np.uint8:
@@ -96,38 +157,99 @@ def augmented(
     return augment(small, how, rng)
 
 
-def training_batches(
-    pictures: PictureSet, spec: InputSpec, how: Varying, size: int, seed: Sequence[int]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch of augmented batches in random order, the next one prepared while one is used.
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """A batch in preparation."""
+
+    indices: NDArray[np.int64]
+    values: NDArray[np.float32]
+    """Shape (n, rows, columns, channels); a thread fills one place of it."""
+    filled: tuple[Future[None], ...]
+
+    def ready(self) -> tuple[Tensor, NDArray[np.int64]]:
+        """Wait for all pictures; raises what the first bad one raised."""
+        for one in self.filled:
+            one.result()
+        return torch.from_numpy(self.values).permute(0, 3, 1, 2), self.indices
+
+
+def batches(
+    pictures: Pictures,
+    spec: InputSpec,
+    how: Varying | None,
+    chunks: Sequence[NDArray[np.int64]],
+    seed: Sequence[int],
+    *,
+    workers: int,
+) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """Yield one epoch of batches in the order of ``chunks``, the next ones prepared while one is used.
+
+    Close the iterator (``contextlib.closing``) when leaving it early: then no thread stays behind.
 
     Parameters
     ----------
-    pictures : PictureSet
+    pictures : Pictures
     spec : InputSpec
-    how : Augmentation
-    size : int
-        Pictures a batch; a last batch of one is left out (batch norm needs two).
+    how : Varying or None
+        None: not augmented.
+    chunks : sequence of int64 arrays
+        Indices of each batch, as `shuffled` gives them.
     seed : sequence of int
-        Run seed, fold, epoch.
+        Run seed, fold, epoch; with a picture's index it decides all that is drawn for the picture.
+    workers : int
+        Threads, at least 1.
 
     Yields
     ------
     images : Tensor, shape (n, channels, rows, columns)
-    classes : Tensor, shape (n,)
+        float32, channels last.
+    indices : int64 array, shape (n,)
+
+    Raises
+    ------
+    PictureError
+        A file cannot be read; raised at its batch's place, those before it are yielded.
+    RecipeError
+        The pictures have more bits than the augmentation takes.
     """
+    shape = (*spec.input.size, spec.input.channels)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="feed")
 
-    def prepare(chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        crops = [augmented(pictures, int(index), spec, how, seed) for index in chosen]
-        return tensor_of(crops, spec), torch.from_numpy(pictures.classes[chosen])
+    def fill(place: NDArray[np.float32], index: int) -> None:
+        crop = varied(pictures.crop(index), spec, how, np.random.default_rng([*seed, index]))
+        place[...] = to_tensor(crop, spec).transpose(1, 2, 0)
 
+    def begin(chunk: NDArray[np.int64]) -> _Batch:
+        values = np.empty((len(chunk), *shape), dtype=np.float32)
+        filled = (pool.submit(fill, place, int(index)) for place, index in zip(values, chunk, strict=True))
+        return _Batch(indices=chunk, values=values, filled=tuple(filled))
+
+    waiting: deque[_Batch] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(begin(chunk))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().ready()
+        while waiting:
+            yield waiting.popleft().ready()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def augmented(
+    pictures: Pictures, index: int, spec: InputSpec, how: Varying, seed: Sequence[int]
+) -> NDArray[Any]:
+    """Return one varied picture; the same for the same seed and index."""
+    return varied(pictures.crop(index), spec, how, np.random.default_rng([*seed, index]))
+
+
+def training_batches(
+    pictures: Pictures, spec: InputSpec, how: Varying, size: int, seed: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch of augmented batches in random order with their classes."""
     chunks = shuffled(len(pictures), size, seed)
-    with ThreadPoolExecutor(1) as ahead:
-        waiting = ahead.submit(prepare, chunks[0])
-        for chunk in chunks[1:]:
-            ready, waiting = waiting, ahead.submit(prepare, chunk)
-            yield ready.result()
-        yield waiting.result()
+    for images, indices in batches(pictures, spec, how, chunks, seed, workers=1):
+        yield images, torch.from_numpy(pictures.classes[indices])
 
 
 def shuffled(count: int, size: int, seed: Sequence[int]) -> list[NDArray[np.int64]]:

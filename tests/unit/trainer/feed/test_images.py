@@ -17,19 +17,12 @@ from trainer.cases.case import Case
 from trainer.cases.readers import read_cases
 from trainer.errors import EmptyClass, PictureError, RecipeError
 from trainer.feed.augment import Augmentation
-from trainer.feed.batches import PictureSet, augmented, tensor_of
+from trainer.feed.batches import tensor_of, varied
 from trainer.feed.deep_ct_augment import DeepCtAugmentation, deep_ct_augmented
 from trainer.feed.images import open_lung_cases, prepared_image
 from trainer.feed.keras_augment import KerasAugmentation, keras_augmented
-from trainer.feed.specification import specification
-from trainer.fit.recipe import read_recipe
 
 PHANTOM = ThoraxPhantom(seed=1, slices=20, rows=128)
-
-
-@pytest.fixture
-def spec(tiny_recipe: Path) -> InputSpec:
-    return specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
 
 
 @pytest.fixture
@@ -105,21 +98,20 @@ def test_a_scaled_tiff_is_refused_where_it_is_used(spec: InputSpec, tmp_path: Pa
 
 
 def test_batches_vary_as_the_papers_do_and_never_cut_values_to_8_bits(
-    spec: InputSpec, slices: list[np.ndarray], tiny_recipe: Path
+    spec: InputSpec, slices: list[np.ndarray], how: Augmentation
 ) -> None:
     size = spec.input.size
     raw = slices[10][: size[0], : size[1]]
     grey = (slices[10] // 16).astype(np.uint8)
-    pictures = PictureSet(crops=(raw, grey), classes=np.zeros(2, np.int64))
-    expected = keras_augmented(raw, KerasAugmentation(), np.random.default_rng([4, 2, 0]))
-    varied = augmented(pictures, 0, spec, KerasAugmentation(), (4, 2))
-    np.testing.assert_array_equal(varied, expected)
-    turned = augmented(pictures, 1, spec, DeepCtAugmentation(), (4, 2))
+    expected = keras_augmented(raw, KerasAugmentation(), np.random.default_rng(4))
+    turned = varied(raw, spec, KerasAugmentation(), np.random.default_rng(4))
+    np.testing.assert_array_equal(turned, expected)
+    moved = varied(grey, spec, DeepCtAugmentation(), np.random.default_rng(4))
     np.testing.assert_array_equal(
-        turned, deep_ct_augmented(grey, DeepCtAugmentation(), np.random.default_rng([4, 2, 1]))
+        moved, deep_ct_augmented(grey, DeepCtAugmentation(), np.random.default_rng(4))
     )
-    assert tensor_of([varied, turned], spec).shape == (2, spec.input.channels, *size)
-    default: Augmentation = read_recipe(tiny_recipe).augmentation
-    for how in (default, DeepCtAugmentation()):
+    assert varied(raw, spec, None, np.random.default_rng(4)) is raw
+    assert tensor_of([turned, moved], spec).shape == (2, spec.input.channels, *size)
+    for refused in (how, DeepCtAugmentation()):
         with pytest.raises(RecipeError, match="8 bits"):
-            augmented(pictures, 0, spec, how, (4, 2))
+            varied(raw, spec, refused, np.random.default_rng(4))

@@ -8,20 +8,18 @@ import numpy as np
 import pytest
 
 from node.dicom.write import write_phantom
+from node.domain.input_spec import InputSpec
 from node.imaging.phantom import ThoraxPhantom
 from node.imaging.prepare import hu_to_stored, prepare_slice
 from node.imaging.selection import dark_count, select
 from trainer.cases.readers import read_cases
 from trainer.errors import EmptyClass, PictureError
 from trainer.feed.slices import open_lung_tensors
-from trainer.feed.specification import specification
-from trainer.fit.recipe import read_recipe
 
 PHANTOM = ThoraxPhantom(seed=1, slices=20, rows=128)
 
 
-def test_a_series_is_selected_and_prepared_as_by_the_node(tiny_recipe: Path, tmp_path: Path) -> None:
-    spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
+def test_a_series_is_selected_and_prepared_as_by_the_node(spec: InputSpec, tmp_path: Path) -> None:
     write_phantom(tmp_path, PHANTOM)
     (tmp_path / "notes.txt").write_text("no DICOM", encoding="utf-8")
     cases = read_cases(f"dicom:{tmp_path}")
@@ -37,8 +35,7 @@ def test_a_series_is_selected_and_prepared_as_by_the_node(tiny_recipe: Path, tmp
     np.testing.assert_array_equal(tensors[own], wanted[order])
 
 
-def test_a_damaged_slice_is_named(tiny_recipe: Path, tmp_path: Path) -> None:
-    spec = specification(read_recipe(tiny_recipe).specification, name="tiny", version=1, status="untrained")
+def test_a_damaged_slice_is_named(spec: InputSpec, tmp_path: Path) -> None:
     write_phantom(tmp_path, ThoraxPhantom(seed=1, slices=3, rows=64))
     cases = read_cases(f"dicom:{tmp_path}")
     cases[1].image.write_bytes(b"gone")
