@@ -8,7 +8,10 @@ TrainerError
 │   └── EmptyClass     a class, or a class in one part of a split, holds no image
 ├── WeightsError       a weights file does not fit the network
 ├── CheckpointError    a run's checkpoint is missing, damaged or of another recipe
+├── OutputError        a result cannot be written: disk full, no rights
+├── DeviceError        the devices asked for are not there
 ├── DivergedError      the loss is no longer a finite number; the last good checkpoint stays
+├── TableError         a table of the papers, or a record of a cross-validation, is missing or malformed
 ├── BundleError        a bundle's file is missing or malformed
 └── RoundTripError     torch, ONNX and OpenVINO do not agree within the tolerance: nothing is exported
 """
@@ -48,8 +51,20 @@ class CheckpointError(TrainerError):
     """A run's checkpoint cannot be used."""
 
 
+class OutputError(TrainerError):
+    """A result cannot be written."""
+
+
+class DeviceError(TrainerError):
+    """The devices asked for are not there."""
+
+
 class DivergedError(TrainerError):
     """The loss is not a finite number."""
+
+
+class TableError(TrainerError):
+    """A table or a record of a cross-validation is missing or malformed."""
 
 
 class BundleError(TrainerError):

@@ -22,8 +22,7 @@ from trainer.export.config import config_text
 from trainer.export.golden import Golden, RoundTrip, golden_and_round_trip
 from trainer.export.graph import ServedNet
 from trainer.export.onnx_file import halved, onnx_model
-from trainer.feed.specification import specification
-from trainer.fit.run import read_run
+from trainer.fit.finished import read_run
 from trainer.judge.evaluate import Scored, SourceProbe, report_on, score_sets, source_probe
 from trainer.nets.catalogue import NETS
 
@@ -79,9 +78,7 @@ def export_bundle(
     CheckpointError, DataError
     """
     finished = read_run(run)
-    spec = specification(
-        finished.recipe.specification, name=out.name, version=version, status=status, point=finished.point
-    )
+    spec = finished.specification(out.name, version, status)
     net = ServedNet(finished.members, spec.outputs.positive_index)
     whole = onnx_model(net, spec)
     truth = score_sets(whole, spec, "f32", on, everything=False)

@@ -7,7 +7,7 @@ resumed run draws what an uninterrupted one would, whatever thread comes first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -181,7 +181,7 @@ def batches(
     seed: Sequence[int],
     *,
     workers: int,
-) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+) -> Generator[tuple[Tensor, NDArray[np.int64]]]:
     """Yield one epoch of batches in the order of ``chunks``, the next ones prepared while one is used.
 
     Close the iterator (``contextlib.closing``) when leaving it early: then no thread stays behind.

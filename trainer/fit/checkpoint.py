@@ -9,16 +9,34 @@ from typing import Any
 
 import torch
 
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, OutputError
 
 
 def write_atomically(file: Path, content: bytes) -> None:
-    """Write, sync, rename, sync the folder: afterwards there is the old file or the new one, never half."""
+    """Write, sync, rename, sync the folder: afterwards there is the old file or the new one, never half.
+
+    Raises
+    ------
+    OutputError
+        The disk is full or the folder cannot be written to; the old file stays.
+    """
     temporary = file.with_name(file.name + ".part")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _become(temporary, file)
+    except OSError as error:
+        if temporary.is_file():
+            temporary.unlink()
+        raise OutputError(
+            f"{file} could not be written ({error}); make room or choose another place"
+        ) from error
+
+
+def _become(temporary: Path, file: Path) -> None:
+    """Put a synced file in the place of another, and make that durable."""
     temporary.replace(file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
@@ -41,7 +59,7 @@ def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
             torch.save(state, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(file)
+        _become(temporary, file)
     except (OSError, RuntimeError) as error:
         if temporary.is_file():
             temporary.unlink()

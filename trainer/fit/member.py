@@ -1,54 +1,57 @@
-"""Fitting one member: one network, one fold, one seed."""
+"""Fitting one member: one network, one fold or split, one seed."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from node.domain.input_spec import InputSpec
 from trainer.errors import CheckpointError, DivergedError
-from trainer.feed.batches import PictureSet, augmented, shuffled, tensor_of, training_batches
+from trainer.feed.batches import Pictures, batches, shuffled
 from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint, write_atomically
-from trainer.fit.recipe import Recipe, Schedule
-from trainer.fit.steps import learning_rate, mix, optimiser, smoothed_targets, soft_cross_entropy
-from trainer.judge.metrics import auc
+from trainer.fit.engine import first_does, summed
+from trainer.fit.finished import Member
+from trainer.fit.frozen import CachedMaps, Chunk, Fitted
+from trainer.fit.losses import loss_of
+from trainer.fit.recipe import Recipe
+from trainer.fit.schedule import Schedule
+from trainer.fit.scoring import score_pictures, validation_figures
+from trainer.fit.steps import learning_rate, mix, optimiser, smoothed
+from trainer.judge.plots import learning_curves_png
 from trainer.nets.catalogue import pooled
+from trainer.nets.resnet50v2_fpn import ResNet50V2Fpn
 
-LOG_COLUMNS: Final = ("epoch", "learning_rate", "loss", "validation_auc")
-SCORING_BATCH: Final = 32
-WHOLE: Final = 1000
-"""Stands for a fold's number in the random streams of networks fitted on the whole training part."""
+LOG_COLUMNS: Final = ("epoch", "learning_rate", "loss", "validation_auc", "validation_accuracy")
+LOOKED_AT: Final = 32
+"""Pictures on which heads that answer nothing are looked for."""
 
 Report = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""(what, steps done, steps in all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
-    """Which member of a run."""
+class Setting:
+    """What all members of a run have in common."""
 
-    fold: int | None
-    """None: fitted on the whole training part."""
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Folder of the member within the run."""
-        return f"{'whole' if self.fold is None else f'fold-{self.fold}'}-seed-{self.seed}"
-
-    @property
-    def stream(self) -> tuple[int, int]:
-        """Start of the seed of every random number drawn for the member."""
-        return self.seed, WHOLE if self.fold is None else self.fold
+    recipe: Recipe
+    spec: InputSpec
+    fabric: Fabric
+    workers: int
+    report: Report
+    progress: Progress
 
 
 class Fitting:
@@ -57,57 +60,66 @@ class Fitting:
     Parameters
     ----------
     net : nn.Module
-        A pooled network of the catalogue, with its initial weights.
-    recipe : Recipe
-    spec : InputSpec
-    train, validation : PictureSet
-        Validation is scored after every epoch for the log; nothing is chosen by it. None: there is none.
+        A network of the catalogue, with its initial weights.
+    setting : Setting
+    train : Pictures
+    validation : Pictures or None
+        Scored after every epoch. With ``keep = "average"`` for the log alone; None: there is none.
     member : Member
     folder : Path
-        Receives ``checkpoint.pt`` and ``log.csv``.
+        Receives ``checkpoint.pt``, ``best.pt``, ``log.csv`` and ``curves.png``.
     """
 
     def __init__(
         self,
         net: nn.Module,
         *,
-        recipe: Recipe,
-        spec: InputSpec,
-        train: PictureSet,
-        validation: PictureSet | None,
+        setting: Setting,
+        train: Pictures,
+        validation: Pictures | None,
         member: Member,
         folder: Path,
     ) -> None:
-        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
-        self.recipe = recipe
-        self.spec = spec
+        self.setting = setting
         self.train = train
         self.validation = validation
         self.member = member
         self.folder = folder
         self.epoch = 0
+        self.best_epoch = 0
         self.log: list[dict[str, float]] = []
-        frozen = pooled(net).stages[: self.schedule.frozen_stages]
-        frozen.requires_grad_(False)
-        self.frozen = frozen
-        self.trained = pooled(net).stages[self.schedule.frozen_stages :]
-        self.optimiser = optimiser(net, self.schedule.learning_rate, self.schedule.weight_decay)
-        self.average = MovingAverage(net, self.schedule.ema)
-        self._cache: Tensor | None = None
-
-    @property
-    def epochs(self) -> int:
-        """Passes: the recipe's, or as many as give the steps of a fold where all pictures are fitted."""
-        whole, folds = self.schedule.epochs, self.schedule.folds
-        return whole if self.member.fold is not None else max(1, round(whole * (folds - 1) / folds))
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch lacks this overload
+        schedule, fabric = self.schedule, setting.fabric
+        self.fitted = Fitted(self.net, schedule.frozen_stages, schedule.cached_variants > 0)
+        self.module, self.optimiser = fabric.setup(
+            self.fitted,
+            optimiser(self.net, schedule.optimiser, schedule.learning_rate, schedule.weight_decay),
+        )
+        self.average = MovingAverage(self.net, schedule.ema)
+        self.loss = loss_of(
+            schedule.loss, train.targets, setting.spec.outputs.classes, schedule.class_weights
+        )
+        self._cache: CachedMaps | None = None
 
     @property
     def schedule(self) -> Schedule:
         """The recipe's schedule."""
-        return self.recipe.schedule
+        return self.setting.recipe.schedule
 
-    def run(self, resume: bool, report: Report) -> nn.Module:
-        """Fit to the last epoch and return the averaged network.
+    @property
+    def epochs(self) -> int:
+        """Most passes: the recipe's, or as many as give the steps of a fold where all pictures are fitted."""
+        most, folds = self.schedule.epochs, self.schedule.folds
+        return max(1, round(most * (folds - 1) / folds)) if self.member.part == "whole" else most
+
+    @property
+    def ended(self) -> bool:
+        """Whether all epochs are over, or the patience."""
+        waited = self.epoch - self.best_epoch
+        return self.epoch >= self.epochs or 0 < self.schedule.patience <= waited
+
+    def run(self, resume: bool) -> nn.Module:
+        """Fit to the last epoch and return the network to keep.
 
         Raises
         ------
@@ -116,169 +128,203 @@ class Fitting:
         CheckpointError
             A checkpoint cannot be read, written, or is of another recipe.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = self.folder / "checkpoint.pt"
         if resume and checkpoint.exists():
             self._restore(load_checkpoint(checkpoint))
-        while self.epoch < self.epochs:
+        while not self.ended:
             loss = self._one_epoch()
             self.epoch += 1
-            area = self._validation_auc()
-            self.log.append(
-                {
-                    "epoch": self.epoch,
-                    "learning_rate": self._rate(self._steps() * self.epoch - 1),
-                    "loss": loss,
-                    "validation_auc": area,
-                }
-            )
-            save_checkpoint(checkpoint, self._state())
-            self._write_log()
-            report(
-                f"{self.member.name}: epoch {self.epoch}/{self.epochs}, loss {loss:.3f}, fold AUC {area:.3f}"
-            )
-        stages = pooled(self.average.net).stages[self.schedule.frozen_stages :]
-        estimate_statistics(stages, self._trained_inputs())
-        return self.average.net
+            self._judge(loss)
+            first_does(self.setting.fabric, self._save)
+            self._tell(loss)
+        if self.schedule.keep == "best":
+            self.average.net.load_state_dict(load_checkpoint(self.folder / "best.pt"))
+        elif self.schedule.ema > 0:
+            stages = pooled(self.average.net).stages[self.schedule.frozen_stages :]
+            estimate_statistics(stages, self._inputs_of_fitted_stages())
+        return self.average.net.cpu()
 
-    def _trained_inputs(self) -> Iterator[Tensor]:
-        """Yield one epoch of what the trained stages take: augmented, not mixed, float32."""
-        for values, _ in self._batches((*self.member.stream, self.epochs)):
-            yield values if self._cache is not None else self._through_frozen(values)
+    def _inputs_of_fitted_stages(self) -> Iterator[Tensor]:
+        """Yield one epoch of what the fitted stages take: augmented, not mixed, float32."""
+        for values, _ in self._batches((*self.member.stream, self.epochs), self._chunks(self.epochs)):
+            yield self.fitted.maps(values.to(self.setting.fabric.device))
 
-    def _validation_auc(self) -> float:
+    def _judge(self, loss: float) -> None:
+        """Add the epoch's figures to the log, and note whether it is the best one."""
+        area, accuracy = self._validate()
+        figure = {"auc": area, "accuracy": accuracy}[self.schedule.watch]
+        former = [row[f"validation_{self.schedule.watch}"] for row in self.log]
+        if not former or not figure <= max(former, key=lambda value: (not math.isnan(value), value)):
+            self.best_epoch = self.epoch
+        row = {"epoch": self.epoch, "learning_rate": self._rate(self._steps() * self.epoch - 1), "loss": loss}
+        self.log.append(row | {"validation_auc": area, "validation_accuracy": accuracy})
+
+    def _validate(self) -> tuple[float, float]:
         if self.validation is None:
-            return float("nan")
-        scores = score_pictures(self.average.net, self.validation, self.spec, self.schedule.precision)
-        column = self.spec.outputs.positive_index
-        return auc(scores[:, column], np.asarray(self.validation.classes == column))
+            return float("nan"), float("nan")
+        fabric, spec = self.setting.fabric, self.setting.spec
+        own = range(fabric.global_rank, len(self.validation), fabric.world_size)
+        scores = torch.zeros(len(self.validation), len(spec.outputs.classes), dtype=torch.float64)
+        scores[list(own)] = torch.from_numpy(
+            score_pictures(
+                self.average.net,
+                self.validation,
+                spec,
+                self.schedule.precision,
+                loss=self.schedule.loss,
+                indices=own,
+                device=fabric.device,
+            )
+        )
+        return validation_figures(
+            summed(fabric, scores).cpu().numpy(),
+            self.validation.targets,
+            spec.outputs.positive_index,
+            self.schedule.loss,
+        )
 
     def _steps(self) -> int:
-        return len(shuffled(len(self.train), self.schedule.batch, (0,)))
+        return len(self._chunks(0))
+
+    def _chunks(self, epoch: int) -> list[Chunk]:
+        """Return the epoch's steps as index arrays, each large enough for two pictures a piece."""
+        pieces = self.setting.fabric.world_size * self.schedule.accumulate
+        chunks = shuffled(len(self.train), self.schedule.batch, (*self.member.stream, epoch))
+        return [chunk for chunk in chunks if len(chunk) >= 2 * pieces] or chunks[:1]
+
+    def _own_pieces(self, chunk: Chunk) -> list[Chunk]:
+        """Return this process' share of a step, cut for accumulation."""
+        fabric, cuts = self.setting.fabric, self.schedule.accumulate
+        pieces = np.array_split(chunk, fabric.world_size * cuts)
+        return pieces[fabric.global_rank * cuts : (fabric.global_rank + 1) * cuts]
 
     def _rate(self, step: int) -> float:
-        return learning_rate(
-            step,
-            self._steps() * self.epochs,
-            self.schedule.warm_up_steps,
-            self.schedule.learning_rate,
-        )
+        schedule = self.schedule
+        total = self._steps() * self.epochs
+        return learning_rate(step, total, schedule.warm_up_steps, schedule.learning_rate, shape=schedule.rate)
 
     def _one_epoch(self) -> float:
         seed = (*self.member.stream, self.epoch)
-        rng = np.random.default_rng([*seed, 0, 0])
-        torch.manual_seed(int(np.random.default_rng([*seed, 1, 1]).integers(2**31)))
-        self.net.train()
-        self.frozen.eval()
+        rank = self.setting.fabric.global_rank
+        rng = np.random.default_rng([*seed, 0, rank])
+        torch.manual_seed(int(np.random.default_rng([*seed, 1, 1 + rank]).integers(2**31)))
+        self.fitted.begin()
+        chunks = self._chunks(self.epoch)
+        pieces = [piece for chunk in chunks for piece in self._own_pieces(chunk)]
         losses = []
-        for number, (values, classes) in enumerate(self._batches(seed)):
-            rate = self._rate(self._steps() * self.epoch + number)
-            losses.append(self._one_step(values, classes, rate, rng))
+        with closing(self._batches(seed, pieces)) as source:
+            for number, chunk in enumerate(chunks):
+                rate = self._rate(len(chunks) * self.epoch + number)
+                losses.append(self._one_step(source, len(chunk), rate, rng))
+                self.setting.progress(f"{self.member.name}, epoch {self.epoch + 1}", number + 1, len(chunks))
         return float(np.mean(losses))
 
-    def _one_step(self, values: Tensor, classes: Tensor, rate: float, rng: np.random.Generator) -> float:
-        targets = smoothed_targets(classes, len(self.spec.outputs.classes), self.schedule.label_smoothing)
-        values, targets = mix(values, targets, self.schedule.mixup, rng)
+    def _one_step(
+        self, source: Iterator[tuple[Tensor, Chunk]], count: int, rate: float, rng: np.random.Generator
+    ) -> float:
+        """Go one step by the mean loss over ``count`` pictures of all processes."""
+        fabric, schedule = self.setting.fabric, self.schedule
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with self._precision():
-            if self._cache is None:
-                values = self._through_frozen(values)
-            scores = pooled(self.net).classify(self.trained(values))
-        loss = soft_cross_entropy(scores, targets)
-        if not math.isfinite(loss.item()):
+        self.optimiser.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=fabric.device)
+        for piece in range(schedule.accumulate):
+            values, indices = next(source)
+            values = values.to(fabric.device)
+            targets = torch.from_numpy(self.train.targets[indices]).to(fabric.device)
+            if schedule.loss == "softmax":
+                values, targets = mix(
+                    values, smoothed(targets, schedule.label_smoothing), schedule.mixup, rng
+                )
+            with fabric.no_backward_sync(self.module, enabled=piece < schedule.accumulate - 1):
+                loss = self.loss(self.module(values), targets).sum() / count
+                fabric.backward(loss * fabric.world_size)
+            total += loss.detach()
+        mean = summed(fabric, total).item()
+        if not math.isfinite(mean):
             raise DivergedError(
-                f"{self.member.name}: the loss is {loss.item()} in epoch {self.epoch + 1}; the checkpoint "
+                f"{self.member.name}: the loss is {mean} in epoch {self.epoch + 1}; the checkpoint "
                 f"of epoch {self.epoch} stays; lower the learning rate"
             )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
         self.optimiser.step()
         self.average.follow(self.net)
-        return float(loss.item())
+        return mean
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.precision == "bf16")
-
-    def _through_frozen(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            result: Tensor = self.frozen(images)
-        return result
-
-    def _batches(self, seed: tuple[int, int, int]) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.schedule.cached_variants == 0:
-            yield from training_batches(
-                self.train, self.spec, self.recipe.augmentation, self.schedule.batch, seed
-            )
-            return
+    def _batches(self, seed: tuple[int, ...], chunks: list[Chunk]) -> Generator[tuple[Tensor, Chunk]]:
+        setting, schedule = self.setting, self.schedule
+        how = setting.recipe.augmentation
+        if schedule.cached_variants == 0:
+            return batches(self.train, setting.spec, how, chunks, seed, workers=setting.workers)
         if self._cache is None:
-            self._cache = self._frozen_features()
-        rng = np.random.default_rng([*seed, 2, 2])
-        for chunk in shuffled(len(self.train), self.schedule.batch, seed):
-            variant = torch.from_numpy(rng.integers(0, self.schedule.cached_variants, len(chunk)))
-            maps = self._cache[torch.from_numpy(chunk), variant].float()
-            yield (
-                maps.contiguous(memory_format=torch.channels_last),
-                torch.from_numpy(self.train.classes[chunk]),
+            self._cache = CachedMaps(
+                self.fitted,
+                pictures=self.train,
+                spec=setting.spec,
+                how=how,
+                variants=schedule.cached_variants,
+                seed=self.member.seed,
+                fabric=setting.fabric,
+                workers=setting.workers,
+            )
+        return self._cache.batches(chunks, seed)
+
+    def _tell(self, loss: float) -> None:
+        row = self.log[-1]
+        best = ", best so far" if self.schedule.keep == "best" and self.best_epoch == self.epoch else ""
+        self.setting.report(
+            f"{self.member.name}: epoch {self.epoch}/{self.epochs}, loss {loss:.3f}, validation AUC "
+            f"{row['validation_auc']:.3f}, accuracy {row['validation_accuracy']:.3f}{best}"
+        )
+        if isinstance(self.net, ResNet50V2Fpn) and (dead := self._dead_heads(self.net)):
+            self.setting.report(
+                f"warning: {self.member.name}: the heads on {', '.join(dead)} answer nothing on any of "
+                f"{LOOKED_AT} pictures and can learn no more; fit with another seed or a lower learning rate"
             )
 
-    def _frozen_features(self) -> Tensor:
-        """Return the frozen stages' maps [pictures, variants, channels, rows, columns], bfloat16."""
-        self.frozen.eval()
-        parts = []
-        for variant in range(self.schedule.cached_variants):
-            seed, maps = (self.member.seed, variant), []
-            for start in range(0, len(self.train), SCORING_BATCH):
-                indices = range(start, min(start + SCORING_BATCH, len(self.train)))
-                crops = [
-                    augmented(self.train, index, self.spec, self.recipe.augmentation, seed)
-                    for index in indices
-                ]
-                with self._precision():
-                    maps.append(self._through_frozen(tensor_of(crops, self.spec)).to(torch.bfloat16))
-            parts.append(torch.cat(maps))
-        return torch.stack(parts, dim=1)
+    def _dead_heads(self, net: ResNet50V2Fpn) -> list[str]:
+        net.eval()
+        chunk = np.arange(min(LOOKED_AT, len(self.train)))
+        ((images, _),) = batches(self.train, self.setting.spec, None, [chunk], (0,), workers=1)
+        return net.dead_heads(images.to(self.setting.fabric.device))
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.schedule.keep == "best" and self.best_epoch == self.epoch:
+            save_checkpoint(self.folder / "best.pt", self.average.net.state_dict())
+        save_checkpoint(self.folder / "checkpoint.pt", self._state())
+        text = io.StringIO()
+        writer = csv.DictWriter(text, LOG_COLUMNS)
+        writer.writeheader()
+        writer.writerows(self.log)
+        write_atomically(self.folder / "log.csv", text.getvalue().encode())
+        learning_curves_png(
+            self.log, self.folder / "curves.png", f"{self.setting.recipe.name}, {self.member.name}"
+        )
 
     def _state(self) -> dict[str, Any]:
         return {
-            "recipe": repr(self.recipe.as_json()),
+            "recipe": repr(self.setting.recipe.as_json()),
             "member": self.member.name,
             "epoch": self.epoch,
+            "best_epoch": self.best_epoch,
             "log": self.log,
             "net": self.net.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "average": self.average.net.state_dict(),
+            "average": self.average.net.state_dict() if self.schedule.ema > 0 else None,
             "average_steps": self.average.steps,
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state.get("recipe") != repr(self.recipe.as_json()) or state.get("member") != self.member.name:
+        recipe = repr(self.setting.recipe.as_json())
+        if state.get("recipe") != recipe or state.get("member") != self.member.name:
             raise CheckpointError(
                 f"{self.folder / 'checkpoint.pt'} is of another recipe or member; fit into a new "
                 "folder, or give the recipe that the run was begun with"
             )
         self.net.load_state_dict(state["net"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.average.net.load_state_dict(state["average"])
+        self.average.net.load_state_dict(state["net"] if state["average"] is None else state["average"])
         self.average.steps = int(state["average_steps"])
         self.epoch = int(state["epoch"])
+        self.best_epoch = int(state["best_epoch"])
         self.log = list(state["log"])
-
-    def _write_log(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, LOG_COLUMNS)
-        writer.writeheader()
-        writer.writerows(self.log)
-        write_atomically(self.folder / "log.csv", text.getvalue().encode())
-
-
-@torch.no_grad()
-def score_pictures(net: nn.Module, pictures: PictureSet, spec: InputSpec, precision: str) -> np.ndarray:
-    """Return class probabilities, float64 [n, classes], of pictures without augmentation."""
-    net.eval()
-    parts = []
-    for start in range(0, len(pictures), SCORING_BATCH):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            scores = net(tensor_of(list(pictures.crops[start : start + SCORING_BATCH]), spec))
-        parts.append(torch.softmax(scores.double(), dim=1).numpy())
-    return np.concatenate(parts)

@@ -126,6 +126,7 @@ def build_net(
     init: Path | None,
     *,
     size: tuple[int, int] | None = None,
+    stem: str = "summed",
 ) -> nn.Module:
     """Build a network by its name in a recipe.
 
@@ -140,6 +141,9 @@ def build_net(
         File with published ImageNet weights.
     size : (int, int) or None
         Rows and columns of the images; None: the paper's, where the network is built for one size.
+    stem : str
+        What becomes of ImageNet's first kernel on one-channel images: ``summed`` over the colours, or left
+        ``random`` together with its bias.
 
     Raises
     ------
@@ -156,7 +160,11 @@ def build_net(
     if init is not None:
         if kind.load_imagenet is None:
             raise RecipeError(f"net {name!r} has no published weights; leave --init out")
+        first = next(layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
+        fresh = {name: value.clone() for name, value in first.state_dict().items()}
         kind.load_imagenet(net, init)
+        if stem == "random" and channels == 1:
+            first.load_state_dict(fresh)
     return net
 
 

@@ -15,8 +15,10 @@ from trainer.errors import CheckpointError, DivergedError, RecipeError
 from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint
 from trainer.fit.recipe import read_recipe
-from trainer.fit.run import fit_run, read_run
-from trainer.fit.steps import learning_rate, mix, smoothed_targets, soft_cross_entropy
+from trainer.fit.finished import read_run
+from trainer.fit.run import fit_run
+from trainer.fit.losses import loss_of
+from trainer.fit.steps import learning_rate, mix, smoothed
 
 
 def quiet(_: str) -> None:
@@ -65,7 +67,7 @@ def test_the_learning_rate_rises_then_falls_to_nothing() -> None:
 
 
 def test_targets_and_mixtures_stay_distributions() -> None:
-    targets = smoothed_targets(torch.tensor([0, 1, 1]), 2, 0.1)
+    targets = smoothed(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), 0.1)
     assert targets[0].tolist() == pytest.approx([0.95, 0.05])
     values, mixed = mix(torch.eye(3), targets, 0.4, np.random.default_rng(1))
     assert mixed.sum(dim=1).tolist() == pytest.approx([1, 1, 1])
@@ -73,7 +75,8 @@ def test_targets_and_mixtures_stay_distributions() -> None:
     assert mix(values, targets, 0.0, np.random.default_rng(1))[0] is values
     scores = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
     hard = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 1]), label_smoothing=0.1)
-    assert soft_cross_entropy(scores, targets).item() == pytest.approx(hard.item())
+    loss = loss_of("softmax", targets.numpy(), ("a", "b"), weighted=False)
+    assert loss(scores, targets).mean().item() == pytest.approx(hard.item())
 
 
 def test_the_average_forgets_its_first_weights() -> None:

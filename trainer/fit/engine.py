@@ -1,0 +1,85 @@
+"""Devices, precision and processes, by Lightning Fabric."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from trainer.errors import DeviceError, TrainerError
+
+PRECISIONS: Final = {"f32": "32-true", "bf16": "bf16-mixed"}
+"""Recipe's word -> Fabric's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """On what a run is fitted."""
+
+    accelerator: str = "cpu"
+    """Fabric's word: ``cpu``, ``cuda``, ``mps`` or ``auto``."""
+    devices: int = 1
+    """Devices, or processes on ``cpu``; each step's pictures are shared out among them."""
+    workers: int = 2
+    """Threads a process that read and prepare pictures ahead."""
+
+    def open(self, precision: str) -> Fabric:
+        """Start the other processes, if any, and return the fabric.
+
+        Raises
+        ------
+        DeviceError
+            There is no such device, or not so many.
+        """
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+        logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+        try:
+            fabric = Fabric(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                strategy="ddp" if self.devices > 1 else "auto",
+                precision=PRECISIONS[precision],  # type: ignore[arg-type]  # Fabric names a Literal
+            )
+            fabric.launch()
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"{self.devices} devices of kind {self.accelerator!r} cannot be used ({error}); "
+                "--accelerator cpu --devices 1 works everywhere"
+            ) from error
+        return fabric
+
+
+def first_does(fabric: Fabric, work: Callable[[], None]) -> None:
+    """Let the first process do something; where it fails, all processes fail with its error.
+
+    Raises
+    ------
+    TrainerError
+    """
+    problem: TrainerError | None = None
+    if fabric.is_global_zero:
+        try:
+            work()
+        except TrainerError as error:
+            problem = error
+    problem = fabric.broadcast(problem)
+    if problem is not None:
+        raise problem
+
+
+def summed(fabric: Fabric, values: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes."""
+    total = fabric.all_reduce(values, reduce_op="sum")
+    if not isinstance(total, Tensor):
+        raise TypeError("Fabric gives a tensor for a tensor")
+    return total
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for the run; others were started by Fabric or a cluster's launcher."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("GROUP_RANK", "0") == "0"
