@@ -7,7 +7,7 @@ resumed run draws what an uninterrupted one would, whatever thread comes first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -88,14 +88,6 @@ class Pictures:
                 self._kept[index] = image
                 self._left -= image.nbytes
         return image
-
-    @property
-    def crops(self) -> tuple[Image, ...]:
-        """All framed pictures; reads what is not kept."""
-        return tuple(self.crop(index) for index in range(len(self)))
-
-
-PictureSet = Pictures
 
 
 def load_pictures(
@@ -234,22 +226,6 @@ def batches(
             yield waiting.popleft().ready()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def augmented(
-    pictures: Pictures, index: int, spec: InputSpec, how: Varying, seed: Sequence[int]
-) -> NDArray[Any]:
-    """Return one varied picture; the same for the same seed and index."""
-    return varied(pictures.crop(index), spec, how, np.random.default_rng([*seed, index]))
-
-
-def training_batches(
-    pictures: Pictures, spec: InputSpec, how: Varying, size: int, seed: Sequence[int]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch of augmented batches in random order with their classes."""
-    chunks = shuffled(len(pictures), size, seed)
-    for images, indices in batches(pictures, spec, how, chunks, seed, workers=1):
-        yield images, torch.from_numpy(pictures.classes[indices])
 
 
 def shuffled(count: int, size: int, seed: Sequence[int]) -> list[NDArray[np.int64]]:

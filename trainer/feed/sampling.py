@@ -1,18 +1,23 @@
-"""Affine sampling of an image: bilinear, in double precision, output to input.
+"""Affine sampling of an image: bilinear, output to input, positions in double precision.
 
 The arithmetic is that of a first-order spline without prefilter. Libraries made for speed round positions to
-1/32 pixel; a stored answer could then not be met.
+1/32 pixel: beside a bone that is wrong by 100 HU. Weights and values are float32, which holds a stored value
+of 12 bits to 0.0005. Rows are taken in tiles whose temporaries stay in the processor's cache; every step of a
+tile lets other threads run.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Real = NDArray[np.floating[Any]]
+TILE: Final = 32
+"""Rows that are sampled together."""
 
 
 class Outside(StrEnum):
@@ -58,16 +63,30 @@ def sample(image: NDArray[Any], matrix: Real, outside: Outside) -> NDArray[np.fl
     float32 array, shape (rows, columns)
     """
     rows, columns = image.shape
-    row, column = np.arange(rows, dtype=np.float64)[:, None], np.arange(columns, dtype=np.float64)[None]
-    at_row = matrix[0, 0] * row + matrix[0, 1] * column + matrix[0, 2]
-    at_column = matrix[1, 0] * row + matrix[1, 1] * column + matrix[1, 2]
-    padded = np.pad(image, 1, mode="edge" if outside is Outside.EDGE else "constant")
-    at_row = np.clip(at_row + 1, 0, rows + 1)
-    at_column = np.clip(at_column + 1, 0, columns + 1)
-    top = np.minimum(at_row.astype(np.intp), rows)
-    left = np.minimum(at_column.astype(np.intp), columns)
-    down, right = at_row - top, at_column - left
-    flat, start = padded.astype(np.float64).ravel(), top * (columns + 2) + left
-    upper = flat[start] * (1 - right) + flat[start + 1] * right
-    lower = flat[start + columns + 2] * (1 - right) + flat[start + columns + 3] * right
-    return np.asarray(upper * (1 - down) + lower * down, dtype=np.float32)
+    border = cv2.BORDER_REPLICATE if outside is Outside.EDGE else cv2.BORDER_CONSTANT
+    single = image.astype(np.float32, copy=False)
+    padded = np.asarray(cv2.copyMakeBorder(single, 1, 1, 1, 1, border, value=0), dtype=np.float32)
+    row, column = np.arange(rows, dtype=np.float64), np.arange(columns, dtype=np.float64)
+    starts = matrix[:2, 0, None] * row + matrix[:2, 2, None] + 1  # of each output row, in the padded image
+    steps = matrix[:2, 1, None] * column
+    result = np.empty((rows, columns), dtype=np.float32)
+    for first in range(0, rows, TILE):
+        at_row, at_column = (
+            np.clip(np.add.outer(start[first : first + TILE], step), 0, side + 1)
+            for start, step, side in zip(starts, steps, image.shape, strict=True)
+        )
+        result[first : first + TILE] = _bilinear(padded, at_row, at_column)
+    return result
+
+
+def _bilinear(padded: NDArray[np.float32], at_row: Real, at_column: Real) -> Real:
+    """Interpolate at positions from 0 to the last row and column, which have a neighbour of weight 0."""
+    rows, columns = padded.shape
+    top = np.minimum(np.floor(at_row), rows - 2)
+    left = np.minimum(np.floor(at_column), columns - 2)
+    down, right = (at_row - top).astype(np.float32), (at_column - left).astype(np.float32)
+    up, leftwards = 1 - down, 1 - right
+    values, corner = padded.ravel(), (top * columns + left).astype(np.intp)
+    upper = values.take(corner) * leftwards + values[1:].take(corner) * right
+    lower = values[columns:].take(corner) * leftwards + values[columns + 1 :].take(corner) * right
+    return np.asarray(upper * up + lower * down)

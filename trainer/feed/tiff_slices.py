@@ -6,7 +6,6 @@ What was scaled or clipped on the way is refused: the value says what is lung on
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +26,11 @@ PHOTOMETRIC, SAMPLES, SAMPLE_FORMAT = 262, 277, 339  # TIFF 6.0, section 8 and s
 BLACK_IS_ZERO: Final = 1
 FLOAT: Final = 3
 
+DAMAGE: Final = (
+    *(OSError, ValueError, SyntaxError, KeyError, TypeError, Image.DecompressionBombError),
+    UserWarning,  # where the interpreter makes errors of warnings; threads cannot silence them one by one
+)
+"""What Pillow raises for a file that is none, or is damaged."""
 SIXTEEN_BITS: Final = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -49,14 +53,12 @@ def tiff_slice(file: Path) -> NDArray[np.uint16]:
         8 bits, clipped at 255, inverted, or above 4095.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            if file.stat().st_size > LARGEST_FILE:
-                raise PictureError(f"{file} has more than {LARGEST_FILE} bytes; no CT slice has")
-            with Image.open(file, formats=("TIFF",)) as image:
-                _require_sixteen_bits(file, image)
-                values = np.array(image)
-    except (OSError, ValueError, SyntaxError, KeyError, TypeError, Image.DecompressionBombError) as error:
+        if file.stat().st_size > LARGEST_FILE:
+            raise PictureError(f"{file} has more than {LARGEST_FILE} bytes; no CT slice has")
+        with Image.open(file, formats=("TIFF",)) as image:
+            _require_sixteen_bits(file, image)
+            values = np.array(image)
+    except DAMAGE as error:
         raise PictureError(f"{file} cannot be read as TIFF ({error}); fetch it again or remove it") from error
     _require_range(file, values)
     return values.astype(np.uint16)

@@ -24,7 +24,7 @@ from trainer.feed.keras_augment import (
     matrix_of,
     transformed,
 )
-from trainer.feed.sampling import Outside, sample
+from trainer.feed.sampling import TILE, Outside, sample
 
 IMAGE = ((np.arange(42).reshape(6, 7) * 1009) % 4096).astype(np.float32)
 STREAM = (
@@ -206,6 +206,30 @@ def test_whole_pixels_are_moved_exactly(down: int, right: int) -> None:
     padded = np.pad(IMAGE, 3, mode="edge")
     expected = padded[3 + down : 9 + down, 3 + right : 10 + right]
     np.testing.assert_array_equal(sample(IMAGE, matrix, Outside.EDGE), expected)
+
+
+def in_double_precision(image: np.ndarray, matrix: np.ndarray, outside: Outside) -> np.ndarray:
+    """The bilinear formula pixel by pixel, nothing rounded."""
+    rows, columns = image.shape
+    padded = np.pad(image.astype(np.float64), 1, mode="edge" if outside is Outside.EDGE else "constant")
+    result = np.empty(image.shape)
+    for row, column in np.ndindex(rows, columns):
+        y, x, _ = matrix @ (row, column, 1) + 1
+        y, x = min(max(y, 0), rows + 1), min(max(x, 0), columns + 1)
+        top, left = min(int(y), rows), min(int(x), columns)
+        weights_y, weights_x = np.array([1 - y + top, y - top]), np.array([1 - x + left, x - left])
+        result[row, column] = weights_y @ padded[top : top + 2, left : left + 2] @ weights_x
+    return result
+
+
+@pytest.mark.parametrize("outside", list(Outside))
+def test_tiles_and_single_precision_change_no_value_of_12_bits(outside: Outside) -> None:
+    image = np.random.default_rng(2).integers(0, 4096, (2 * TILE + 3, 40)).astype(np.uint16)
+    draws = np.random.default_rng(3)
+    for _ in range(4):
+        matrix = matrix_of(draw(KerasAugmentation(), image.shape, draws), image.shape)
+        expected = in_double_precision(image, matrix, outside)
+        np.testing.assert_allclose(sample(image, matrix, outside), expected, rtol=0, atol=1e-3)
 
 
 class Given:
