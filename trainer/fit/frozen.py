@@ -42,7 +42,7 @@ class Fitted(nn.Module):
     @property
     def frozen(self) -> nn.Sequential:
         """The leading stages that stay as they are."""
-        return nn.Sequential(*pooled(self.net).stages[: self.count])
+        return nn.Sequential(*list(pooled(self.net).stages)[: self.count])
 
     def begin(self) -> None:
         """Enter training mode; the frozen stages' statistics stay."""

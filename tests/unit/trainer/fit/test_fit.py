@@ -14,10 +14,10 @@ import torch
 from trainer.errors import CheckpointError, DivergedError, RecipeError
 from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint
-from trainer.fit.recipe import read_recipe
 from trainer.fit.finished import read_run
-from trainer.fit.run import fit_run
 from trainer.fit.losses import loss_of
+from trainer.fit.recipe import read_recipe
+from trainer.fit.run import fit_run
 from trainer.fit.steps import learning_rate, mix, smoothed
 
 
