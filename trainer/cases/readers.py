@@ -22,6 +22,7 @@ from trainer.cases import (
     sars_cov2_ct,
 )
 from trainer.cases.case import Case
+from trainer.cases.splits import grouped_split
 from trainer.errors import DataError, LayoutError
 
 Reader = Callable[[Path], list[Case]]
@@ -41,6 +42,12 @@ def _ctset_notes(root: Path, cases: Sequence[Case]) -> list[str]:
     return [*remarks, made + "that the paper's table 2 gives"]
 
 
+def _chestxray_split(root: Path) -> list[Case]:
+    return grouped_split(covid_chestxray.read(root), CHESTXRAY_TEST_SHARE, "test", seed=0)
+
+
+CHESTXRAY_TEST_SHARE: Final = 0.3
+"""Deep-CT-Net and Deep-CXR-Net (Scientific Reports 2022, s41598-022-06802-7), section 3.2."""
 FOLDS: Final = range(1, covid_ctset_folds.FOLDS + 1)
 
 READERS: Final[Mapping[str, Reader]] = MappingProxyType(
@@ -52,6 +59,7 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         **{f"covid-ctset-fold{number}": partial(_ctset_fold, number) for number in FOLDS},
         "ct-cov19": ct_cov19.read,
         "covid-chestxray": covid_chestxray.read,
+        "covid-chestxray-70-30": _chestxray_split,
         "chexpert": chexpert.read,
         "chexpert-zeros": partial(chexpert.read, policy=chexpert.Uncertain.ZEROS),
         "chexpert-ones": partial(chexpert.read, policy=chexpert.Uncertain.ONES),

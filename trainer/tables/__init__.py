@@ -1,0 +1,1 @@
+"""The papers' tables, and one's own figures beside them."""
