@@ -11,30 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputSpec
-from trainer.cases.case import GROUPED_BY, Case
-from trainer.cases.readers import held_out, read_cases
-from trainer.errors import EmptyClass
-from trainer.feed.images import HOUNSFIELD, open_lung_cases, prepared_image
-from trainer.feed.slices import open_lung_tensors
-from trainer.judge.metrics import auc, auc_interval, figures
-from trainer.judge.runner import OpenVinoNet, read_bundle
+from trainer.feed.images import HOUNSFIELD
+from trainer.judge.metrics import auc, auc_interval
+from trainer.judge.pictures import draw_sets
+from trainer.judge.report import set_report
+from trainer.judge.runner import read_bundle
+from trainer.judge.scored import Scored, score_sets
+
+__all__ = ["Scored", "SourceProbe", "evaluate", "report_on", "score_sets", "source_probe"]
 
 PROBE_LIMITS: Final = (0.30, 0.70)
 """Outside of these the score tells DICOM from pictures better than a score of disease may."""
-CHUNK: Final = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """One data set with its scores."""
-
-    argument: str
-    """``KIND:PATH`` as given."""
-    kind: str
-    """Source of the cases (`Case.source`)."""
-    cases: tuple[Case, ...]
-    scores: NDArray[np.float32]
-    """Shape (cases,): probability of the positive class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,51 +56,6 @@ class SourceProbe:
             f"Not usable on DICOM CT: the score alone tells DICOM slices from pictures with AUC "
             f"{self.auc:.2f} among images that are not COVID-19."
         )
-
-
-def score_sets(
-    model: bytes, spec: InputSpec, precision: str, arguments: Sequence[str], everything: bool
-) -> list[Scored]:
-    """Score data sets with an ONNX network in OpenVINO.
-
-    Parameters
-    ----------
-    model : bytes
-        The ONNX file.
-    spec : InputSpec
-    precision : str
-        ``f32`` or ``bf16``.
-    arguments : sequence of str
-        ``KIND:PATH`` each.
-    everything : bool
-        Score training parts too, instead of held-out parts only.
-
-    Raises
-    ------
-    DataError
-        A set cannot be read, or holds nothing outside its training part.
-    """
-    net = OpenVinoNet(model, spec, precision)
-    return [_score_set(net, spec, argument, everything) for argument in arguments]
-
-
-def _score_set(net: OpenVinoNet, spec: InputSpec, argument: str, everything: bool) -> Scored:
-    cases = read_cases(argument)
-    kind = cases[0].source
-    cases = cases if everything else held_out(cases)
-    if not cases:
-        raise EmptyClass(f"{argument} holds nothing outside its training part; score it with --everything")
-    column = spec.outputs.positive_index
-    if kind == "dicom":
-        cases, tensors = open_lung_tensors(cases, spec)
-        scores = net(tensors)[0][:, column]
-    else:
-        cases, parts = open_lung_cases(cases, spec), []
-        for start in range(0, len(cases), CHUNK):
-            tensors = np.stack([prepared_image(case, spec) for case in cases[start : start + CHUNK]])
-            parts.append(net(tensors)[0][:, column])
-        scores = np.concatenate(parts)
-    return Scored(argument=argument, kind=kind, cases=tuple(cases), scores=scores)
 
 
 def source_probe(sets: Sequence[Scored], trained_on: str | None) -> SourceProbe | None:
@@ -165,11 +107,22 @@ def _source_auc(slices: NDArray[np.float32], pictures: NDArray[np.float32]) -> f
     return auc(np.concatenate([slices, pictures]), np.arange(len(slices) + len(pictures)) < len(slices))
 
 
-def report_on(sets: Sequence[Scored], spec: InputSpec, trained_on: str | None) -> dict[str, Any]:
+def report_on(
+    sets: Sequence[Scored], spec: InputSpec, trained_on: str | None, *, patients: bool = False
+) -> dict[str, Any]:
     """Return the figures of each set and the source probe as plain values.
 
     A DICOM set gets slices and share of positive slices a series instead of accuracy: its label is not
     known to the trainer, only that it serves as a negative for the probe.
+
+    Parameters
+    ----------
+    sets : sequence of Scored
+    spec : InputSpec
+    trained_on : str or None
+        Kind of the data set that the network was trained on.
+    patients : bool
+        Judge series and patients by the node's rule too, where a set has whole series.
     """
     point = spec.operating_point
     probe = source_probe(sets, trained_on)
@@ -182,33 +135,20 @@ def report_on(sets: Sequence[Scored], spec: InputSpec, trained_on: str | None) -
             "chosen_on": point.chosen_on,
             "validated": point.validated,
         },
-        "sets": [_set_report(one, point.slice_threshold) for one in sets],
+        "sets": [set_report(one, spec, trained_on, patients=patients) for one in sets],
         "source_probe": None if probe is None else asdict(probe),
     }
 
 
-def _set_report(one: Scored, threshold: float) -> dict[str, Any]:
-    report: dict[str, Any] = {"on": one.argument, "kind": one.kind, "grouped_by": GROUPED_BY[one.kind]}
-    if one.kind == "dicom":
-        series = sorted({case.group for case in one.cases})
-        return report | {"series": [_series_report(one, uid, threshold) for uid in series]}
-    groups = [case.group for case in one.cases]
-    positive = np.array([case.positive for case in one.cases])
-    return report | figures(one.scores, positive, groups, threshold).as_json()
-
-
-def _series_report(one: Scored, uid: str, threshold: float) -> dict[str, Any]:
-    scores = one.scores[[case.group == uid for case in one.cases]]
-    return {
-        "series_instance_uid": uid,
-        "selected": len(scores),
-        "positive": int((scores >= threshold).sum()),
-        "share": float((scores >= threshold).mean()),
-        "median_score": float(np.median(scores)),
-    }
-
-
-def evaluate(bundle: Path, arguments: Sequence[str], precision: str, everything: bool) -> dict[str, Any]:
+def evaluate(
+    bundle: Path,
+    arguments: Sequence[str],
+    precision: str,
+    everything: bool,
+    *,
+    patients: bool = False,
+    plots: Path | None = None,
+) -> dict[str, Any]:
     """Evaluate a bundle on data sets.
 
     Parameters
@@ -221,6 +161,10 @@ def evaluate(bundle: Path, arguments: Sequence[str], precision: str, everything:
         ``f32`` or ``bf16``.
     everything : bool
         Training parts too.
+    patients : bool
+        Judge series and patients by the node's rule too.
+    plots : Path, optional
+        Folder for curves, confusion matrices and reliability diagrams; made where it is not there.
 
     Raises
     ------
@@ -228,4 +172,7 @@ def evaluate(bundle: Path, arguments: Sequence[str], precision: str, everything:
     """
     read = read_bundle(bundle)
     sets = score_sets(read.model, read.spec, precision, arguments, everything)
-    return report_on(sets, read.spec, read.trained_on)
+    report = report_on(sets, read.spec, read.trained_on, patients=patients)
+    if plots is not None:
+        report["plots"] = [file.name for file in draw_sets(sets, read.spec, plots)]
+    return report
