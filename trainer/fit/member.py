@@ -137,6 +137,7 @@ class Fitting:
             self._judge(loss)
             first_does(self.setting.fabric, self._save)
             self._tell(loss)
+        first_does(self.setting.fabric, self._draw)
         if self.schedule.keep == "best":
             self.average.net.load_state_dict(load_checkpoint(self.folder / "best.pt"))
         elif self.schedule.ema > 0:
@@ -297,9 +298,10 @@ class Fitting:
         writer.writeheader()
         writer.writerows(self.log)
         write_atomically(self.folder / "log.csv", text.getvalue().encode())
-        learning_curves_png(
-            self.log, self.folder / "curves.png", f"{self.setting.recipe.name}, {self.member.name}"
-        )
+
+    def _draw(self) -> None:
+        title = f"{self.setting.recipe.name}, {self.member.name}"
+        learning_curves_png(self.log, self.folder / "curves.png", title)
 
     def _state(self) -> dict[str, Any]:
         return {
