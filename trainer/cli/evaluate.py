@@ -51,16 +51,16 @@ def print_report(report: dict[str, Any]) -> None:
     console = Console()
     point = report["operating_point"]
     table = _table(
-        ("data set", "images", "groups", "AUC", "sens.", "spec.", "acc.", "F1"),
+        ("data set", "images", "AUC", "sens.", "spec.", "acc.", "F1"),
         caption=f"at a slice threshold of {point['slice_threshold']:g} (operating point {point['name']!r}, "
-        f"{'validated' if point['validated'] else 'not validated'}); brackets: 95 % intervals",
+        f"{'validated' if point['validated'] else 'not validated'}); "
+        "slash: groups; brackets: 95 % intervals",
     )
     labelled = [one for one in report["sets"] if one["kind"] != "dicom"]
     for one in labelled:
         table.add_row(
-            one["on"].rsplit("/", 1)[-1] + (" (cross-set)" if one["cross_set"] else ""),
-            str(one["images"]),
-            str(one["groups"]),
+            one["on"].rsplit("/", 1)[-1] + (" (cross)" if one["cross_set"] else ""),
+            f"{one['images']} / {one['groups']}",
             _number(one["auc"]) + _interval(one["auc_interval"]),
             *(_number(one[key]) for key in RATES),
         )
@@ -83,7 +83,7 @@ def print_report(report: dict[str, Any]) -> None:
 def _table(columns: Sequence[str], title: str | None = None, caption: str | None = None) -> Table:
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=place > 0)
+        table.add_column(column, overflow="fold", no_wrap=place > 0, min_width=0 if place else 14)
     return table
 
 
