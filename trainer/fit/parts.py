@@ -79,9 +79,9 @@ def _only_member(folder: Path, wanted: str, spec: InputSpec) -> nn.Module:
 
 
 def digests_of(parts: Sequence[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each weights file of the parts, by the run's folder and file."""
+    """Return the SHA-256 of each weights file of the parts, by the part's number and the member."""
     return {
-        f"{folder.name}/{file.parent.name}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for folder in parts
+        f"part {number}, {file.parent.name}": hashlib.sha256(file.read_bytes()).hexdigest()
+        for number, folder in enumerate(parts, start=1)
         for file in sorted(folder.glob("*/weights.pt"))
     }

@@ -13,6 +13,7 @@ from trainer.cli.app import app
 from trainer.errors import CheckpointError, WeightsError
 from trainer.imports.imagenet import load_no_top
 from trainer.imports.importing import import_keras, load_imported
+from trainer.nets.catalogue import build_net
 from trainer.nets.densenet121 import densenet121_stages
 from trainer.nets.resnet50v2_fpn import ResNet50V2Fpn
 from trainer.nets.xception import Xception
@@ -69,6 +70,25 @@ def test_initial_weights_for_colours_are_summed_for_grey(
     torch.testing.assert_close(net.stages.eval()(image), published(image.expand(1, 3, 64, 64)))
     with pytest.raises(WeightsError, match="holds densenet121, not xception"):
         load_no_top(net, file, "xception")
+
+
+def test_the_first_kernel_stays_random_where_a_recipe_says_so(
+    write: Writer, make_layers, shake, tmp_path: Path
+) -> None:
+    published = shake(torch.nn.Sequential(*densenet121_stages(3)))
+    file = write(tmp_path / "notop.h5", make_layers["densenet121"](list(published)), whole=False)
+    kernels = {}
+    for stem in ("summed", "random"):
+        torch.manual_seed(3)
+        net = build_net("deep-ct-net", 1, 2, 0.0, file, size=(256, 256), stem=stem)
+        torch.manual_seed(3)
+        fresh = build_net("deep-ct-net", 1, 2, 0.0, None, size=(256, 256))
+        kernels[stem] = (net.stages[0].conv.weight, fresh.stages[0].conv.weight)
+        norm = next(layer for layer in net.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+        first = next(layer for layer in published.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+        torch.testing.assert_close(norm.weight, first.weight)
+    assert torch.equal(*kernels["random"])
+    assert not torch.equal(*kernels["summed"])
 
 
 def test_a_network_that_is_not_the_papers_is_not_imported(tmp_path: Path) -> None:
