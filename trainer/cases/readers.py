@@ -107,9 +107,14 @@ def read_cases(argument: str) -> list[Case]:
         And its subclasses, with what to do.
     """
     kind, path = split_argument(argument)
-    if not path.exists():
-        raise LayoutError(f"{path} does not exist")
-    return READERS[kind](path)
+    try:
+        if not path.exists():
+            raise LayoutError(f"{path} does not exist")
+        return READERS[kind](path)
+    except OSError as error:  # no right to read a folder, a disk that fails or is taken away meanwhile
+        raise LayoutError(
+            f"{path} cannot be read ({error}); see that the whole folder is there and may be read"
+        ) from error
 
 
 def notes_on(argument: str, cases: Sequence[Case]) -> list[str]:

@@ -12,7 +12,10 @@ from typing import Final
 from PIL import Image
 
 from trainer.cases.case import ABOUT, GROUPED_BY, Case
+from trainer.errors import PictureError
 
+DICOM: Final = frozenset({"dicom", "dicom-labelled"})
+"""Sources whose images were opened when they were read."""
 NAMED: Final = 5
 """Examples in one warning."""
 FEWEST_PATIENTS: Final = 5
@@ -43,9 +46,9 @@ class Summary:
 def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
     """Count a data set and look for leaks.
 
-    Warned of: the same file twice, worse across splits or classes; groups that stand in several splits or
-    classes; a class that its file format, the number of its patients, its kernel, thickness or vendor gives
-    away.
+    Warned of: a class without images in one split; files that are no images; the same file twice, worse
+    across splits or classes; groups that stand in several splits or classes; a class that its file format,
+    the number of its patients, its kernel, thickness or vendor gives away.
 
     Parameters
     ----------
@@ -53,6 +56,11 @@ def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
         At least one.
     notes : sequence of str
         What the reader of this set has to say; stands first among the warnings.
+
+    Raises
+    ------
+    PictureError
+        A file vanished since the set was read, or may not be read.
     """
     keys = sorted({(case.split, case.positive) for case in cases}, key=lambda key: (key[0], not key[1]))
     parts = []
@@ -63,7 +71,7 @@ def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
                 split=split, positive=positive, images=len(chosen), groups=len({one.group for one in chosen})
             )
         )
-    looked_for = (_duplicates, _shared_groups, _formats, _identities, _acquisitions)
+    looked_for = (_empty, _duplicates, _shared_groups, _formats, _identities, _acquisitions)
     source = cases[0].source
     return Summary(
         grouped_by=GROUPED_BY[source],
@@ -73,10 +81,32 @@ def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
     )
 
 
+def _empty(cases: Sequence[Case]) -> list[str]:
+    """Warn of splits with one class only, where the other is somewhere else."""
+    there = {(case.split, case.positive) for case in cases}
+    about = ABOUT.get(cases[0].source, "COVID-19")
+    return [
+        f"split {split} holds no image {'with' if positive else 'without'} {about}: no figure of two classes "
+        "comes out of it, and nothing can be fitted to it"
+        for split in sorted({case.split for case in cases})
+        for positive in sorted({case.positive for case in cases}, reverse=True)
+        if (split, positive) not in there
+    ]
+
+
+def _fingerprint(case: Case) -> str:
+    try:
+        return hashlib.sha256(case.image.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PictureError(
+            f"{case.image} cannot be read ({error}); see that the whole set is there"
+        ) from error
+
+
 def _duplicates(cases: Sequence[Case]) -> list[str]:
     same: dict[str, list[Case]] = {}
     for case in cases:
-        same.setdefault(hashlib.sha256(case.image.read_bytes()).hexdigest(), []).append(case)
+        same.setdefault(_fingerprint(case), []).append(case)
     repeated = [group for group in same.values() if len(group) > 1]
     warnings = []
     if repeated:
@@ -109,14 +139,23 @@ def _shared_groups(cases: Sequence[Case]) -> list[str]:
 
 
 def _formats(cases: Sequence[Case]) -> list[str]:
+    why = "the format gives the class away"
+    modes = {case.image: None if case.source in DICOM else _mode(case) for case in cases}
+    none = [case.image.name for case in cases if case.source not in DICOM and modes[case.image] is None]
+    named = ", ".join(none[:NAMED]) + (f" and {len(none) - NAMED} more" if len(none) > NAMED else "")
     return [
-        *_telling(cases, "files", "the format gives the class away", lambda case: case.image.suffix.lower()),
-        *_telling(cases, "image modes", "the format gives the class away", _mode),
+        *(
+            [f"{len(none)} files cannot be opened as images, fitting will stop at them: {named}"]
+            if none
+            else []
+        ),
+        *_telling(cases, "files", why, lambda case: case.image.suffix.lower()),
+        *_telling(cases, "image modes", why, lambda case: modes[case.image]),
     ]
 
 
 def _mode(case: Case) -> str | None:
-    """Return how an image's pixels are stored, None where Pillow does not know its format."""
+    """Return how an image's pixels are stored, None where it is no image."""
     try:
         with Image.open(case.image) as image:
             return image.mode
