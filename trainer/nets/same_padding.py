@@ -61,6 +61,7 @@ class SameConv2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """Convolve [n, c, rows, columns] to [n, channels_out, ceil(rows/stride), ceil(columns/stride)]."""
         padded = pad_same(images, self.side, self.step)
-        if self.groups == self.in_channels and self.training and torch.is_grad_enabled():
+        depthwise = self.groups == self.in_channels == self.out_channels
+        if depthwise and self.training and torch.is_grad_enabled():
             return depthwise_convolution(padded, self.weight, self.step)
         return functional.conv2d(padded, self.weight, None, self.step, 0, 1, self.groups)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib.resources import files
 from types import NoneType
 from typing import Any, Final, TypeVar, get_args, get_type_hints
@@ -147,8 +147,9 @@ def rows_from(kind: type[Row], text: str) -> tuple[Row, ...]:
     lines = list(csv.reader(text.splitlines(), strict=True))
     header = lines[0] if lines else []
     types = get_type_hints(kind)
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
-    if set(header) | {"fold"} != names | {"fold"} or len(set(header)) != len(header):
+    known = fields(kind)  # type: ignore[arg-type]  # every kind is a dataclass
+    needed = {field.name for field in known if field.default is MISSING}
+    if not needed <= set(header) <= {field.name for field in known} or len(set(header)) != len(header):
         raise ValueError(f"its columns are {header}")
     rows = []
     for number, line in enumerate(lines[1:], 2):

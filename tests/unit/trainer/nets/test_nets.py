@@ -51,6 +51,11 @@ def test_depthwise_gradients_are_those_of_autograd(kernel: int, stride: int, sid
     torch.testing.assert_close(found[1], wanted[1], rtol=1e-5, atol=1e-5)
 
 
+def test_one_input_channel_makes_no_depthwise_convolution() -> None:
+    layer = SameConv2d(1, 4, 3).train()
+    assert layer(torch.ones(2, 1, 5, 5)).shape == (2, 4, 5, 5)
+
+
 def test_a_same_convolution_trains_and_evaluates_alike() -> None:
     layer = SameConv2d(6, 6, 5, 2, groups=6)
     images = torch.randn(2, 6, 11, 12)
