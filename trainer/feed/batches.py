@@ -32,7 +32,7 @@ Varying = Augmentation | KerasAugmentation | DeepCtAugmentation
 """How pictures are varied."""
 
 BUDGET: Final = 4 * 2**30
-"""Bytes of framed pictures that are kept; a third of a training part of 12,000 slices of 512 x 512."""
+"""Bytes of framed pictures that are kept: 8,000 slices of 512 x 512 in 16 bits."""
 AHEAD: Final = 3
 """Batches in preparation while one is used."""
 
@@ -165,6 +165,29 @@ class _Batch:
         return torch.from_numpy(self.values).permute(0, 3, 1, 2), self.indices
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Preparation:
+    """What all pictures of an epoch have in common."""
+
+    pictures: Pictures
+    spec: InputSpec
+    how: Varying | None
+    seed: tuple[int, ...]
+    pool: ThreadPoolExecutor
+
+    def begin(self, chunk: NDArray[np.int64]) -> _Batch:
+        """Give every picture of a batch to the threads."""
+        values = np.empty((len(chunk), *self.spec.input.size, self.spec.input.channels), dtype=np.float32)
+        places = zip(values, chunk.tolist(), strict=True)
+        filled = tuple(self.pool.submit(self._fill, place, index) for place, index in places)
+        return _Batch(indices=chunk, values=values, filled=filled)
+
+    def _fill(self, place: NDArray[np.float32], index: int) -> None:
+        rng = np.random.default_rng([*self.seed, index])
+        crop = varied(self.pictures.crop(index), self.spec, self.how, rng)
+        place[...] = to_tensor(crop, self.spec).transpose(1, 2, 0)
+
+
 def batches(
     pictures: Pictures,
     spec: InputSpec,
@@ -204,22 +227,12 @@ def batches(
     RecipeError
         The pictures have more bits than the augmentation takes.
     """
-    shape = (*spec.input.size, spec.input.channels)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="feed")
-
-    def fill(place: NDArray[np.float32], index: int) -> None:
-        crop = varied(pictures.crop(index), spec, how, np.random.default_rng([*seed, index]))
-        place[...] = to_tensor(crop, spec).transpose(1, 2, 0)
-
-    def begin(chunk: NDArray[np.int64]) -> _Batch:
-        values = np.empty((len(chunk), *shape), dtype=np.float32)
-        filled = (pool.submit(fill, place, int(index)) for place, index in zip(values, chunk, strict=True))
-        return _Batch(indices=chunk, values=values, filled=tuple(filled))
-
+    preparation = _Preparation(pictures=pictures, spec=spec, how=how, seed=tuple(seed), pool=pool)
     waiting: deque[_Batch] = deque()
     try:
         for chunk in chunks:
-            waiting.append(begin(chunk))
+            waiting.append(preparation.begin(chunk))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().ready()
         while waiting:

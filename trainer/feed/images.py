@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -19,6 +21,8 @@ from trainer.feed.slices import slice_values
 from trainer.feed.tiff_slices import tiff_slice
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]
+THREADS: Final = 4
+"""Slices of a whole series that are read side by side."""
 
 HOUNSFIELD: Final[Mapping[str, Callable[[Case], NDArray[np.uint16]]]] = MappingProxyType(
     {
@@ -110,6 +114,11 @@ def open_lung_cases(cases: Sequence[Case], spec: InputSpec) -> list[Case]:
 def _closed(members: list[Case], spec: InputSpec) -> list[Case]:
     if len(members) < spec.selection.minimum_slices:
         return []
-    counts = [dark_count(HOUNSFIELD[case.source](case), spec.selection).count for case in members]
+    with ThreadPoolExecutor(THREADS) as pool:
+        counts = list(pool.map(partial(_dark, spec=spec), members))
     kept = set(select(counts, spec.selection).kept)
     return [case for index, case in enumerate(members) if index not in kept]
+
+
+def _dark(case: Case, spec: InputSpec) -> int:
+    return dark_count(HOUNSFIELD[case.source](case), spec.selection).count
