@@ -222,7 +222,11 @@ def _method_sheet(wanted: _Wanted, records: Records) -> Sheet:
 def _said_of(judged: Sequence[ImagesJudged]) -> list[str]:
     if not judged:
         return ["Nothing was measured here."]
-    return [f"The parts here: {division}." for division in sorted({one.division for one in judged})]
+    parts = sorted({one.part for one in judged} - {"test"})
+    return [
+        *(f"The parts here: {division}." for division in sorted({one.division for one in judged})),
+        *(f"Measured on the part {part}, since this copy of the set has no part test." for part in parts),
+    ]
 
 
 def _other_sheet(records: Records) -> Sheet | None:

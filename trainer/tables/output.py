@@ -9,7 +9,6 @@ from pathlib import Path
 from trainer.errors import OutputError
 from trainer.fit.checkpoint import write_atomically
 from trainer.judge.plots import confusion_png
-from trainer.tables.ctset_sheets import net_title
 from trainer.tables.records import ImagesJudged, Records
 from trainer.tables.sheet import Sheet, csv_text, markdown
 
@@ -66,11 +65,11 @@ def write_confusions(records: Records, folder: Path) -> None:
         ]
         where = "" if judged_on == trained_on else f"-on-{judged_on}"
         for one in mine:
-            title = f"{net_title(net)} on {judged_on}, {one.part}, {one.run.replace('-', ' ')}"
+            title = f"{net}, {judged_on}, {one.part}, {one.run.replace('-', ' ')}"
             _draw([one], folder / f"confusion-{net}-{one.run}{where}.png", title)
         if len(mine) > 1:
             kinds = "folds" if mine[0].run.startswith("fold") else "seeds"
-            title = f"{net_title(net)} on {judged_on}, sum of {len(mine)} {kinds}"
+            title = f"{net}, {judged_on}, {len(mine)} {kinds}"
             _draw(mine, folder / f"confusion-{net}-all-{kinds}{where}.png", title)
 
 

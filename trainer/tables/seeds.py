@@ -103,7 +103,7 @@ def _division(source: str) -> str:
     grouped = GROUPED_BY[source].split(" (")[0]
     if source == "covid-chestxray":
         return f"made here, 70 to 30, by {grouped}"
-    return f"the published ones; groups are {grouped}"
+    return f"the published ones; what counts as a patient: {grouped}"
 
 
 def _other_target(argument: str) -> Target:

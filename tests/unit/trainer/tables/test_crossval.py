@@ -87,7 +87,9 @@ def test_patients_go_through_the_nodes_selection(
     ctset_root: Path, ctset_raw_root: Path, short_recipe: Callable[..., Path], tmp_path: Path
 ) -> None:
     recipe = read_recipe(short_recipe("ctset-paper"))
-    work = Work(out=tmp_path / "out", report=quiet)
+    work = Work(out=tmp_path / "out", resume=True, report=quiet)
+    cross_validate_folds(work, recipe, ctset_root, nets=["tiny"], folds=[1], patients=None)
+    assert read_records(work.out).patients == ()
     cross_validate_folds(work, recipe, ctset_root, nets=["tiny"], folds=[1], patients=ctset_raw_root)
     judged = read_patients(tmp_path / "out" / "tiny" / "fold-1.patients.json").patients
     here = [one for one in judged if one.series]
@@ -177,7 +179,7 @@ def test_seeds_are_judged_on_their_own_set_and_on_others(
         mean = sum(float(row["auc"]) for row in own[:2]) / 2
         assert float(own[2]["auc"]) == pytest.approx(mean, abs=1e-3)
     assert (out / "tables" / "confusion-tiny-seed-1-on-covid-ct.png").read_bytes().startswith(PNG)
-    assert "val: 6 COVID-19, 6 others" in answer.stdout
+    assert "Measured on the part val, since this copy of the set has no part test." in answer.stdout
 
 
 def test_a_set_of_no_table_has_a_table_of_its_own(
