@@ -96,4 +96,6 @@ def _print(found: Calibration) -> None:
         typer.echo(
             f"{name:>5}: {getattr(found.before, key):.4f} before, {getattr(found.after, key):.4f} after"
         )
+    if found.doubt:
+        typer.echo(f"Warning: {found.doubt}.")
     typer.echo(f"Warning: {PREVALENCE_WARNING}")

@@ -18,15 +18,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import CheckpointError, EmptyClass
+from trainer.errors import CheckpointError, DataError, EmptyClass
 from trainer.fit.checkpoint import write_atomically
 from trainer.judge.resampling import Interval, group_weights, percentile_interval
 
 BINS: Final = 10
 LEAST: Final = 1e-7
 """Scores are kept this far from 0 and 1, as when members are averaged: a logit has to be finite."""
-SEARCHED: Final = (math.log(0.02), math.log(50.0))
-"""Logarithms of the temperatures that are tried."""
+SEARCHED_TEMPERATURES: Final = (0.02, 50.0)
+NEAR: Final = 0.98
+"""Of the searched range's ends: nearer, and the best temperature lies outside of it."""
 STEPS: Final = 60
 """Halvings by the golden section: the range shrinks to 1e-12 of itself."""
 RESAMPLINGS: Final = 500
@@ -146,7 +147,7 @@ def best_temperature(
     def loss(logarithm: float) -> float:
         return _nll(logits, flags, own, math.exp(logarithm))
 
-    low, high = SEARCHED
+    low, high = map(math.log, SEARCHED_TEMPERATURES)
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = loss(left), loss(right)
     for _ in range(STEPS):
@@ -176,6 +177,15 @@ class Calibration:
     """Share of positive images that the calibration holds for."""
     found_on: str
 
+    @property
+    def doubt(self) -> str:
+        """Why the temperature means nothing, empty where it does: the likelihood has no peak."""
+        if self.temperature > SEARCHED_TEMPERATURES[1] * NEAR:
+            return "the scores tell the classes apart no better than chance, so no temperature helps"
+        if self.temperature < SEARCHED_TEMPERATURES[0] / NEAR:
+            return "the scores part the classes without error, so any temperature near 0 would do"
+        return ""
+
     def apply(self, score: NDArray[Any]) -> NDArray[np.float64]:
         """Return scores with their logits divided by the temperature; any shape."""
         return apply_temperature(score, self.temperature)
@@ -187,7 +197,7 @@ class Calibration:
 
 def apply_temperature(score: NDArray[Any], temperature: float) -> NDArray[np.float64]:
     """Return scores, any shape, with their logits divided by a temperature."""
-    return np.asarray(1 / (1 + np.exp(-logit(score) / temperature)))
+    return np.asarray(0.5 * (1 + np.tanh(logit(score) / (2 * temperature))))  # never overflows
 
 
 def calibrate(
@@ -265,7 +275,15 @@ def read_run_scores(run: Path) -> RunScores:
 
 
 def write_calibration(run: Path, calibration: Calibration) -> None:
-    """Write ``calibration.json`` into a run's folder, whole or not at all."""
+    """Write ``calibration.json`` into a run's folder, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        The temperature means nothing; an older file stays.
+    """
+    if calibration.doubt:
+        raise DataError(f"nothing is written to {run / FILE}: {calibration.doubt}")
     write_atomically(run / FILE, (json.dumps(calibration.as_json(), indent=2) + "\n").encode())
 
 

@@ -26,6 +26,10 @@ SAME_SCORES: Final = 0.1
 LEAST_IMAGES: Final = 20
 """Fewer images may agree by chance."""
 DIGITS: Final = 6
+CHANCE: Final = 0.5
+NO_BETTER_THAN_CHANCE: Final = (
+    "the interval of the AUC reaches 0.5 or below: on this set the score is not shown to know the disease"
+)
 
 
 def set_report(one: Scored, spec: InputSpec, trained_on: str | None, *, patients: bool) -> dict[str, Any]:
@@ -51,6 +55,9 @@ def set_report(one: Scored, spec: InputSpec, trained_on: str | None, *, patients
     }
     if labelled:
         report |= _image_report(one, spec, threshold)
+        interval = report["auc_interval"]
+        if interval is not None and interval[0] <= CHANCE:
+            report["warnings"].append(NO_BETTER_THAN_CHANCE)
     else:
         report["series"] = [
             _series_report(look.name, scores, threshold)

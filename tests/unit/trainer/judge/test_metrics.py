@@ -9,9 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.model_folder import tiny_spec
 from trainer.cases.case import Case
 from trainer.judge.evaluate import Scored, source_probe
-from trainer.judge.metrics import auc, auc_interval, figures, threshold_at_specificity
+from trainer.judge.metrics import (
+    Confusion,
+    auc,
+    auc_interval,
+    confusion,
+    figures,
+    threshold_at_sensitivity,
+    threshold_at_specificity,
+)
+from trainer.judge.operating_points import point_table
+from trainer.judge.report import same_score_warnings
+from trainer.judge.sample import Sample
 
 LABELLED = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
 
@@ -87,3 +99,69 @@ def test_the_probe_sees_a_score_that_knows_dicom() -> None:
     assert (own.auc, own.against, own.by_kind["covid-ct"]) == (0.5, ("folder",), 0.0)
     assert source_probe([pictures], None) is None
     assert source_probe([sick, scored("dicom", [0.5], False)], None) is None
+
+
+@given(LABELLED, st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]))
+def test_the_threshold_reaches_its_sensitivity(values: list[tuple[int, bool]], wanted: float) -> None:
+    scores = np.array([score for score, _ in values]) / 7
+    positive = np.array([flag for _, flag in values])
+    if not positive.any():
+        positive[0] = True
+    assert (scores[positive] >= threshold_at_sensitivity(scores, positive, wanted)).mean() >= wanted
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30),
+    st.sampled_from(["covid", "other", "normal"]),
+)
+def test_each_class_is_judged_against_the_rest(pairs: list[tuple[int, int]], label: str) -> None:
+    labels = ("covid", "other", "normal")
+    truth, called = (np.array(column) for column in zip(*pairs, strict=True))
+    found = confusion(truth, called, labels)
+    at = labels.index(label)
+    own = found.of_class(label)
+    assert own.accuracy == pytest.approx(((truth == at) == (called == at)).mean())
+    assert own.sensitivity == ((called[truth == at] == at).mean() if (truth == at).any() else None)
+    assert own.specificity == ((called[truth != at] != at).mean() if (truth != at).any() else None)
+    assert own.precision == ((truth[called == at] == at).mean() if (called == at).any() else None)
+    assert found.overall_accuracy == pytest.approx((truth == called).mean())
+
+
+def test_a_row_of_the_papers_table_6_is_recomputed() -> None:
+    """Fold 1, FPN: 436 and 7778 right, 26 COVID-19 missed, 82 normals called COVID-19."""
+    found = Confusion(labels=("covid", "normal"), counts=((436, 26), (82, 7778)))
+    covid, normal = found.of_class("covid"), found.of_class("normal")
+    assert found.overall_accuracy == pytest.approx(0.987, abs=5e-5)
+    assert (covid.sensitivity, covid.specificity) == (normal.specificity, normal.sensitivity)
+    assert covid.sensitivity == pytest.approx(0.9437, abs=5e-5)
+    assert covid.precision == pytest.approx(0.8417, abs=5e-5)
+    assert normal.precision == pytest.approx(0.9967, abs=5e-5)
+
+
+def test_a_share_without_error_is_not_certain() -> None:
+    found = figures(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1, 1, 0, 0]), ["a", "b", "c", "d"], 0.5)
+    assert found.sensitivity == 1.0
+    assert found.sensitivity_interval == (pytest.approx(0.025**0.5), 1.0)
+
+
+def test_points_are_marked_where_they_were_chosen_on_the_images() -> None:
+    rng = np.random.default_rng(2)
+    positive = rng.random(200) < 0.5
+    scores = np.clip(rng.normal(0.4, 0.2, 200) + 0.2 * positive, 0, 1)
+    sample = Sample(name="x", scores=scores, positive=positive, groups=[str(n) for n in range(200)])
+    table = point_table(sample, tiny_spec().operating_points)
+    assert [one.name for one in table[:2]] == ["argmax", "bundle: tiny"]
+    assert [one.chosen_here for one in table] == [False, False, True, True, True, True]
+    for one, wanted in zip(table[2:5], (0.9, 0.95, 0.99), strict=True):
+        assert one.specificity is not None
+        assert one.specificity >= wanted
+    assert table[5].sensitivity is not None
+    assert table[5].sensitivity >= 0.95
+
+
+def test_many_equal_scores_are_suspect() -> None:
+    spread = np.linspace(0, 1, 40)
+    assert same_score_warnings(spread) == []
+    assert same_score_warnings(np.array([0.5] * 5)) == []
+    (warning,) = same_score_warnings(np.concatenate([spread, np.full(10, 0.5)]))
+    assert "10 of 50 images have the same score 0.5000" in warning
