@@ -16,6 +16,7 @@ from node.domain.input_spec import (
     Equalise,
     FixedNormalise,
     InputKind,
+    InputModality,
     InputSpec,
     NoNormalise,
     PerImageNormalise,
@@ -27,6 +28,9 @@ from node.imaging.lungs import lung_box
 
 HIGHEST_STORED = 4095
 """12 bits, the range of the scanner that the rule comes from (Rahimzadeh et al. 2021, section 2.1)."""
+
+
+HIGHEST_GREY = 255
 
 
 class Framing(StrEnum):
@@ -180,6 +184,27 @@ def prepare_picture(grey: Grey, spec: InputSpec) -> PreparedSlice:
     if spec.input.kind is InputKind.CTSET_RAW:
         raise ValueError(f"{spec.model.name} reads HU + 1024; an 8-bit picture has none")
     return _prepared(grey, spec)
+
+
+def prepare_stored(values: Stored, spec: InputSpec) -> PreparedSlice:
+    """Prepare an image of a golden answer, in the representation that the model's modality has.
+
+    Parameters
+    ----------
+    values : uint16 array, shape (rows, columns)
+        HU + 1024 for CT, grey levels from 0 to 255 for radiographs.
+    spec : InputSpec
+
+    Raises
+    ------
+    ValueError
+        A radiograph has more than 256 grey levels.
+    """
+    if spec.modality is InputModality.CT:
+        return prepare_slice(values, spec)
+    if values.max(initial=0) > HIGHEST_GREY:
+        raise ValueError(f"{spec.model.name} reads radiographs of 8 bits; a grey level is above 255")
+    return prepare_picture(values.astype(np.uint8), spec)
 
 
 def resized(image: Real, size: tuple[int, int]) -> Real:

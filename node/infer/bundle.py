@@ -10,6 +10,7 @@
       <version>/
         model.onnx       the network: class probabilities and Grad-CAM map
         golden.npz       phantom slices, their prepared tensor and the expected answer
+        int8.xml, int8.bin   optional: the same network quantised to 8 bits, as OpenVINO keeps it
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ MAX_ONNX_BYTES = 2 << 30  # a protobuf message cannot be larger
 
 SPEC_SHA256 = "spec_sha256"
 ONNX_SHA256 = "onnx_sha256"
+INT8_SHA256 = "int8_sha256"
 STATUS = "status"
 PRECISIONS = "precisions"
 SOURCE_PROBE = "source_probe"
@@ -67,6 +69,10 @@ class Bundle:
     source_probe: str
     """What the export's source probe says against the model, one sentence; empty when nothing."""
     onnx: Path
+    int8: Path | None
+    """The quantised network, where the export kept one."""
+    int8_sha256: str
+    """Digest of both of its files, one after the other; empty without."""
     golden: Golden
 
     @property
@@ -88,12 +94,13 @@ class Bundle:
         self, *, engine: str, engine_version: str, precision: Precision, device: str
     ) -> ModelIdentity:
         """Return who answers when this engine runs the bundle."""
+        quantised = precision is Precision.INT8
         return ModelIdentity(
             name=self.name,
             version=self.version,
             status=self.status,
             spec_sha256=self.spec_sha256,
-            weights_sha256=self.weights_sha256,
+            weights_sha256=self.int8_sha256 if quantised else self.weights_sha256,
             engine=engine,
             engine_version=engine_version,
             precision=precision,
@@ -134,12 +141,15 @@ def load_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder / 'CARD.md'} is empty: a model without a card is not run")
     version = folder / str(spec.model.version)
     onnx = version / "model.onnx"
+    int8 = version / "int8.xml" if INT8_SHA256 in config.parameters else None
     bundle = Bundle(
         folder=folder,
         spec=spec,
         config=config,
         spec_sha256=hashlib.sha256(spec_text.encode()).hexdigest(),
         weights_sha256=_file_digest(onnx),
+        int8=int8,
+        int8_sha256="" if int8 is None else _file_digest(int8, int8.with_suffix(".bin")),
         precisions=_precisions(config),
         source_probe=config.parameters.get(SOURCE_PROBE, "").strip(),
         onnx=onnx,
@@ -158,6 +168,7 @@ def _shake_hands(bundle: Bundle) -> None:
             "parameter status": (bundle.config.parameter(STATUS), bundle.status.value),
             "parameter spec_sha256": (bundle.config.parameter(SPEC_SHA256), bundle.spec_sha256),
             "parameter onnx_sha256": (bundle.config.parameter(ONNX_SHA256), bundle.weights_sha256),
+            "parameter int8_sha256": (bundle.config.parameters.get(INT8_SHA256, ""), bundle.int8_sha256),
         }
     )
     for what, (claimed, found) in claims.items():
@@ -176,6 +187,8 @@ def _precisions(config: ModelConfig) -> frozenset[Precision]:
         raise BundleError(f"config.pbtxt of {config.name}: parameter {PRECISIONS}: {error}") from None
     if Precision.F32 not in precisions:
         raise BundleError(f"config.pbtxt of {config.name}: parameter {PRECISIONS} must contain f32")
+    if Precision.INT8 in precisions and INT8_SHA256 not in config.parameters:
+        raise BundleError(f"config.pbtxt of {config.name}: int8 needs the parameter {INT8_SHA256}")
     return precisions
 
 
@@ -190,11 +203,15 @@ def _text(path: Path) -> str:
         raise BundleError(f"{path} cannot be read as text: {error}") from error
 
 
-def _file_digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            if path.stat().st_size > MAX_ONNX_BYTES:
-                raise BundleError(f"{path} is larger than {MAX_ONNX_BYTES} bytes")
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
+def _file_digest(*paths: Path) -> str:
+    """Return the digest of the files' bytes, one file after the other."""
+    found = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as stream:
+                if path.stat().st_size > MAX_ONNX_BYTES:
+                    raise BundleError(f"{path} is larger than {MAX_ONNX_BYTES} bytes")
+                hashlib.file_digest(stream, lambda: found)
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error}") from error
+    return found.hexdigest()

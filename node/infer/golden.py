@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from node.domain.errors import CanaryFailed
 from node.domain.ports import Scorer
-from node.imaging.prepare import prepare_slice
+from node.imaging.prepare import prepare_stored
 from node.infer.bundle import Bundle
 
 PREPARED_TOLERANCE = 1e-6
@@ -39,7 +39,7 @@ def replay(bundle: Bundle, scorer: Scorer[Real]) -> None:
         The answer is not a set of scores.
     """
     golden = bundle.golden
-    prepared = np.stack([prepare_slice(v, bundle.spec).tensor for v in golden.slices])
+    prepared = np.stack([prepare_stored(v, bundle.spec).tensor for v in golden.slices])
     if not np.allclose(prepared, golden.prepared, rtol=PREPARED_TOLERANCE, atol=PREPARED_TOLERANCE):
         difference = float(np.abs(prepared - golden.prepared).max())
         raise CanaryFailed(

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.errors import BundleError
-from node.domain.input_spec import InputSpec
+from node.domain.input_spec import InputModality, InputSpec
 from node.domain.model import Precision
+from node.imaging.prepare import HIGHEST_GREY
 
 MAX_BYTES = 256 << 20
 """Of the whole archive, unpacked."""
@@ -37,7 +38,7 @@ class Golden:
     """Slices of the generated phantom, never a patient's, and the answer that the export recorded."""
 
     slices: NDArray[np.uint16]
-    """Shape (slices, rows, columns): HU + 1024 in display orientation."""
+    """Shape (slices, rows, columns): HU + 1024 in display orientation; for radiographs grey levels."""
     prepared: NDArray[np.float32]
     """Shape (slices, channels, input rows, input columns): what the preparation must give."""
     probabilities: NDArray[np.float32]
@@ -112,6 +113,8 @@ def _check(path: Path, arrays: Mapping[str, NDArray[Any]], spec: InputSpec) -> N
     for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise BundleError(f"{path}: array {name!r} has shape {arrays[name].shape}, not {shape}")
+    if spec.modality is InputModality.CR and arrays["slices"].max(initial=0) > HIGHEST_GREY:
+        raise BundleError(f"{path}: 'slices' of a model of radiographs must hold grey levels up to 255")
     if count == 0 or len(arrays["cam"]) != count:
         raise BundleError(f"{path}: needs at least one slice, and one map a slice")
     if "tolerance_f32" not in arrays:

@@ -23,8 +23,12 @@ ENGINE = "openvino"
 DEVICE = "CPU"
 ROUNDING = 1e-3
 """How far an answer may leave its range by rounding; it is clipped."""
-_TYPES = {Precision.F32: openvino.Type.f32, Precision.BF16: openvino.Type.bf16}
-_CAPABILITIES = {Precision.F32: "FP32", Precision.BF16: "BF16"}
+_TYPES = {
+    Precision.F32: openvino.Type.f32,
+    Precision.BF16: openvino.Type.bf16,
+    Precision.INT8: openvino.Type.f32,  # of what the quantised network leaves in floating point
+}
+_CAPABILITIES = {Precision.F32: "FP32", Precision.BF16: "BF16", Precision.INT8: "INT8"}
 
 Scores = NDArray[np.float32]
 
@@ -36,7 +40,7 @@ class EmbeddedScorer:
     ----------
     bundle : Bundle
     precision : Precision
-        f32, or bf16 where the bundle's export found the decisions unchanged by it.
+        f32, or bf16 or int8 where the bundle's export found the decisions unchanged by it.
     threads : int
         Threads of the engine; 0 leaves the number to it.
     cache_dir : Path or None
@@ -57,7 +61,7 @@ class EmbeddedScorer:
     ) -> None:
         core = openvino.Core()
         _allow(core, bundle, precision)
-        model = _read(core, bundle)
+        model = _read(core, bundle, precision)
         options: dict[str, Any] = {
             hint.inference_precision(): _TYPES[precision],
             hint.performance_mode(): hint.PerformanceMode.LATENCY,
@@ -144,10 +148,6 @@ def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
             f"infer.precision: {precision.value} was not judged for {bundle.name} at export; "
             f"choose {recorded}"
         )
-    if precision not in _TYPES:
-        raise SettingsError(
-            f"infer.precision: the embedded engine does not run {precision.value}; choose f32"
-        )
     if precision not in bundle.golden.tolerances:
         raise SettingsError(
             f"infer.precision: golden.npz of {bundle.name} has no tolerance for {precision.value}; choose f32"
@@ -156,20 +156,19 @@ def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
         raise SettingsError(f"infer.precision: this processor has no {precision.value}; choose f32")
 
 
-def _read(core: openvino.Core, bundle: Bundle) -> openvino.Model:
+def _read(core: openvino.Core, bundle: Bundle, precision: Precision) -> openvino.Model:
     """Read the network and hold it against the specification."""
+    file = bundle.int8 if precision is Precision.INT8 and bundle.int8 is not None else bundle.onnx
     try:
-        model = core.read_model(bundle.onnx)
+        model = core.read_model(file)
     except RuntimeError as error:
-        raise BundleError(f"{bundle.onnx} cannot be read: {error}") from error
+        raise BundleError(f"{file} cannot be read: {error}") from error
     expected = openvino.PartialShape([-1, bundle.spec.input.channels, *bundle.spec.input.size])
     if len(model.inputs) != 1 or model.inputs[0].partial_shape != expected:
         found = [str(item.partial_shape) for item in model.inputs]
-        raise BundleError(
-            f"{bundle.onnx}: the network's inputs are {found}, the specification says {expected}"
-        )
+        raise BundleError(f"{file}: the network's inputs are {found}, the specification says {expected}")
     names = {name for output in model.outputs for name in output.names}
     for name in (bundle.spec.outputs.probabilities, bundle.spec.outputs.cam):
         if name not in names:
-            raise BundleError(f"{bundle.onnx}: the network has no output {name!r}")
+            raise BundleError(f"{file}: the network has no output {name!r}")
     return model

@@ -1,68 +1,65 @@
-"""``CARD.md`` and ``LICENSE`` of a bundle, out of what was measured."""
+"""``CARD.md`` of a bundle, out of what was measured."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
-from node.domain.input_spec import InputSpec
+from node.domain.input_spec import InputKind, InputModality, InputSpec
+from trainer.cases.case import ABOUT
+from trainer.export.card_training import COVID, bullet, figure, interval, training
 from trainer.export.golden import RoundTrip
-from trainer.fit.recipe import Recipe
-
-WIDTH: Final = 110
-"""Characters a line."""
-
-DATA: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "sars-cov2-ct": "SARS-CoV-2 CT-scan data set (Soares et al. 2020), 8-bit pictures; CC BY-NC-SA 4.0",
-        "covid-ct": "COVID-CT (Zhao et al. 2020), cut from papers; no licence stated, research use only",
-        "folder": "class folders of the trainer's user; their licence is not known to the trainer",
-        "dicom": "CT series, used for the source probe only",
-        "dicom-labelled": "CT series of the trainer's user; their terms are not known to the trainer",
-        "covid-ctset": "COVID-CTset (Rahimzadeh et al. 2021), 16-bit slices; see its own terms",
-        "ct-cov19": "CT-COV19 (of the Deep-CT-Net paper), 8-bit pictures; no licence stated",
-        "covid-chestxray": "ieee8023 chest radiographs (Cohen et al. 2020); a licence for each image",
-        "chexpert": "CheXpert (Irvin et al. 2019); research use agreement of its owner",
-        "kaggle-pneumonia": "children's chest radiographs (Kermany et al. 2018); CC BY 4.0",
-    }
-)
-"""Kind -> what it is and its licence."""
+from trainer.export.judged import Judgement
+from trainer.export.source import Source
+from trainer.export.terms import DATA
+from trainer.feed.images import HOUNSFIELD
+from trainer.imports.importing import Imported
+from trainer.nets.catalogue import NETS
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardFacts:
     """What a card tells."""
 
-    spec: InputSpec
-    net: str
-    """Title of the network."""
-    members: int
-    """Networks whose class scores are averaged."""
-    recipe: Recipe
-    run: dict[str, Any]
-    """``run.json``."""
-    result: dict[str, Any]
-    """``result.json``."""
-    report: dict[str, Any] | None
+    source: Source
+    report: Mapping[str, Any] | None
     """Figures on the data sets given to export."""
     round_trip: RoundTrip
-    precisions: tuple[str, ...]
+    judgements: Sequence[Judgement]
+    """What other weights and precisions do to decisions."""
+    precisions: Sequence[str]
+    """Those that the node may use."""
+    tolerances: Mapping[str, float]
+    """Precision -> golden tolerance."""
     weights: str
     """``float16`` or ``float32``, as stored."""
     notes: str
     """What whoever trained it has to say besides (Markdown); may be empty."""
 
+    @property
+    def spec(self) -> InputSpec:
+        """The bundle's specification."""
+        return self.source.spec
+
+    @property
+    def imported(self) -> bool:
+        """Whether the network was fitted by others."""
+        return isinstance(self.source.origin, Imported)
+
+    @property
+    def sets(self) -> list[Mapping[str, Any]]:
+        """Reports of the sets with labels."""
+        return [] if self.report is None else [one for one in self.report["sets"] if one["kind"] != "dicom"]
+
 
 def card_text(facts: CardFacts) -> str:
     """Return the card."""
     sections = [
-        _head(facts),
-        _training(facts),
+        _head(facts.spec),
+        training(facts.source, NETS[facts.source.net].title),
         _figures(facts),
-        _probe(facts),
+        *_probe(facts),
         _limits(facts),
         _technical(facts),
         *([f"## Notes\n\n{facts.notes.strip()}"] if facts.notes.strip() else []),
@@ -70,75 +67,32 @@ def card_text(facts: CardFacts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _head(facts: CardFacts) -> str:
-    model = facts.spec.model
+def _head(spec: InputSpec) -> str:
+    model, names = spec.model, spec.outputs
+    classes = " and ".join((", ".join(names.classes[:-1]), names.classes[-1]))
     return f"""# {model.name}, version {model.version}
 
 Status: **{model.status.value}**. A screening aid for research. **Not a diagnosis**, not a medical device, not
 validated for any patient.
 
-Input: one axial CT slice of the chest in a lung window, cropped to the lungs' bounding box and resized to
-{facts.spec.input.size[0]} x {facts.spec.input.size[1]}; every number stands in `input_spec.json`. Output:
-probabilities of {" and ".join(facts.spec.outputs.classes)}, and a Grad-CAM map of
-{facts.spec.outputs.positive_class}."""
+Input: {_input(spec)}; every number stands in
+`input_spec.json`. Output: probabilities of {classes}, and a Grad-CAM map of
+{names.positive_class}."""
 
 
-def _bullet(*sentences: str) -> str:
-    return textwrap.fill(" ".join(sentences), WIDTH, initial_indent="- ", subsequent_indent="  ")
-
-
-def _training(facts: CardFacts) -> str:
-    schedule, run, point = facts.recipe.schedule, facts.run, facts.spec.operating_point
-    oof = facts.result["out_of_fold"]
-    folds = ", ".join(f"{value:.3f}" for value in facts.result["fold_auc"])
-    bullets = (
-        _bullet(
-            f"Data: {DATA[run['source']]}. {run['cases']} pictures of the training",
-            f"part, {run['positives']} of",
-            "them COVID-19. No DICOM image was used for training, validation, calibration or a threshold.",
-        ),
-        _bullet(
-            f"Network: {facts.net}, initial weights {run['init'] or 'random'}; recipe `{facts.recipe.name}`:",
-            f"{schedule.epochs} epochs a fold, fixed beforehand, moving average of",
-            "the weights, no checkpoint",
-            "chosen on validation.",
-        ),
-        _bullet(
-            f"Splits: {schedule.folds} folds by {run['grouped_by']}. Each class is",
-            f"cut into {schedule.folds} runs",
-            "of consecutive groups; left out of training beside a validation run:",
-            f"{schedule.guard} on each side.",
-        ),
-        _bullet(_membership(facts)),
-        _bullet(
-            f"Out of fold: AUC a fold {folds}; over all folds",
-            f"{oof['auc']:.3f} {_interval(oof['auc_interval'])}. Pictures of one class share tone and",
-            "workstation in such a data set, so these figures flatter.",
-        ),
-        _bullet(
-            "Operating point: a slice is positive from probability",
-            f"{point.slice_threshold} ({point.chosen_on});",
-            f"a study from {float(point.share):.0%} positive slices. The share is",
-            "that of Rahimzadeh et al. 2021",
-            "for another network; **for this one it is not validated.**",
-        ),
-    )
-    return "\n".join(("## Training", "", *bullets))
-
-
-def _membership(facts: CardFacts) -> str:
-    if not facts.recipe.schedule.whole_seeds:
-        return (
-            f"The served network averages the class scores of {facts.members} fold networks; none was picked."
-        )
-    return (
-        f"The served network averages the class scores of {facts.members} networks, each fitted on the whole "
-        "training part with the steps of a fold and a seed of its own; the folds judged the recipe."
-    )
-
-
-def _interval(interval: Any) -> str:
-    return f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+def _input(spec: InputSpec) -> str:
+    rows, columns = spec.input.size
+    size = f"{rows} x {columns}"
+    if spec.modality is InputModality.CR:
+        return f"one frontal chest radiograph of 8 bits, histogram-equalised and\nresized to {size}"
+    match spec.input.kind:
+        case InputKind.CTSET_RAW:
+            how = f"as HU + 1024 (0 to 4095), neither windowed nor scaled,\nat {size} pixels"
+        case InputKind.HISTOGRAM_EQUALISED:
+            how = f"in a lung window, histogram-equalised and\nresized to {size}"
+        case InputKind.LUNG_WINDOW_BOX:
+            how = f"in a lung window, cropped to the lungs' bounding box\nand resized to {size}"
+    return f"one axial CT slice of the chest {how}"
 
 
 def _percent(value: float | None) -> str:
@@ -147,100 +101,152 @@ def _percent(value: float | None) -> str:
 
 def _figures(facts: CardFacts) -> str:
     lines = ["## Figures on images that were not trained on", ""]
-    sets = [] if facts.report is None else [one for one in facts.report["sets"] if one["kind"] != "dicom"]
-    if not sets:
+    if facts.imported:
+        lines = ["## Figures", "", "Whether these images were trained on is not known.", ""]
+    if not facts.sets:
         return "\n".join([*lines, "None were measured at export."])
+    about = ABOUT.get(facts.source.trained_on, COVID)
     lines += [
-        "AUC with a 95 % bootstrap interval over groups; sensitivity and specificity of single pictures at",
+        "AUC with a 95 % bootstrap interval over groups; sensitivity and specificity of single images at",
         "the operating point's slice threshold.",
         "",
-        "| data set | pictures (COVID) | groups | AUC | sensitivity | specificity | accuracy | F1 |",
+        f"| data set | images ({about}) | groups | AUC | sensitivity | specificity | accuracy | F1 |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in sets:
-        own = "" if one["kind"] == facts.run["source"] else " (another set: cross-set figure)"
+    for one in facts.sets:
+        own = "" if one["kind"] == facts.source.trained_on else " (another set: cross-set figure)"
         lines.append(
             f"| {one['kind']}{own} | {one['images']} ({one['positives']}) | {one['groups']} | "
-            f"{'-' if one['auc'] is None else format(one['auc'], '.3f')} "
-            f"{_interval(one['auc_interval'])} | "
+            f"{figure(one['auc'])} {interval(one['auc_interval'])} | "
             f"{_percent(one['sensitivity'])} | {_percent(one['specificity'])} | "
             f"{_percent(one['accuracy'])} | {_percent(one['f1'])} |"
         )
     lines.append("")
-    lines += [_bullet(f"{one['kind']}: {DATA[one['kind']]}; groups are {one['grouped_by']}.") for one in sets]
+    lines += [
+        bullet(f"{one['kind']}: {DATA[one['kind']]}; groups are {one['grouped_by']}.") for one in facts.sets
+    ]
     return "\n".join(lines)
 
 
-def _probe(facts: CardFacts) -> str:
+def _probe(facts: CardFacts) -> list[str]:
+    """Return the section on the source probe, for networks of CT that learned from pictures."""
+    if facts.spec.modality is not InputModality.CT or facts.source.trained_on in HOUNSFIELD:
+        return []
     lines = [
         "## Source probe",
         "",
         "How well the score alone tells DICOM slices from pictures among images that are not COVID-19; 0.5",
         "is ideal, outside of 0.30 to 0.70 the model is not usable on DICOM CT.",
+        "",
     ]
     probe = None if facts.report is None else facts.report["source_probe"]
-    if probe is None:
-        return "\n".join([*lines, "", "Not measured at export."])
+    if facts.report is None or probe is None:
+        return ["\n".join([*lines, "Not measured at export."])]
     verdict = "within the limits" if probe["usable_on_dicom"] else "**outside: not usable on DICOM CT**"
     against = f"{probe['pictures']} pictures of {', '.join(probe['against'])}"
     counts = f"{probe['dicom_slices']} DICOM slices against {against}"
-    lines += ["", f"AUC **{probe['auc']:.3f}** {_interval(probe['interval'])} ({counts}): {verdict}.", ""]
+    lines += [f"AUC **{probe['auc']:.3f}** {interval(probe['interval'])} ({counts}): {verdict}.", ""]
     lines += [
-        _bullet(
-            f"against {kind}: AUC {area:.3f}; its pictures show other diseases "
-            f"besides: source mixed with disease"
+        bullet(
+            f"against {kind}: AUC {area:.3f}; its pictures show other diseases besides: source mixed with",
+            "disease",
         )
         for kind, area in probe["by_kind"].items()
         if kind not in probe["against"]
     ]
-    assert facts.report is not None  # noqa: S101 -- a probe comes with a report
-    for one in facts.report["sets"]:
-        if one["kind"] == "dicom":
-            lines += [
-                f"- one DICOM series that is not COVID-19: {series['positive']} of {series['selected']} "
-                f"selected slices positive, median score {series['median_score']:.2f}"
-                for series in one["series"]
-            ]
-    return "\n".join(lines)
+    lines += [
+        f"- one DICOM series that is not COVID-19: {series['positive']} of {series['selected']} "
+        f"selected slices positive, median score {series['median_score']:.2f}"
+        for one in facts.report["sets"]
+        if one["kind"] == "dicom"
+        for series in one["series"]
+    ]
+    return ["\n".join(lines)]
 
 
 def _limits(facts: CardFacts) -> str:
-    scope = facts.spec.scope
-    return f"""## Scope and limits
+    return "\n".join(("## Scope and limits", "", *_scope(facts), *_unknown(facts)))
 
-- Made for adults (from {scope.minimum_age_years:g} years), axial chest CT, slice thickness
-  {scope.slice_thickness_mm[0]:g} to {scope.slice_thickness_mm[1]:g} mm; outside of that nothing is analysed.
-- **Sensitivity on DICOM is unmeasured.** No DICOM series of a COVID-19 patient was available in numbers.
-- Pictures are not series: labels are a picture's, patients are not named, windows and scaling are unknown.
-- Negatives of the training set are mostly clear lungs. What the network makes of other pneumonias, oedema,
-  tumours, emphysema or of a child's chest is unknown.
-- A score is not the probability of disease in a patient; nothing was calibrated to any prevalence.
-- The Grad-CAM map shows where the score came from, on a coarse grid; it outlines no lesion."""
+
+def _scope(facts: CardFacts) -> list[str]:
+    scope = facts.spec.scope
+    if facts.spec.modality is InputModality.CR:
+        return [
+            bullet(
+                f"Made for adults (from {scope.minimum_age_years:g} years), frontal chest radiographs. The",
+                "node screens CT only: it verifies such a bundle, and analyses no radiograph.",
+            )
+        ]
+    measured = any(one["kind"] == "dicom-labelled" and one["positives"] for one in facts.sets)
+    return [
+        bullet(
+            f"Made for adults (from {scope.minimum_age_years:g} years), axial chest CT, slice thickness",
+            f"{scope.slice_thickness_mm[0]:g} to {scope.slice_thickness_mm[1]:g} mm; outside of that nothing",
+            "is analysed.",
+        ),
+        bullet(
+            "Sensitivity on DICOM was measured on the series above alone."
+            if measured
+            else "**Sensitivity on DICOM is unmeasured.** No DICOM series of a COVID-19 patient was judged."
+        ),
+    ]
+
+
+def _unknown(facts: CardFacts) -> list[str]:
+    trained_on = facts.source.trained_on
+    found = []
+    if trained_on not in HOUNSFIELD and facts.spec.modality is InputModality.CT:
+        found.append(
+            bullet(
+                "Pictures are not series: labels are a picture's, patients are not always named, windows and",
+                "scaling are unknown.",
+            )
+        )
+    if trained_on == "kaggle-pneumonia":
+        found.append(bullet("The radiographs it learned from are of children of one hospital."))
+    if facts.spec.modality is InputModality.CT:
+        found.append(
+            bullet(
+                "What the network makes of other pneumonias, oedema, tumours or a child's chest",
+                "is unknown, but where the data above say otherwise.",
+            )
+        )
+    found += [
+        bullet(
+            "A score is not the probability of disease in a patient;",
+            "it was calibrated to no prevalence but that of its own images."
+            if facts.source.calibration
+            else "nothing was calibrated to any prevalence.",
+        ),
+        bullet("The Grad-CAM map shows where the score came from, on a coarse grid; it outlines no lesion."),
+    ]
+    return found
 
 
 def _technical(facts: CardFacts) -> str:
     trip = facts.round_trip
-    return f"""## Technical
-
-- Weights stored as {facts.weights}; decisions did not change at: {", ".join(facts.precisions)}.
-- Largest differences on the golden slices (probabilities, and maps over their maximum): torch to OpenVINO f32
-  {trip.graph:.1g}; stored weights {trip.half:.1g}; bf16 {trip.bf16:.1g}; closed-form Grad-CAM to autograd
-  {trip.autograd:.1g}."""
-
-
-def licence_text(facts: CardFacts) -> str:
-    """Return the terms of the weights: those of the data they were trained on."""
-    return f"""Terms of the weights in this folder ({facts.spec.model.name})
-
-These are research weights. They are not covered by the licence of the software around them.
-
-They were trained on:
-  - {DATA[facts.run["source"]]}
-
-Use, copy and adapt them for research and teaching, not for commercial purposes, naming the data set above,
-and pass adapted weights on under the same terms (Creative Commons Attribution-NonCommercial-ShareAlike 4.0
-International, https://creativecommons.org/licenses/by-nc-sa/4.0/), as far as rights in the weights derive
-from that data set.
-
-No warranty of any kind. Not a medical device. Not for diagnosis or for decisions about a patient.
-"""
+    rounded = "".join(
+        f"; {name} {'not compared on this processor' if found is None else format(found, '.1g')}"
+        for name, found in (("bf16", trip.bf16), *((("int8", trip.int8),) if trip.int8 is not None else ()))
+    )
+    compared = "; ".join(one.sentence for one in facts.judgements) or "decisions were compared on no images"
+    allowed = ", ".join(
+        f"{name} {facts.tolerances[name]:.2g}" for name in facts.precisions if name in facts.tolerances
+    )
+    return "\n".join(
+        (
+            "## Technical",
+            "",
+            bullet(
+                f"Weights stored as {facts.weights}; decisions did not change at:",
+                f"{', '.join(facts.precisions)}.",
+            ),
+            bullet(f"Held-out images, against f32 with whole weights: {compared}."),
+            bullet(f"Golden tolerance of each precision that may be used: {allowed}."),
+            bullet(
+                "Largest differences on the golden images (probabilities, and maps over their maximum):",
+                f"torch to OpenVINO f32 {trip.graph:.1g}; stored weights {trip.half:.1g}{rounded};",
+                f"closed-form Grad-CAM to autograd {trip.autograd:.1g}.",
+            ),
+        )
+    )

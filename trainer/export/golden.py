@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import openvino
 import torch
 from numpy.typing import NDArray
+from openvino.properties import device
 
 from node.domain.input_spec import InputSpec
-from node.imaging.prepare import prepare_slice
+from node.imaging.prepare import prepare_stored
 from trainer.errors import RoundTripError
 from trainer.export.graph import ServedNet, gradcam_by_autograd
+from trainer.export.quantised import Quantised
 from trainer.judge.runner import OpenVinoNet
 
 GRAPH_TOLERANCE: Final = 1e-3
@@ -25,10 +28,10 @@ HALF_TOLERANCE: Final = 0.02
 """Half-precision weights against whole ones, probabilities."""
 F32_TOLERANCE: Final = 1e-3
 """Golden tolerance: the same file in f32 on another processor."""
-BF16_FLOOR: Final = 0.02
-"""Smallest golden tolerance in bf16; more where three times the difference seen here is more."""
-BF16_CEILING: Final = 0.1
-"""Above this bf16 is not recorded as usable: a map may not differ that much."""
+ROUNDED_FLOOR: Final = 0.02
+"""Smallest golden tolerance in bf16 and int8; more where three times the difference seen here is more."""
+ROUNDED_CEILING: Final = 0.1
+"""Above this a precision is not recorded as usable: a map may not differ that much."""
 
 Real = NDArray[np.float32]
 Answer = tuple[Real, Real]
@@ -39,7 +42,7 @@ class Golden:
     """What ``golden.npz`` holds."""
 
     slices: NDArray[np.uint16]
-    """Shape (slices, rows, columns), HU + 1024, of a generated phantom."""
+    """Shape (slices, rows, columns), of a generated phantom: HU + 1024, or grey levels of radiographs."""
     prepared: Real
     """Shape (slices, channels, rows, columns)."""
     answer: Answer
@@ -70,9 +73,11 @@ class RoundTrip:
     graph: float
     """torch against OpenVINO f32 with whole weights."""
     half: float
-    """Half-precision weights against whole ones."""
-    bf16: float
-    """OpenVINO bf16 against f32."""
+    """Weights as stored against whole ones."""
+    bf16: float | None
+    """OpenVINO bf16 against f32; None where this processor has no bf16."""
+    int8: float | None
+    """The quantised network against f32; None without one."""
 
 
 def difference(one: Answer, other: Answer) -> float:
@@ -88,17 +93,29 @@ def _over_maximum(maps: Real) -> Real:
     return scaled
 
 
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """One network in all the forms that are compared."""
+
+    whole: bytes
+    """ONNX with float32 weights."""
+    stored: bytes
+    """ONNX as it will be served."""
+    int8: Quantised | None = None
+    """The quantised network."""
+
+
 def golden_and_round_trip(
-    net: ServedNet, whole: bytes, stored: bytes, slices: NDArray[np.uint16], spec: InputSpec
+    net: ServedNet, files: Files, slices: NDArray[np.uint16], spec: InputSpec
 ) -> tuple[Golden, RoundTrip]:
     """Run the golden slices through every stage.
 
     Parameters
     ----------
     net : ServedNet
-    whole, stored : bytes
-        ONNX with float32 weights, and as it will be served.
+    files : Files
     slices : uint16 array, shape (slices, rows, columns)
+        HU + 1024, or grey levels of radiographs.
     spec : InputSpec
 
     Raises
@@ -106,33 +123,44 @@ def golden_and_round_trip(
     RoundTripError
         A stage differs from the one before by more than its tolerance.
     """
-    prepared = np.stack([prepare_slice(v, spec).tensor for v in slices])
+    prepared = np.stack([prepare_stored(v, spec).tensor for v in slices])
     images = torch.from_numpy(prepared)
-    torch_answer = tuple(part.numpy() for part in net(images))
-    answers = {
-        "torch": (torch_answer[0], torch_answer[1]),
-        "whole": OpenVinoNet(whole, spec, "f32")(prepared),
-        "f32": OpenVinoNet(stored, spec, "f32")(prepared),
-        "bf16": OpenVinoNet(stored, spec, "bf16")(prepared),
-    }
+    with torch.no_grad():
+        in_torch = tuple(part.numpy() for part in net(images))
+    whole = OpenVinoNet(files.whole, spec, "f32")(prepared)
+    f32 = OpenVinoNet(files.stored, spec, "f32")(prepared)
+    bf16 = OpenVinoNet(files.stored, spec, "bf16")(prepared) if has_bf16() else None
+    int8 = files.int8.on(spec)(prepared) if files.int8 else None
     by_autograd = gradcam_by_autograd(net, images).numpy()
     trip = RoundTrip(
-        autograd=float(np.abs(_over_maximum(by_autograd) - _over_maximum(answers["torch"][1])).max()),
-        graph=difference(answers["torch"], answers["whole"]),
-        half=difference(answers["whole"], answers["f32"]),
-        bf16=difference(answers["f32"], answers["bf16"]),
+        autograd=float(np.abs(_over_maximum(by_autograd) - _over_maximum(in_torch[1])).max()),
+        graph=difference((in_torch[0], in_torch[1]), whole),
+        half=difference(whole, f32),
+        bf16=None if bf16 is None else difference(f32, bf16),
+        int8=None if int8 is None else difference(f32, int8),
     )
-    half_probability = float(np.abs(answers["whole"][0] - answers["f32"][0]).max())
     for name, found, allowed in (
         ("closed-form Grad-CAM and autograd", trip.autograd, CAM_TOLERANCE),
         ("torch and OpenVINO f32", trip.graph, GRAPH_TOLERANCE),
-        ("whole and half-precision weights", half_probability, HALF_TOLERANCE),
+        ("whole and stored weights", float(np.abs(whole[0] - f32[0]).max()), HALF_TOLERANCE),
     ):
         if not found <= allowed:
             raise RoundTripError(
                 f"{name} differ by {found:.2g}, allowed is {allowed:.2g}: nothing is exported"
             )
-    tolerances = {"f32": F32_TOLERANCE}
-    if trip.bf16 <= BF16_CEILING:
-        tolerances["bf16"] = max(BF16_FLOOR, 3 * trip.bf16)
-    return Golden(slices=slices, prepared=prepared, answer=answers["f32"], tolerances=tolerances), trip
+    return Golden(slices=slices, prepared=prepared, answer=f32, tolerances=tolerances(trip)), trip
+
+
+def tolerances(trip: RoundTrip) -> dict[str, float]:
+    """Return the golden tolerance of each precision that differs little enough to be used."""
+    rounded = {"bf16": trip.bf16, "int8": trip.int8}
+    return {"f32": F32_TOLERANCE} | {
+        precision: max(ROUNDED_FLOOR, 3 * found)
+        for precision, found in rounded.items()
+        if found is not None and found <= ROUNDED_CEILING
+    }
+
+
+def has_bf16() -> bool:
+    """Return whether this processor computes in bf16; OpenVINO emulates nothing."""
+    return "BF16" in openvino.Core().get_property("CPU", device.capabilities())

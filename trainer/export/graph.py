@@ -27,12 +27,15 @@ class ServedNet(nn.Module):
         Networks of one kind, fitted from the same initial weights.
     positive : int
         Index of the positive class.
+    temperature : float
+        Divides the log odds of the positive class against all others; 1 leaves the scores as they are.
     """
 
-    def __init__(self, members: Sequence[nn.Module], positive: int) -> None:
+    def __init__(self, members: Sequence[nn.Module], positive: int, temperature: float = 1.0) -> None:
         super().__init__()
         shared = shared_stages(members)
         self.positive = positive
+        self.temperature = temperature
         self.trunk = pooled(members[0]).stages[:shared]
         self.tails = nn.ModuleList([pooled(member).stages[shared:] for member in members])
         self.heads = nn.ModuleList([pooled(member).served_head(positive) for member in members])
@@ -66,10 +69,26 @@ class ServedNet(nn.Module):
         probabilities : Tensor, shape (n, classes)
         cam : Tensor, shape (n, grid rows, grid columns)
             Grad-CAM of the positive class' mean score with respect to all members' last feature maps taken
-            as one stack; not negative, not normalised.
+            as one stack; not negative, not normalised. The temperature would only scale it and is left out.
         """
         scores, evidence = self._answers(self.features(images))
-        return torch.softmax(scores, dim=1), torch.relu(evidence)
+        return torch.softmax(self._calibrated(scores), dim=1), torch.relu(evidence)
+
+    def _calibrated(self, scores: Tensor) -> Tensor:
+        """Return class scores whose softmax gives the positive class its log odds over the temperature.
+
+        The other classes share what is left as before; with two classes this is the softmax of the scores
+        over the temperature.
+        """
+        if self.temperature == 1.0:
+            return scores
+        kinds = range(scores.shape[1])
+        others = torch.logsumexp(
+            scores[:, [kind for kind in kinds if kind != self.positive]], 1, keepdim=True
+        )
+        moved = (scores[:, self.positive, None] - others) / self.temperature + others
+        parts = [moved if kind == self.positive else scores[:, kind, None] for kind in kinds]
+        return torch.cat(parts, dim=1)
 
 
 def shared_stages(members: Sequence[nn.Module]) -> int:

@@ -30,12 +30,14 @@ class OpenVinoNet:
         Names the outputs.
     precision : str
         ``f32`` or ``bf16``.
+    weights : bytes
+        The weights, where ``model`` is OpenVINO's own description of a network (XML) instead of ONNX.
     """
 
-    def __init__(self, model: bytes, spec: InputSpec, precision: str) -> None:
+    def __init__(self, model: bytes, spec: InputSpec, precision: str, weights: bytes = b"") -> None:
         core = openvino.Core()
         try:
-            graph = core.read_model(model, b"")
+            graph = core.read_model(model, weights)
         except RuntimeError as error:
             raise BundleError(f"OpenVINO cannot read the network: {error}") from error
         names = {name for output in graph.outputs for name in output.get_names()}

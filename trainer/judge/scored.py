@@ -54,14 +54,20 @@ class Scored:
 
 
 def score_sets(
-    model: bytes, spec: InputSpec, precision: str, arguments: Sequence[str], everything: bool
+    model: bytes,
+    spec: InputSpec,
+    precision: str,
+    arguments: Sequence[str],
+    everything: bool,
+    *,
+    weights: bytes = b"",
 ) -> list[Scored]:
-    """Score data sets with an ONNX network in OpenVINO.
+    """Score data sets with a network in OpenVINO.
 
     Parameters
     ----------
     model : bytes
-        The ONNX file.
+        The ONNX file, or OpenVINO's description of a network.
     spec : InputSpec
     precision : str
         ``f32`` or ``bf16``.
@@ -69,13 +75,15 @@ def score_sets(
         ``KIND:PATH`` each.
     everything : bool
         Score training parts too, instead of held-out parts only.
+    weights : bytes
+        The weights of a network in OpenVINO's own format.
 
     Raises
     ------
     DataError
         A set cannot be read, or holds nothing outside its training part.
     """
-    net = OpenVinoNet(model, spec, precision)
+    net = OpenVinoNet(model, spec, precision, weights)
     return [_score_set(net, spec, argument, everything) for argument in arguments]
 
 

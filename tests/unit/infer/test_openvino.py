@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,13 @@ import numpy as np
 import openvino
 import pytest
 
-from node.domain.errors import BundleError, EngineUnavailable, ScoresInvalid, SettingsError
+from node.domain.errors import (
+    BundleError,
+    EngineUnavailable,
+    HandshakeFailed,
+    ScoresInvalid,
+    SettingsError,
+)
 from node.domain.model import Precision
 from node.infer.bundle import Bundle, load_bundle
 from node.infer.golden import replay
@@ -86,10 +93,36 @@ def test_a_precision_that_was_not_judged_is_refused(tmp_path: Path, golden_slice
         EmbeddedScorer(bundle, precision=Precision.BF16, threads=1)
 
 
-def test_int8_is_not_run_by_this_engine(tmp_path: Path, golden_slices: list[Any]) -> None:
-    bundle = load_bundle(write_model_folder(tmp_path, golden_slices, parameters={"precisions": "f32 int8"}))
-    with pytest.raises(SettingsError, match="int8"):
-        EmbeddedScorer(bundle, precision=Precision.INT8, threads=1)
+def int8_beside(folder: Path, tmp_path: Path) -> dict[str, str]:
+    """Write a network in OpenVINO's own format and return the parameters that name it."""
+    model = openvino.Core().read_model(folder / "1" / "model.onnx")
+    openvino.save_model(model, tmp_path / "int8.xml", compress_to_fp16=False)
+    both = [(tmp_path / name).read_bytes() for name in ("int8.xml", "int8.bin")]
+    return {"precisions": "f32 int8", "int8_sha256": hashlib.sha256(both[0] + both[1]).hexdigest()}
+
+
+def test_a_quantised_network_is_run_where_the_export_kept_one(
+    folder: Path, tmp_path: Path, golden_slices: list[Any]
+) -> None:
+    parameters = int8_beside(folder, tmp_path)
+    other = write_model_folder(tmp_path / "with", golden_slices, parameters=parameters)
+    for name in ("int8.xml", "int8.bin"):
+        (tmp_path / name).rename(other / "1" / name)
+    arrays = dict(np.load(other / "1" / "golden.npz")) | {"tolerance_int8": np.float64(1e-4)}
+    np.savez(other / "1" / "golden.npz", allow_pickle=False, **arrays)
+    bundle = load_bundle(other)
+    scorer = EmbeddedScorer(bundle, precision=Precision.INT8, threads=1)
+    assert scorer.identity.weights_sha256 == parameters["int8_sha256"] != bundle.weights_sha256
+    replay(bundle, scorer)
+    (other / "1" / "int8.bin").write_bytes(b"other weights")
+    with pytest.raises(HandshakeFailed, match="int8_sha256"):
+        load_bundle(other)
+
+
+def test_int8_without_a_network_of_its_own_is_refused(tmp_path: Path, golden_slices: list[Any]) -> None:
+    folder = write_model_folder(tmp_path, golden_slices, parameters={"precisions": "f32 int8"})
+    with pytest.raises(BundleError, match="int8_sha256"):
+        load_bundle(folder)
 
 
 def test_weights_that_are_no_network_are_refused(bundle: Bundle, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from trainer.__main__ import main
 from trainer.cli.app import app
 from trainer.errors import BundleError, RoundTripError
 from trainer.export.config import config_text
-from trainer.export.golden import golden_and_round_trip
+from trainer.export.golden import Files, golden_and_round_trip
 from trainer.export.graph import ServedNet, gradcam_by_autograd, shared_stages
 from trainer.export.onnx_file import halved, onnx_model
 from trainer.feed.specification import specification
@@ -112,7 +112,7 @@ def test_half_precision_weights_halve_the_file_and_hardly_move_the_scores(tiny_r
     kinds = {tensor.data_type for tensor in onnx.load_from_string(half).graph.initializer}
     assert onnx.TensorProto.FLOAT16 in kinds
     slices = np.full((1, 128, 128), 1000, np.uint16)
-    golden, trip = golden_and_round_trip(net, whole, half, slices, spec)
+    golden, trip = golden_and_round_trip(net, Files(whole=whole, stored=half), slices, spec)
     assert trip.autograd < 1e-4
     assert golden.answer[0].shape == (1, 2)
 
@@ -124,7 +124,9 @@ def test_a_graph_that_answers_otherwise_is_refused(tiny_recipe: Path) -> None:
         torch.nn.init.normal_(weight, std=2.0)
     file = onnx_model(other, spec)
     with pytest.raises(RoundTripError, match="nothing is exported"):
-        golden_and_round_trip(net, file, file, np.full((1, 128, 128), 1000, np.uint16), spec)
+        golden_and_round_trip(
+            net, Files(whole=file, stored=file), np.full((1, 128, 128), 1000, np.uint16), spec
+        )
 
 
 def test_the_configuration_quotes_what_it_is_given(tiny_recipe: Path) -> None:
