@@ -210,7 +210,10 @@ def _patient(name: str, positive: bool, decisions: Sequence[SeriesDecision]) -> 
     relied_on = [one for one in decisions if one.chosen]
     outcomes = {one.outcome for one in relied_on}
     if not relied_on:
-        outcome, reason = Outcome.NOT_ANALYSED, "No series is fit for the model."
+        outcome = Outcome.NOT_ANALYSED
+        reason = " ".join(
+            dict.fromkeys(["No series is fit for the model.", *(one.reason for one in decisions)])
+        )
     elif Outcome.POSITIVE in outcomes:
         outcome = Outcome.POSITIVE
         reason = next(one.reason for one in relied_on if one.outcome is outcome)
