@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.errors import EmptyClass
+from node.domain.input_spec import OutputSpec
+from trainer.feed.targets import Loss as Kind
+from trainer.feed.targets import require_every_output
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(scores [n, outputs], targets [n, outputs]) -> losses [n]."""
 
 
-def loss_of(kind: str, targets: NDArray[np.float32], names: tuple[str, ...], weighted: bool) -> Loss:
+def loss_of(kind: str, targets: NDArray[np.float32], outputs: OutputSpec, weighted: bool) -> Loss:
     """Return the loss for a training part.
 
     Parameters
@@ -25,26 +27,22 @@ def loss_of(kind: str, targets: NDArray[np.float32], names: tuple[str, ...], wei
         ``softmax`` or ``sigmoid``.
     targets : float32 array, shape (n, outputs)
         Of the whole training part: class distributions, or findings with NaN where unknown.
-    names : tuple of str
-        Of the outputs, for messages.
+    outputs : OutputSpec
     weighted : bool
         Weigh classes, or the presence of each finding, by their rarity.
 
     Raises
     ------
     EmptyClass
-        A class or finding has no example in the training part; nothing could be learned of it.
+        A class or finding has no example in the training part, or a finding no counterexample.
     """
-    known = ~np.isnan(targets)
+    require_every_output(targets, outputs, Kind(kind))
     present = np.nansum(targets, axis=0)
-    empty = [name for name, count in zip(names, present, strict=True) if count == 0]
-    if empty:
-        raise EmptyClass(f"the training part holds no image of {', '.join(empty)}")
-    if kind == "sigmoid":
-        absent = known.sum(axis=0) - present
+    if kind == Kind.SIGMOID:
+        absent = (~np.isnan(targets)).sum(axis=0) - present
         ratio = torch.from_numpy((absent / present).astype(np.float32)) if weighted else None
         return _Findings(ratio)
-    share = present * len(names) / present.sum()
+    share = present * len(outputs.classes) / present.sum()
     return _Classes(torch.from_numpy((1 / share).astype(np.float32)) if weighted else None)
 
 

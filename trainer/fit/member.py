@@ -96,9 +96,7 @@ class Fitting:
             optimiser(self.net, schedule.optimiser, schedule.learning_rate, schedule.weight_decay),
         )
         self.average = MovingAverage(self.net, schedule.ema)
-        self.loss = loss_of(
-            schedule.loss, train.targets, setting.spec.outputs.classes, schedule.class_weights
-        )
+        self.loss = loss_of(schedule.loss, train.targets, setting.spec.outputs, schedule.class_weights)
         self._cache: CachedMaps | None = None
 
     @property

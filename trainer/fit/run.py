@@ -70,11 +70,10 @@ def fit_run(
     report : callable (str) -> None
         Receives a line an epoch, and warnings.
     engine : Engine or None
-        Devices and processes; None: this processor.
+        None: this processor.
     parts : sequence of Path
         Runs of parts 1 and 2, for Deep-CXR-Net.
     progress : callable (str, int, int) -> None
-        Receives what is done, steps done and steps in all.
 
     Returns
     -------
@@ -91,23 +90,8 @@ def fit_run(
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
     fabric = engine.open(recipe.schedule.precision)
     cases = open_lung_cases(training_part(read_cases(data)), spec)
-    first_does(
-        fabric,
-        lambda: _begin(
-            out,
-            {
-                "recipe": recipe.as_json(),
-                "data": data,
-                "source": cases[0].source,
-                "cases": len(cases),
-                "positives": sum(case.positive for case in cases),
-                "grouped_by": GROUPED_BY[cases[0].source],
-                "init": init.name if init else None,
-                "parts": digests_of(parts),
-            },
-            resume,
-        ),
-    )
+    record = _record(recipe, data, cases, init, parts)
+    first_does(fabric, lambda: _begin(out, record, resume))
     setting = Setting(
         recipe=recipe,
         spec=spec,
@@ -122,6 +106,22 @@ def fit_run(
     result = result_of(seen, recipe, spec, cases[0].source)
     first_does(fabric, lambda: _finish(out, seen, result, recipe))
     return result
+
+
+def _record(
+    recipe: Recipe, data: str, cases: Sequence[Case], init: Path | None, parts: Sequence[Path]
+) -> dict[str, Any]:
+    """Return what ``run.json`` holds; a run goes on only under the same record."""
+    return {
+        "recipe": recipe.as_json(),
+        "data": data,
+        "source": cases[0].source,
+        "cases": len(cases),
+        "positives": sum(case.positive for case in cases),
+        "grouped_by": GROUPED_BY[cases[0].source],
+        "init": init.name if init else None,
+        "parts": digests_of(parts),
+    }
 
 
 def _silent(_: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from node.domain.input_spec import OutputSpec
 from trainer.errors import CheckpointError, DivergedError, RecipeError
 from trainer.fit.average import MovingAverage, estimate_statistics
 from trainer.fit.checkpoint import load_checkpoint, save_checkpoint
@@ -75,7 +76,8 @@ def test_targets_and_mixtures_stay_distributions() -> None:
     assert mix(values, targets, 0.0, np.random.default_rng(1))[0] is values
     scores = torch.tensor([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
     hard = torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 1]), label_smoothing=0.1)
-    loss = loss_of("softmax", targets.numpy(), ("a", "b"), weighted=False)
+    outputs = OutputSpec(probabilities="p", cam="c", classes=("a", "b"), positive_class="a")
+    loss = loss_of("softmax", np.eye(2, dtype=np.float32), outputs, weighted=False)
     assert loss(scores, targets).mean().item() == pytest.approx(hard.item())
 
 

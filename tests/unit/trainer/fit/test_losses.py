@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from node.domain.input_spec import OutputSpec
 from trainer.errors import EmptyClass
 from trainer.fit.losses import loss_of
 from trainer.fit.scoring import mean_probability, validation_figures
@@ -16,9 +17,15 @@ NAN = float("nan")
 FINDINGS = np.array([[1, 0], [0, NAN], [0, 1], [NAN, 0]], dtype=np.float32)
 
 
+def outputs(*classes: str) -> OutputSpec:
+    return OutputSpec(probabilities="p", cam="c", classes=classes, positive_class=classes[0])
+
+
 def test_unknown_findings_take_no_part() -> None:
     scores = torch.tensor([[2.0, -1.0], [0.5, 9.0], [-3.0, 0.2], [7.0, 1.0]], requires_grad=True)
-    losses = loss_of("sigmoid", FINDINGS, ("a", "b"), weighted=False)(scores, torch.from_numpy(FINDINGS))
+    losses = loss_of("sigmoid", FINDINGS, outputs("a", "b"), weighted=False)(
+        scores, torch.from_numpy(FINDINGS)
+    )
     whole = functional.binary_cross_entropy_with_logits
     assert losses[0].item() == pytest.approx(whole(scores[0], torch.tensor([1.0, 0.0])).item())
     assert losses[1].item() == pytest.approx(whole(scores[1, 0], torch.tensor(0.0)).item())
@@ -29,13 +36,13 @@ def test_unknown_findings_take_no_part() -> None:
 
 def test_rare_findings_and_classes_weigh_more() -> None:
     rare = np.array([[1], [0], [0], [0]], dtype=np.float32)
-    loss = loss_of("sigmoid", rare, ("a",), weighted=True)
+    loss = loss_of("sigmoid", rare, outputs("a"), weighted=True)
     present, absent = loss(torch.zeros(2, 1), torch.tensor([[1.0], [0.0]])).tolist()
     assert present == pytest.approx(3 * absent)
     classes = np.array([[1, 0], [0, 1], [0, 1], [0, 1]], dtype=np.float32)
-    weights = loss_of("softmax", classes, ("a", "b"), weighted=True)(torch.zeros(2, 2), torch.eye(2))
+    weights = loss_of("softmax", classes, outputs("a", "b"), weighted=True)(torch.zeros(2, 2), torch.eye(2))
     assert weights[0].item() == pytest.approx(3 * weights[1].item())
-    even = loss_of("softmax", classes, ("a", "b"), weighted=True)(
+    even = loss_of("softmax", classes, outputs("a", "b"), weighted=True)(
         torch.zeros(4, 2), torch.from_numpy(classes)
     )
     assert even.mean().item() == pytest.approx(np.log(2))
@@ -44,8 +51,8 @@ def test_rare_findings_and_classes_weigh_more() -> None:
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
 def test_a_class_without_an_image_is_refused_by_name(kind: str) -> None:
     targets = np.array([[1, 0], [1, 0]], dtype=np.float32)
-    with pytest.raises(EmptyClass, match="no image of normal"):
-        loss_of(kind, targets, ("covid", "normal"), weighted=False)
+    with pytest.raises(EmptyClass, match="no case of normal"):
+        loss_of(kind, targets, outputs("covid", "normal"), weighted=False)
 
 
 def test_the_optimisers_are_those_of_the_papers() -> None:
