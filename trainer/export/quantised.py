@@ -7,11 +7,13 @@ the pictures given. What it does to decisions is measured, never assumed.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
 import openvino
@@ -23,9 +25,6 @@ from trainer.cases.readers import read_cases, training_part
 from trainer.errors import BundleError
 from trainer.feed.images import open_lung_cases, prepared_image
 from trainer.judge.runner import OpenVinoNet
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 MOST_PICTURES: Final = 300
 """From which the ranges are taken, evenly spread over what is given."""
@@ -102,9 +101,8 @@ def quantised(whole: bytes, pictures: Sequence[NDArray[np.float32]]) -> Quantise
 def _nncf() -> ModuleType:
     """Return NNCF; it is large, and nothing else needs it."""
     try:
-        import nncf  # noqa: PLC0415 -- optional
+        return importlib.import_module("nncf")
     except ImportError as error:
         raise BundleError(
             "int8 needs NNCF, which is not installed; install the extra: pip install 'groundglass[int8]'"
         ) from error
-    return nncf  # type: ignore[no-any-return]
