@@ -28,6 +28,20 @@ class Engine:
     workers: int = 2
     """Threads a process that read and prepare pictures ahead."""
 
+    def require_enough(self, batch: int, accumulate: int) -> None:
+        """Make sure that a step has pictures for every device: two a piece, as batch norm needs.
+
+        Raises
+        ------
+        DeviceError
+            There are more devices than a step of ``batch`` pictures in ``accumulate`` pieces can feed.
+        """
+        if batch < 2 * accumulate * self.devices:
+            raise DeviceError(
+                f"{self.devices} devices cannot share out a step of {batch} pictures in {accumulate} pieces, "
+                f"two pictures at least in each; use at most {batch // (2 * accumulate)}, or a larger batch"
+            )
+
     def open(self, precision: str) -> Fabric:
         """Start the other processes, if any, and return the fabric.
 

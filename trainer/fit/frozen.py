@@ -38,6 +38,7 @@ class Fitted(nn.Module):
         self.count = frozen
         self.from_maps = from_maps
         self.frozen.requires_grad_(False)
+        self.begin()
 
     @property
     def frozen(self) -> nn.Sequential:

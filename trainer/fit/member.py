@@ -122,7 +122,7 @@ class Fitting:
         Raises
         ------
         DivergedError
-            The loss is not finite; the checkpoint of the epoch before stays.
+            The loss, a weight or a score is not finite; the checkpoint of the epoch before stays.
         CheckpointError
             A checkpoint cannot be read, written, or is of another recipe.
         """
@@ -131,8 +131,9 @@ class Fitting:
             self._restore(load_checkpoint(checkpoint))
         while not self.ended:
             loss = self._one_epoch()
+            figures = self._validate()
             self.epoch += 1
-            self._judge(loss)
+            self._judge(loss, *figures)
             first_does(self.setting.fabric, self._save)
             self._tell(loss)
         first_does(self.setting.fabric, self._draw)
@@ -148,9 +149,8 @@ class Fitting:
         for values, _ in self._batches((*self.member.stream, self.epochs), self._chunks(self.epochs)):
             yield self.fitted.maps(values.to(self.setting.fabric.device))
 
-    def _judge(self, loss: float) -> None:
+    def _judge(self, loss: float, area: float, accuracy: float) -> None:
         """Add the epoch's figures to the log, and note whether it is the best one."""
-        area, accuracy = self._validate()
         figure = {"auc": area, "accuracy": accuracy}[self.schedule.watch]
         former = [row[f"validation_{self.schedule.watch}"] for row in self.log]
         if not former or not figure <= max(former, key=lambda value: (not math.isnan(value), value)):
@@ -159,9 +159,15 @@ class Fitting:
         self.log.append(row | {"validation_auc": area, "validation_accuracy": accuracy})
 
     def _validate(self) -> tuple[float, float]:
+        """Return AUC and accuracy of the network that would be kept now, nan without a validation part."""
+        fabric, spec = self.setting.fabric, self.setting.spec
+        own_statistics = list(self.average.net.buffers())  # batch norms follow each process' own pictures
+        for buffer, first in zip(own_statistics, fabric.broadcast(own_statistics), strict=True):
+            buffer.copy_(first)
+        if not all(bool(value.isfinite().all()) for value in self.average.net.state_dict().values()):
+            raise self._diverged("a weight is no number")
         if self.validation is None:
             return float("nan"), float("nan")
-        fabric, spec = self.setting.fabric, self.setting.spec
         own = range(fabric.global_rank, len(self.validation), fabric.world_size)
         scores = torch.zeros(len(self.validation), len(spec.outputs.classes), dtype=torch.float64)
         scores[list(own)] = torch.from_numpy(
@@ -175,8 +181,11 @@ class Fitting:
                 device=fabric.device,
             )
         )
+        scores = summed(fabric, scores).cpu()
+        if not bool(scores.isfinite().all()):
+            raise self._diverged("a score of the validation part is no number")
         return validation_figures(
-            summed(fabric, scores).cpu().numpy(),
+            scores.numpy(),
             self.validation.targets,
             spec.outputs.positive_index,
             self.schedule.loss,
@@ -241,13 +250,16 @@ class Fitting:
             total += loss.detach()
         mean = summed(fabric, total).item()
         if not math.isfinite(mean):
-            raise DivergedError(
-                f"{self.member.name}: the loss is {mean} in epoch {self.epoch + 1}; the checkpoint "
-                f"of epoch {self.epoch} stays; lower the learning rate"
-            )
+            raise self._diverged(f"the loss is {mean}")
         self.optimiser.step()
         self.average.follow(self.net)
         return mean
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"{self.member.name}: {what} in epoch {self.epoch + 1}; the checkpoint of epoch {self.epoch} "
+            "stays; lower the learning rate"
+        )
 
     def _batches(self, seed: tuple[int, ...], chunks: list[Chunk]) -> Generator[tuple[Tensor, Chunk]]:
         setting, schedule = self.setting, self.schedule

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from trainer.fit.member import Fitting, Progress, Report, Setting
 from trainer.fit.parts import digests_of, initial_net
 from trainer.fit.recipe import Recipe
 from trainer.fit.result import SeenScores, result_of, rows_of, table
+from trainer.fit.ridge import fit_dense_layer
 from trainer.fit.scoring import Scores, mean_probability, score_pictures
 
 SPLIT_SEED = 0
@@ -87,6 +89,7 @@ def fit_run(
         diverged.
     """
     engine = engine or Engine()
+    engine.require_enough(recipe.schedule.batch, recipe.schedule.accumulate)
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
     fabric = engine.open(recipe.schedule.precision)
     cases = open_lung_cases(training_part(read_cases(data)), spec)
@@ -208,14 +211,18 @@ class _Run:
         if self.resume and (folder / "weights.pt").exists():
             return load_member(folder, recipe, spec)
         torch.manual_seed(int(np.random.default_rng(member.stream).integers(2**31)))
-        fitting = Fitting(
-            initial_net(recipe, spec, self.init, self.parts),
-            setting=self.setting,
-            train=train,
-            validation=validation,
-            member=member,
-            folder=folder,
-        )
-        net = fitting.run(self.resume)
+        fresh = initial_net(recipe, spec, self.init, self.parts)
+        if recipe.schedule.optimiser == "lbfgs":
+            net: nn.Module = fit_dense_layer(fresh, self.setting, train, member)
+            first_does(self.setting.fabric, partial(folder.mkdir, parents=True, exist_ok=True))
+        else:
+            net = Fitting(
+                fresh,
+                setting=self.setting,
+                train=train,
+                validation=validation,
+                member=member,
+                folder=folder,
+            ).run(self.resume)
         first_does(self.setting.fabric, lambda: save_checkpoint(folder / "weights.pt", net.state_dict()))
         return net

@@ -8,7 +8,7 @@ from typing import Final
 from trainer.errors import RecipeError
 
 CHOICES: Final = {
-    "optimiser": ("adamw", "adam", "nadam"),
+    "optimiser": ("adamw", "adam", "nadam", "lbfgs"),
     "rate": ("cosine", "constant"),
     "loss": ("softmax", "sigmoid"),
     "stem": ("summed", "random"),
@@ -24,19 +24,19 @@ class Schedule:
     """How long, how fast and by which rules a network is fitted."""
 
     epochs: int
-    """Most passes over the training part."""
+    """Most passes over the training part; iterations of ``lbfgs``."""
     batch: int
     """Pictures a step, over all processes together."""
     accumulate: int
     """Pieces in which each process works through its share of a step; less memory, the same step."""
     optimiser: str
-    """``adamw``, ``adam`` or ``nadam``."""
+    """``adamw``, ``adam``, ``nadam``; or ``lbfgs``: the dense layer alone, behind a trunk that stays."""
     learning_rate: float
     """Peak, after the warm-up."""
     rate: str
     """``cosine`` to zero after the warm-up, or ``constant``."""
     weight_decay: float
-    """AdamW's, on matrices and kernels only."""
+    """AdamW's, on matrices and kernels only; factor of the ridge of ``lbfgs``."""
     warm_up_steps: int
     """Steps of linear rise."""
     loss: str
@@ -100,6 +100,12 @@ def check(schedule: Schedule) -> None:
         "ema must be in [0, 1)": 0 <= one.ema < 1,
         "label_smoothing and dropout must be in [0, 1)": max(one.label_smoothing, one.dropout) < 1,
         "no number may be negative": min(_numbers(one)) >= 0,
+        "lbfgs takes softmax, keep = 'average', accumulate = 1 and no mixup, dropout or ema": one.optimiser
+        != "lbfgs"
+        or (
+            (one.loss, one.keep, one.accumulate) == ("softmax", "average", 1)
+            and not (one.mixup or one.dropout or one.ema)
+        ),
         "cached_variants needs frozen_stages": one.cached_variants == 0 or one.frozen_stages > 0,
         "whole_seeds need folds": not one.whole_seeds or one.folds > 0,
         "validation_share must be above 0 and below 1 without folds": one.folds > 0

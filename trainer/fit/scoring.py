@@ -65,8 +65,8 @@ def score_pictures(
     for images, _ in batches(pictures, spec, None, chunks, (0,), workers=WORKERS):
         with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
             scores: Tensor = net(images.to(device))
-        wide = scores.double()
-        parts.append((torch.sigmoid(wide) if loss == "sigmoid" else torch.softmax(wide, dim=1)).cpu().numpy())
+        wide = scores.cpu().double()  # not every device has float64
+        parts.append((torch.sigmoid(wide) if loss == "sigmoid" else torch.softmax(wide, dim=1)).numpy())
     return np.concatenate(parts)
 
 

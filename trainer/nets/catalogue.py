@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainer.errors import RecipeError
 from trainer.imports.imagenet import load_densenet121, load_resnet50v2, load_xception
-from trainer.nets import deep_cxr_net, efficientnet_lite0, tiny
+from trainer.nets import deep_cxr_net, efficientnet_lite0, tiny, xception_middle
 from trainer.nets.deep_ct_net import DeepCtNet
 from trainer.nets.deep_cxr_net import DeepCxrNet
 from trainer.nets.heads import Features, ServedHead
@@ -92,6 +92,11 @@ NETS: Final[Mapping[str, NetKind]] = MappingProxyType(
         ),
         "xception-pooled": NetKind(
             title="Xception (pooled head)", build=partial(Xception, pooled=True), load_imagenet=load_xception
+        ),
+        "xception-middle": NetKind(
+            title="Xception up to block 10 (pooled head)",
+            build=xception_middle.XceptionMiddle,
+            load_imagenet=xception_middle.load_imagenet,
         ),
         "deep-ct-net": NetKind(
             title="Deep-CT-Net", build=DeepCtNet, load_imagenet=load_densenet121, sized=True

@@ -191,3 +191,18 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_former_one(tmp_path: Pat
         save_checkpoint(file, {"epoch": 2})
     shutil.rmtree(blocked)
     assert load_checkpoint(file) == {"epoch": 1}
+
+
+def test_a_run_killed_before_its_weights_were_kept_keeps_the_same(
+    tiny_recipe: Path, sars_root: Path, tmp_path: Path
+) -> None:
+    recipe, data, out = read_recipe(tiny_recipe), f"sars-cov2-ct:{sars_root}", tmp_path / "run"
+    assert recipe.schedule.frozen_stages > 0
+    assert recipe.schedule.ema > 0
+    fit_run(recipe, data, out, init=None, resume=False, report=quiet)
+    file = out / "whole-seed-1" / "weights.pt"
+    kept = load_checkpoint(file)
+    file.unlink()
+    fit_run(recipe, data, out, init=None, resume=True, report=quiet)
+    for name, value in load_checkpoint(file).items():
+        assert torch.equal(value, kept[name]), name

@@ -13,8 +13,9 @@ import torch
 
 from trainer.cases.readers import read_cases, training_part
 from trainer.cases.splits import grouped_split
-from trainer.errors import CheckpointError, OutputError
+from trainer.errors import CheckpointError, DeviceError, DivergedError, OutputError
 from trainer.fit.checkpoint import load_checkpoint, write_atomically
+from trainer.fit.engine import Engine
 from trainer.fit.finished import read_run
 from trainer.fit.recipe import Recipe
 from trainer.fit.run import fit_run
@@ -118,6 +119,30 @@ def test_a_run_scores_cases_as_its_validation_says(
     scores = score_run(run, spec, aside)[:, spec.outputs.positive_index]
     with (tmp_path / "run" / "validation.csv").open(newline="") as stream:
         assert scores == pytest.approx([float(row["score"]) for row in csv.DictReader(stream)], abs=1e-6)
+
+
+def test_a_last_step_that_ruins_the_network_is_not_kept(
+    split_recipe: Build, sars_root: Path, tmp_path: Path
+) -> None:
+    recipe = split_recipe(epochs=1, batch=64, learning_rate=1e30, warm_up_steps=0, rate="constant")
+    with pytest.raises(DivergedError, match="learning rate"):
+        fitted(recipe, sars_root, tmp_path / "run")
+    assert not (tmp_path / "run" / "split-seed-1").exists()
+
+
+def test_more_processes_than_a_step_feeds_are_refused(
+    split_recipe: Build, sars_root: Path, tmp_path: Path
+) -> None:
+    recipe, data = split_recipe(batch=14, accumulate=2), f"sars-cov2-ct:{sars_root}"
+    with pytest.raises(DeviceError, match="at most 3"):
+        fit_run(
+            *(recipe, data, tmp_path / "run"),
+            init=None,
+            resume=False,
+            report=lambda _: None,
+            engine=Engine(devices=4),
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_stops_the_run_and_the_last_good_checkpoint_stays(
