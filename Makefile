@@ -7,7 +7,7 @@ NODE_STAMP := $(VENV)/.installed-node
 TEST_STAMP := $(VENV)/.installed-test
 SOURCES := node trainer tests benchmarks
 
-.PHONY: demo test test-all lint types imports unit long system-packages docs clean
+.PHONY: demo test test-all parity lint types imports unit long system-packages docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
@@ -17,6 +17,9 @@ test: $(TEST_STAMP) system-packages lint types imports
 
 test-all: $(TEST_STAMP) system-packages lint types imports
 	$(BIN)/python -m pytest -q
+
+parity: $(TEST_STAMP)
+	$(BIN)/python -m tests.parity $(PARITY_ARGS)
 
 lint: $(TEST_STAMP)
 	$(BIN)/ruff check $(SOURCES)
@@ -28,8 +31,9 @@ types: $(TEST_STAMP)
 imports: $(TEST_STAMP)
 	$(BIN)/lint-imports --no-cache
 
-docs: $(NODE_STAMP)
+docs: $(TEST_STAMP)
 	$(BIN)/python -m node.cli.reference
+	$(BIN)/python -m trainer.cli.reference
 
 system-packages:
 	@tests/system-packages.sh
@@ -49,4 +53,4 @@ $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(NODE_STAMP)
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-parity build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

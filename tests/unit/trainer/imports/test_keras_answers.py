@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from tests.parity.compare import ANSWERS, TOLERANCE, distance
-from tests.parity.numbers import SIDE, images, weights_for
+from tests.parity.importing import TOLERANCE, batch_of, distance
+from tests.parity.numbers import SIDE, weights_for
 from trainer.imports.imagenet import load_no_top
 from trainer.imports.importing import import_keras, load_imported
 from trainer.nets.densenet121 import densenet121_stages
 from trainer.nets.resnet50v2_fpn import ResNet50V2Fpn
 from trainer.nets.xception import Xception
 
-KERAS = json.loads(ANSWERS.read_text())
+KERAS = json.loads((Path(__file__).parents[3] / "parity" / "answers" / "networks.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def batch() -> torch.Tensor:
-    return torch.from_numpy(images()).permute(0, 3, 1, 2)
+    return batch_of()
 
 
 @pytest.fixture
@@ -52,11 +52,15 @@ def test_scores_are_those_of_keras(name: str, kind, keras_layers, write, batch, 
     (tmp_path / "model.pt").unlink()
 
 
+@pytest.mark.parametrize(("name", "channels"), [("notop", 3), ("notop-grey", 1)])
 @torch.no_grad()
-def test_maps_without_top_are_those_of_keras(keras_layers, write, batch, tmp_path: Path) -> None:
+def test_maps_without_top_are_those_of_keras(
+    name: str, channels: int, keras_layers, write, tmp_path: Path
+) -> None:
+    published = list(densenet121_stages(3))
+    file = write(tmp_path / "notop.h5", keras_layers("densenet121", published), whole=False)
     extractor = nn.Module()
-    extractor.stages = nn.Sequential(*densenet121_stages(1))
-    file = write(tmp_path / "notop.h5", keras_layers("densenet121", list(extractor.stages)), whole=False)
+    extractor.stages = nn.Sequential(*densenet121_stages(channels))
     load_no_top(extractor, file, "densenet121")
-    maps = extractor.stages.eval()(batch).mean(dim=(2, 3))[:, :8]
-    assert distance(maps, torch.tensor(KERAS["densenet121"])) <= TOLERANCE
+    maps = extractor.stages.eval()(batch_of(channels)).mean(dim=(2, 3))[:, :8]
+    assert distance(maps, torch.tensor(KERAS[f"densenet121-{name}"])) <= TOLERANCE

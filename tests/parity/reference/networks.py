@@ -1,14 +1,4 @@
-"""Build the networks in Keras, save them in the legacy layout, and write down what they answer.
-
-Run in an environment of its own, from the repository's root::
-
-    python -m venv keras-environment
-    keras-environment/bin/pip install -r tests/parity/requirements.txt
-    KERAS_BACKEND=torch keras-environment/bin/python -m tests.parity.reference FOLDER
-    python -m tests.parity.compare FOLDER
-
-It writes ``answers.json`` beside this file; the unit tests hold the import against these numbers.
-"""
+"""Networks built in Keras and saved in the legacy layout, and what they answer."""
 
 from __future__ import annotations
 
@@ -17,16 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import keras
-from keras import layers
+import numpy as np
+from tensorflow import keras
+from tensorflow.keras import layers
 
 from tests.parity.numbers import SIDE, images, weights_for
 
-ANSWERS = Path(__file__).parent / "answers.json"
 
-
-def backbone(name: str) -> Any:
-    return getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(SIDE, SIDE, 1))
+def backbone(name: str, channels: int = 1) -> Any:
+    build = getattr(keras.applications, name)
+    return build(weights=None, include_top=False, input_shape=(SIDE, SIDE, channels))
 
 
 def with_head(model: Any, pooled: bool) -> Any:
@@ -64,34 +54,39 @@ NETS = {
     "resnet50v2-pooled": lambda: with_head(backbone("ResNet50V2"), pooled=True),
     "xception": lambda: with_head(backbone("Xception"), pooled=False),
     "xception-pooled": lambda: with_head(backbone("Xception"), pooled=True),
-    "densenet121": lambda: backbone("DenseNet121"),
 }
+NO_TOP = {"resnet50v2": "ResNet50V2", "xception": "Xception", "densenet121": "DenseNet121"}
+"""Families as Keras Applications publishes them for initial weights: three channels, weights alone."""
 
 
-def main(folder: Path) -> None:
-    """Write ``NAME.h5`` a network into ``folder``, and all answers."""
-    keras.config.set_floatx("float32")
-    folder.mkdir(parents=True, exist_ok=True)
-    answers = {"keras": keras.__version__, "backend": keras.backend.backend()}
+def write_networks(folder: Path, used: dict[str, str]) -> None:
+    """Write ``NAME.h5`` a network into ``folder``, and ``networks.json`` with all answers."""
+    answers: dict[str, Any] = {"made with": used}
     for name, build in NETS.items():
-        model = build()
-        for layer in model.layers:
-            if layer.weights:
-                layer.set_weights(weights_for(layer.name, [tuple(one.shape) for one in layer.weights]))
+        model = weighted(build())
         model.save(folder / f"{name}.h5")
-        answers[name] = answer_of(model)
-        sys.stdout.write(f"{name}: {model.count_params()} values, {answers[name]}\n")
-    ANSWERS.write_text(json.dumps(answers, indent=1) + "\n")
+        model.layers[-1].activation = keras.activations.linear
+        answers[name] = model(images(), training=False).numpy().tolist()
+        say(name, model)
+    for family, title in NO_TOP.items():
+        model = weighted(backbone(title, channels=3))
+        model.save_weights(folder / f"{family}-notop.h5")
+        for name, batch in (("notop", images(3)), ("notop-grey", np.repeat(images(), 3, axis=3))):
+            maps = model(batch, training=False).numpy()
+            answers[f"{family}-{name}"] = maps.mean(axis=(1, 2))[:, :8].tolist()
+        say(f"{family}-notop", model)
+    (folder / "networks.json").write_text(json.dumps(answers, indent=1) + "\n")
 
 
-def answer_of(model: Any) -> list[list[float]]:
-    """Return scores before the softmax, or where there is no head the means of the first eight maps."""
-    last = model.layers[-1]
-    if isinstance(last, layers.Dense):
-        last.activation = keras.activations.linear
-    answer = keras.ops.convert_to_numpy(model(images(), training=False))
-    return (answer if answer.ndim == 2 else answer.mean(axis=(1, 2))[:, :8]).tolist()
+def weighted(model: Any) -> Any:
+    """Give a model the weights that its layers' names and shapes call for."""
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights(weights_for(layer.name, [tuple(one.shape) for one in layer.weights]))
+    return model
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def say(name: str, model: Any) -> None:
+    """Name what was built, with its size."""
+    sys.stdout.write(f"built in Keras: {name}, {model.count_params()} values\n")
+    sys.stdout.flush()
