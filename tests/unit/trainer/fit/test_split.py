@@ -124,7 +124,7 @@ def test_a_run_scores_cases_as_its_validation_says(
 def test_a_last_step_that_ruins_the_network_is_not_kept(
     split_recipe: Build, sars_root: Path, tmp_path: Path
 ) -> None:
-    recipe = split_recipe(epochs=1, batch=64, learning_rate=1e30, warm_up_steps=0, rate="constant")
+    recipe = split_recipe(epochs=1, batch=64, learning_rate=3e37, warm_up_steps=0, rate="constant")
     with pytest.raises(DivergedError, match="learning rate"):
         fitted(recipe, sars_root, tmp_path / "run")
     assert not (tmp_path / "run" / "split-seed-1").exists()
