@@ -5,8 +5,9 @@ framing, window, gamma, sharpness, noise. Geometry is one affine map (zoom, aspe
 the centre.
 
 The grey of aerated lung and that of soft tissue are moved to values drawn at random, the same way for
-every picture. Pictures of one class often come from one workstation with one window; without this a
-network reads the class from the tone of the chest wall and knows nothing of lungs.
+every picture; or, in a share of the pictures, contrast and brightness are changed alone. Pictures of one
+class often come from one workstation with one window; without this a network reads the class from the tone
+of the chest wall and knows nothing of lungs.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ class Augmentation:
     """Largest displacement, as a share of the side."""
     flip: float
     """Probability of a left-right flip."""
+    tone: float
+    """Probability that the greys of lung and tissue are moved; otherwise contrast and brightness are."""
+    contrast: float
+    """Largest natural logarithm of the factor about the middle of the grey scale."""
+    brightness: float
+    """Largest shift, as a share of the grey scale."""
     lung_grey: tuple[float, float]
     """Range to which the commonest dark grey (aerated lung) is moved, 0 to 255."""
     tissue_grey: tuple[float, float]
@@ -108,9 +115,14 @@ def grey_landmarks(grey: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def _grey_scale(grey: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
-    lung, tissue = grey_landmarks(grey)
-    targets = (0.0, rng.uniform(*how.lung_grey), rng.uniform(*how.tissue_grey), 255.0)
-    curve = np.interp(np.arange(256), (0.0, lung, tissue, 256.0), targets) / 255.0
+    if how.tone < 1 and rng.random() >= how.tone:
+        factor = np.exp(rng.uniform(-how.contrast, how.contrast))
+        shift = rng.uniform(-how.brightness, how.brightness)
+        curve = np.clip((np.arange(256) / 255.0 - 0.5) * factor + 0.5 + shift, 0, 1)
+    else:
+        lung, tissue = grey_landmarks(grey)
+        targets = (0.0, rng.uniform(*how.lung_grey), rng.uniform(*how.tissue_grey), 255.0)
+        curve = np.interp(np.arange(256), (0.0, lung, tissue, 256.0), targets) / 255.0
     curve = curve ** np.exp(rng.uniform(-how.gamma, how.gamma))
     toned: NDArray[np.float32] = (255.0 * curve).astype(np.float32)[grey]
     return toned

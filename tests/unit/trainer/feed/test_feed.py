@@ -62,3 +62,13 @@ def test_a_missing_number_of_the_specification_is_named(parts: dict[str, Any]) -
     del parts["input"]["size"]
     with pytest.raises(RecipeError, match="size"):
         specification(parts, name="tiny", version=1, status="untrained")
+
+
+def test_a_share_of_the_pictures_keeps_its_tone_but_for_contrast(how: Augmentation, sars_root: Path) -> None:
+    grey = grey_picture(sars_root / "val" / "COVID" / "0500.png")
+    how = dataclasses.replace(how, soften=0.0, erase=0.0, tone=0.0, gamma=0.0, zoom=(1.0, 1.0))
+    still = dataclasses.replace(how, aspect=0.0, rotation=0.0, shift=0.0, flip=0.0)
+    np.testing.assert_allclose(augment(grey, still, np.random.default_rng(1)), grey, atol=1)
+    brighter = dataclasses.replace(still, brightness=0.2, contrast=0.3)
+    seen = {int(augment(grey, brighter, np.random.default_rng(seed)).mean()) for seed in range(12)}
+    assert len(seen) > 6

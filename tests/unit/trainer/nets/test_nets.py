@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.errors import RecipeError, WeightsError
+from trainer.nets import xception_middle
 from trainer.nets.catalogue import build_net, pooled
 from trainer.nets.depthwise import depthwise_convolution
 from trainer.nets.efficientnet_lite0 import EfficientNetLite0
@@ -103,3 +104,37 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(3)}, file)
     with pytest.raises(WeightsError, match="belongs to no layer"):
         build_net("efficientnet-lite0", 3, 2, 0.0, file)
+
+
+def test_an_image_and_its_mirror_image_get_the_same_score() -> None:
+    torch.manual_seed(2)
+    net = build_net("xception-middle", 3, 2, 0.0, None).eval()
+    images = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(net(images), net(images.flip(3)), atol=1e-5, rtol=1e-4)
+        maps = pooled(net).features(images)
+        assert isinstance(maps, torch.Tensor)
+        assert maps.shape[:2] == (2, 1456)
+        torch.testing.assert_close(maps, pooled(net).features(images.flip(3)).flip(3), atol=1e-5, rtol=1e-4)
+        assert not torch.equal(net(images)[0], net(images)[1])
+
+
+def test_half_of_xception_takes_its_trunk_from_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(4)
+    published = Xception(3, 2, 0.0, pooled=True)
+    for layer in published.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.running_mean)
+    monkeypatch.setattr(
+        xception_middle, "load_xception", lambda net, _: net.load_state_dict(published.state_dict())
+    )
+    net = build_net("xception-middle", 3, 2, 0.0, Path("xception.keras")).eval()
+    images = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        eighth = torch.relu(published.eval().stages[:9](images))
+        tenth = torch.relu(published.stages[:11](images))
+        mirrored = torch.relu(published.stages[:11](images.flip(3))).flip(3)
+        maps = pooled(net).features(images)
+    assert isinstance(maps, torch.Tensor)
+    torch.testing.assert_close(maps[:, 728:], (tenth + mirrored) / 2)
+    assert maps[:, :728].shape == eighth.shape
