@@ -72,6 +72,19 @@ def test_initial_weights_for_colours_are_summed_for_grey(
         load_no_top(net, file, "xception")
 
 
+def test_half_of_xception_takes_its_trunk_from_a_file_of_the_whole(
+    write: Writer, make_layers, shake, tmp_path: Path
+) -> None:
+    published = shake(Xception(3, size=(96, 96)))
+    file = write(tmp_path / "notop.h5", make_layers["xception"](published)[:-1], whole=False)
+    net = build_net("xception-middle", 3, 2, 0.0, file).eval()
+    images = torch.rand(1, 3, 96, 96)
+    with torch.no_grad():
+        behind = [published.stages[:last] for last in (9, 11)]
+        taps = [torch.relu(part(images)) + torch.relu(part(images.flip(3))).flip(3) for part in behind]
+    torch.testing.assert_close(net.stages(images), torch.cat(taps, dim=1) / 2)
+
+
 def test_the_first_kernel_stays_random_where_a_recipe_says_so(
     write: Writer, make_layers, shake, tmp_path: Path
 ) -> None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.errors import RecipeError, WeightsError
-from trainer.nets import xception_middle
 from trainer.nets.catalogue import build_net, pooled
 from trainer.nets.depthwise import depthwise_convolution
 from trainer.nets.efficientnet_lite0 import EfficientNetLite0
@@ -117,24 +116,3 @@ def test_an_image_and_its_mirror_image_get_the_same_score() -> None:
         assert maps.shape[:2] == (2, 1456)
         torch.testing.assert_close(maps, pooled(net).features(images.flip(3)).flip(3), atol=1e-5, rtol=1e-4)
         assert not torch.equal(net(images)[0], net(images)[1])
-
-
-def test_half_of_xception_takes_its_trunk_from_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(4)
-    published = Xception(3, 2, 0.0, pooled=True)
-    for layer in published.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(layer.running_mean)
-    monkeypatch.setattr(
-        xception_middle, "load_xception", lambda net, _: net.load_state_dict(published.state_dict())
-    )
-    net = build_net("xception-middle", 3, 2, 0.0, Path("xception.keras")).eval()
-    images = torch.rand(1, 3, 96, 96)
-    with torch.no_grad():
-        eighth = torch.relu(published.eval().stages[:9](images))
-        tenth = torch.relu(published.stages[:11](images))
-        mirrored = torch.relu(published.stages[:11](images.flip(3))).flip(3)
-        maps = pooled(net).features(images)
-    assert isinstance(maps, torch.Tensor)
-    torch.testing.assert_close(maps[:, 728:], (tenth + mirrored) / 2)
-    assert maps[:, :728].shape == eighth.shape
