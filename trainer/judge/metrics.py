@@ -64,12 +64,15 @@ def auc_interval(scores: NDArray[Any], positive: NDArray[Any], groups: Sequence[
     Returns
     -------
     tuple of two floats
-        Both nan where a class is empty.
+        Both nan where a class is empty; 0 to 1 where one has a single group; exact where every pair is in
+        order, taking as many disjoint pairs of groups as the smaller class has.
     """
     flags = np.asarray(positive, dtype=bool)
     if flags.all() or not flags.any():
         return NAN, NAN
     ranked = Ranked(np.asarray(scores), flags)
+    if (bound := _unresampled(ranked.auc(), _fewest_groups(flags, np.asarray(groups)))) is not None:
+        return bound
     found = bootstrap_intervals(lambda weights: {"auc": ranked.auc(weights)}, flags, groups)["auc"]
     return (NAN, NAN) if found is None else found
 
@@ -131,7 +134,7 @@ class Figures:
     """One network on one set of images; None where a class that a figure needs is empty.
 
     Intervals are of 95 %, by bootstrap over groups; that of a share in which no error was seen is exact
-    (`all_right_interval`).
+    (`all_right_interval`), and one group of a class bounds nothing: 0 to 1.
     """
 
     images: int
@@ -173,8 +176,14 @@ def figures(scores: NDArray[Any], positive: NDArray[Any], groups: Sequence[str],
         flags,
         groups,
     )
-    intervals |= _without_error(seen, called, flags, np.asarray(groups))
+    intervals |= _unresampled_shares(seen, called, flags, np.asarray(groups))
     both = bool(flags.any() and not flags.all())
+    if both:
+        fewest = _fewest_groups(flags, np.asarray(groups))
+        intervals["auc"] = _unresampled(ranked.auc(), fewest) or intervals["auc"]
+        intervals["average_precision"] = _or_nothing(
+            ranked.average_precision(), fewest, intervals["average_precision"]
+        )
     return Figures(
         images=len(flags),
         positives=int(flags.sum()),
@@ -205,8 +214,7 @@ def rate_intervals(
     intervals = bootstrap_intervals(
         lambda weights: _weighted(called, positive, weights), np.asarray(positive, dtype=bool), groups
     )
-    seen = count(called, positive, 0.5)
-    return intervals | _without_error(seen, called, positive, np.asarray(groups))
+    return intervals | _unresampled_shares(count(called, positive, 0.5), called, positive, np.asarray(groups))
 
 
 def _weighted(called: NDArray[np.bool_], flags: NDArray[np.bool_], weights: Weights) -> dict[str, float]:
@@ -227,22 +235,49 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else NAN
 
 
-def _without_error(
+def _fewest_groups(flags: NDArray[np.bool_], groups: NDArray[Any]) -> int:
+    """Return the groups of the class that has fewer of them, of the classes that are there."""
+    return min((len(np.unique(groups[flags == flag])) for flag in np.unique(flags)), default=0)
+
+
+def _unresampled(value: float | None, groups: int) -> Interval | None:
+    """Return the interval of a figure about which resampling learns nothing, None where it does.
+
+    A figure of 0 or 1 stays what it is in every sample, and a single group is drawn every time.
+    """
+    if value in {0.0, 1.0}:
+        low, high = all_right_interval(groups)
+        return (low, high) if value else (1 - high, 1 - low)
+    return (0.0, 1.0) if groups < 2 else None
+
+
+def _or_nothing(value: float | None, fewest: int, resampled: Interval | None) -> Interval | None:
+    """Return the interval of a figure that has no exact one: None where it is 0 or 1."""
+    if value is None or value in {0.0, 1.0}:
+        return None
+    return resampled if fewest > 1 else (0.0, 1.0)
+
+
+def _unresampled_shares(
     seen: Counts, called: NDArray[np.bool_], flags: NDArray[np.bool_], groups: NDArray[Any]
 ) -> dict[str, Interval | None]:
-    """Return exact intervals of the shares that are 0 or 1, about which resampling learns nothing."""
-    exact: dict[str, Interval | None] = {}
-    bases: Mapping[str, tuple[float | None, NDArray[np.bool_]]] = {
-        "sensitivity": (seen.sensitivity, flags),
-        "specificity": (seen.specificity, ~flags),
-        "precision": (seen.precision, called),
-        "accuracy": (seen.accuracy, np.ones_like(flags)),
+    """Return the intervals of those shares about which resampling learns nothing."""
+    found: dict[str, Interval | None] = {}
+    fewest = _fewest_groups(flags, groups)
+    bases: Mapping[str, tuple[float | None, NDArray[np.bool_], bool]] = {
+        "sensitivity": (seen.sensitivity, flags, False),
+        "specificity": (seen.specificity, ~flags, False),
+        "precision": (seen.precision, called, True),
+        "accuracy": (seen.accuracy, np.ones_like(flags), True),
     }
-    for name, (share, base) in bases.items():
-        if share in {0.0, 1.0}:
-            low, high = all_right_interval(len(np.unique(groups[base])))
-            exact[name] = (low, high) if share else (1 - high, 1 - low)
-    return exact
+    for name, (share, base, mixed) in bases.items():
+        own = len(np.unique(groups[base]))
+        decided = share in {0.0, 1.0} or not mixed
+        if share is not None and (bound := _unresampled(share, own if decided else fewest)) is not None:
+            found[name] = bound
+    if seen.f1 in {0.0, 1.0} or fewest < 2:
+        found["f1"] = _or_nothing(seen.f1, fewest, None)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

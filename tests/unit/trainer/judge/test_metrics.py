@@ -74,6 +74,26 @@ def test_the_interval_is_wider_when_pictures_come_in_groups() -> None:
     assert grouped[0] <= auc(scores, positive) <= grouped[1]
 
 
+def test_one_patient_of_a_class_bounds_nothing() -> None:
+    scores, positive = np.array([0.9, 0.2, 0.3, 0.1, 0.7]), np.array([True, True, False, False, False])
+    assert auc_interval(scores, positive, ["a", "a", "b", "c", "d"]) == (0.0, 1.0)
+    found = figures(scores, positive, ["a", "a", "b", "c", "d"], 0.5)
+    everything = (0.0, 1.0)
+    assert found.auc_interval == found.sensitivity_interval == found.accuracy_interval == everything
+    assert found.precision_interval == found.f1_interval == found.average_precision_interval == everything
+
+
+def test_an_order_without_error_is_not_certain() -> None:
+    scores, positive = np.linspace(1, 0, 8), np.arange(8) < 3
+    groups = [str(index) for index in range(8)]
+    found = figures(scores, positive, groups, 0.7)
+    assert found.auc == found.f1 == 1.0
+    assert found.auc_interval == pytest.approx((0.025 ** (1 / 3), 1.0))
+    assert auc_interval(1 - scores, positive, groups) == pytest.approx((0.0, 1 - 0.025 ** (1 / 3)))
+    assert found.f1_interval is None
+    assert found.average_precision_interval is None
+
+
 def scored(kind: str, scores: list[float], positive: bool) -> Scored:
     case = Case(image=Path("a"), positive=positive, source=kind, split="all", group="1")
     return Scored(
