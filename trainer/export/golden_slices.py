@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputModality, InputSpec
 from node.imaging.phantom import ThoraxPhantom
-from node.imaging.prepare import hu_to_stored, prepare_stored
+from node.imaging.prepare import hu_to_stored, prepare_stored, resized
 
 PHANTOM: Final = ThoraxPhantom(seed=7, slices=40, rows=256, patches=8)
 CANDIDATES: Final = range(10, 30, 2)
@@ -73,7 +72,7 @@ def radiograph(chest: ThoraxPhantom) -> NDArray[np.uint16]:
     small = ThoraxPhantom(seed=chest.seed, patches=chest.patches, slices=X_RAYED_SLICES, rows=X_RAYED_ROWS)
     # HU + 1024 is proportional to attenuation, for air is about nothing and water 1024.
     rays = np.stack([hu_to_stored(one.hu).astype(np.float32).sum(axis=0) for one in small])[::-1]
-    image = cv2.resize(np.ascontiguousarray(rays), (RADIOGRAPH, RADIOGRAPH), interpolation=cv2.INTER_LINEAR)
+    image = resized(np.ascontiguousarray(rays), (RADIOGRAPH, RADIOGRAPH))
     black, white = np.percentile(image, CONTRAST)
     grey = np.rint(np.clip((image - black) / (white - black), 0, 1) * 255)
     return np.asarray(grey, dtype=np.uint16)

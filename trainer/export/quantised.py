@@ -7,12 +7,10 @@ the pictures given. What it does to decisions is measured, never assumed.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +85,7 @@ def quantised(whole: bytes, pictures: Sequence[NDArray[np.float32]]) -> Quantise
     BundleError
         NNCF is not installed.
     """
-    nncf: Any = _nncf()
+    nncf = _nncf()
     model = openvino.Core().read_model(whole, b"")
     made = nncf.quantize(model, nncf.Dataset(list(pictures)), subset_size=len(pictures))
     with tempfile.TemporaryDirectory() as folder:
@@ -98,11 +96,12 @@ def quantised(whole: bytes, pictures: Sequence[NDArray[np.float32]]) -> Quantise
         )
 
 
-def _nncf() -> ModuleType:
-    """Return NNCF; it is large, and nothing else needs it."""
+def _nncf() -> Any:
+    """Return NNCF."""
     try:
-        return importlib.import_module("nncf")
+        import nncf  # noqa: PLC0415 - an extra of its own, large, and nothing else needs it
     except ImportError as error:
         raise BundleError(
             "int8 needs NNCF, which is not installed; install the extra: pip install 'groundglass[int8]'"
         ) from error
+    return nncf
