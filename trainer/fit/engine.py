@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -41,6 +42,16 @@ class Engine:
                 f"{self.devices} devices cannot share out a step of {batch} pictures in {accumulate} pieces, "
                 f"two pictures at least in each; use at most {batch // (2 * accumulate)}, or a larger batch"
             )
+
+    def device(self) -> torch.device:
+        """Return the device on which fitted networks are judged: the first one.
+
+        Raises
+        ------
+        DeviceError
+            There is none of this kind.
+        """
+        return replace(self, devices=1).open("f32").device
 
     def open(self, precision: str) -> Fabric:
         """Start the other processes, if any, and return the fabric.

@@ -15,6 +15,7 @@ from node.domain.input_spec import InputSpec
 from trainer.cases.case import GROUPED_BY, Case
 from trainer.feed.batches import Pictures
 from trainer.feed.specification import POINT, ChosenPoint
+from trainer.feed.targets import Targets
 from trainer.fit.recipe import Recipe
 from trainer.fit.scoring import Scores, validation_figures
 from trainer.judge.metrics import auc, figures, threshold_at_specificity
@@ -24,6 +25,8 @@ SHARE: Final = Fraction(3, 10)
 validated here."""
 SLICE_SPECIFICITY: Final = 0.95
 """Of single pictures out of fold: clear studies then stay six times below ``SHARE``."""
+
+COLUMNS: Final = ("image", "group", "fold", "positive", "score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +42,21 @@ class SeenScores:
 
 
 def rows_of(seen: Sequence[SeenScores]) -> list[dict[str, Any]]:
-    """Return one row a case: image, group, fold, truth, score of the positive class."""
+    """Return one row a case: image, group, fold, truth, score of the positive class.
+
+    A case of which the positive finding is not known is left out.
+    """
     return [
         {
             "image": f"{case.split}/{case.image.parent.name}/{case.image.name}",
             "group": case.group,
             "fold": one.part,
-            "positive": int(case.positive),
+            "positive": int(truth),
             "score": float(score),
         }
         for one in seen
-        for case, score in zip(one.cases, _positive(one), strict=True)
+        for case, truth, score in zip(one.cases, _truth(one), _positive(one), strict=True)
+        if not np.isnan(truth)
     ]
 
 
@@ -58,10 +65,14 @@ def _positive(one: SeenScores) -> Scores:
     return one.scores[:, column]
 
 
+def _truth(one: SeenScores) -> Targets:
+    return one.pictures.targets[:, one.pictures.spec.outputs.positive_index]
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return rows as CSV with a header."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
+    writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -91,6 +102,7 @@ def result_of(seen: Sequence[SeenScores], recipe: Recipe, spec: InputSpec, sourc
         seen_as: figures(scores, positive, [row["group"] for row in rows], threshold).as_json(),
         "operating_points": {point.name: point.as_json() for point in points},
         "active_point": active,
+        "epochs_chosen_on": seen_as if schedule.keep == "best" else None,
     }
     if schedule.folds:
         by_fold = [auc(_positive(one), np.array([case.positive for case in one.cases])) for one in seen]

@@ -203,7 +203,10 @@ class _Run:
         scores = []
         for seed in schedule.seeds:
             net = self._fit(Member(part=part, seed=seed), train, validation)
-            scores.append(score_pictures(net, validation, spec, "f32", loss=schedule.loss))
+            device = self.setting.fabric.device
+            scores.append(
+                score_pictures(net.to(device), validation, spec, "f32", loss=schedule.loss, device=device)
+            )
         return scores[0] if len(scores) == 1 else mean_probability(scores)
 
     def _fit(self, member: Member, train: Pictures, validation: Pictures | None) -> nn.Module:

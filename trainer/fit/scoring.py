@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from node.domain.input_spec import InputSpec
 from trainer.cases.case import Case
-from trainer.feed.batches import Pictures, batches, load_pictures
+from trainer.feed.batches import BUDGET, Pictures, batches
 from trainer.judge.metrics import auc
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SCORING_BATCH = 32
 WORKERS = 2
-LEAST = 1e-7
-"""Probabilities are kept this far from 0 and 1 before their log odds are averaged."""
+LEAST = float(np.finfo(np.float64).tiny)
+"""Probabilities are kept this far from 0 before their logarithms are averaged; no two that differ meet."""
 
 Scores = NDArray[np.float64]
 
@@ -77,12 +77,14 @@ def mean_probability(parts: Sequence[Scores]) -> Scores:
     ----------
     parts : sequence of arrays, shape (n, classes)
     """
-    logs = np.mean([np.log(np.clip(part, LEAST, 1 - LEAST)) for part in parts], axis=0)
+    logs = np.mean([np.log(np.maximum(part, LEAST)) for part in parts], axis=0)
     odds = np.exp(logs - logs.max(axis=1, keepdims=True))
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def score_run(run: FinishedRun, spec: InputSpec, cases: Sequence[Case]) -> Scores:
+def score_run(
+    run: FinishedRun, spec: InputSpec, cases: Sequence[Case], device: torch.device | str = "cpu"
+) -> Scores:
     """Score cases with a finished run's members, averaged as they are served.
 
     Parameters
@@ -91,18 +93,26 @@ def score_run(run: FinishedRun, spec: InputSpec, cases: Sequence[Case]) -> Score
     spec : InputSpec
         Of the run (``run.specification(...)``).
     cases : sequence of Case
-        Nothing is left out: select slices with open lungs beforehand.
+        Nothing is left out: select slices with open lungs beforehand. Their labels play no part, and there
+        may be none.
+    device : torch.device or str
+        The networks stay there.
 
     Returns
     -------
-    float64 array, shape (cases, classes)
+    float64 array, shape (cases, outputs)
 
     Raises
     ------
     PictureError
     """
-    pictures = load_pictures(cases, spec)
-    return mean_probability([score_pictures(net, pictures, spec, "f32") for net in run.members])
+    loss, once = run.recipe.schedule.loss, len(run.members) == 1
+    unknown = np.full((len(cases), len(spec.outputs.classes)), np.nan, dtype=np.float32)
+    pictures = Pictures(cases, spec, unknown, 0 if once else BUDGET)
+    parts = [
+        score_pictures(net.to(device), pictures, spec, "f32", loss=loss, device=device) for net in run.members
+    ]
+    return parts[0] if once else mean_probability(parts)
 
 
 def validation_figures(

@@ -11,7 +11,6 @@ from trainer.cases import covid_ctset_folds
 from trainer.cases.case import Case
 from trainer.cases.readers import read_cases
 from trainer.fit.checkpoint import write_atomically
-from trainer.fit.finished import FinishedRun
 from trainer.fit.recipe import Recipe
 from trainer.tables.judging import (
     Judging,
@@ -94,23 +93,9 @@ def _one_fold(
     file = work.out / judging.recipe.net / f"{judging.run}.patients.json"
     made_with = digest_of(work, judging, patients=str(patients))
     if finished_record(work, file, made_with, read_patients) is None:
-        write_atomically(
-            file, text_of_record(_patients(judging, made_with, run(), series, held_out)).encode()
+        finished, flags = run(), {case.group: case.positive for case in held_out}
+        judged = judged_patients(finished, spec_of(finished), series, flags, work.engine.device())
+        record_of_patients = PatientsJudged(
+            made_with=made_with, net=judging.recipe.net, run=judging.run, patients=tuple(judged)
         )
-
-
-def _patients(
-    judging: Judging,
-    made_with: str,
-    run: FinishedRun,
-    series: dict[str, list[Case]],
-    held_out: Sequence[Case],
-) -> PatientsJudged:
-    spec = spec_of(run)
-    flags = {case.group: case.positive for case in held_out}
-    return PatientsJudged(
-        made_with=made_with,
-        net=judging.recipe.net,
-        run=judging.run,
-        patients=tuple(judged_patients(run, spec, series, flags)),
-    )
+        write_atomically(file, text_of_record(record_of_patients).encode())

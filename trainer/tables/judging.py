@@ -203,7 +203,7 @@ def judge(work: Work, judging: Judging, target: Target, run: Callable[[], Finish
     finished = run()
     spec = spec_of(finished)
     cases = open_lung_cases(target.cases, spec)
-    scores = score_run(finished, spec, cases)[:, spec.outputs.positive_index]
+    scores = score_run(finished, spec, cases, work.engine.device())[:, spec.outputs.positive_index]
     positive, groups = np.array([case.positive for case in cases]), [case.group for case in cases]
     record = ImagesJudged(
         made_with=made_with,

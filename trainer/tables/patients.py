@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from node.domain.input_spec import InputSpec
 from node.domain.result import Outcome
@@ -13,7 +16,7 @@ from trainer.cases import covid_ctset
 from trainer.cases.case import Case
 from trainer.errors import LayoutError
 from trainer.fit.finished import FinishedRun
-from trainer.fit.scoring import Scores, score_run
+from trainer.fit.scoring import score_run
 from trainer.judge.patients import decide_series
 from trainer.judge.series import look_at_series
 from trainer.tables.points import POINTS, SLICE_THRESHOLD
@@ -48,7 +51,11 @@ def _folder(case: Case) -> str:
 
 
 def judged_patients(
-    run: FinishedRun, spec: InputSpec, series: Mapping[str, Sequence[Case]], held_out: Mapping[str, bool]
+    run: FinishedRun,
+    spec: InputSpec,
+    series: Mapping[str, Sequence[Case]],
+    held_out: Mapping[str, bool],
+    device: torch.device,
 ) -> Iterator[PatientJudged]:
     """Judge patients, each on one series through the node's own selection and the run's networks.
 
@@ -61,6 +68,7 @@ def judged_patients(
         Of `raw_series`.
     held_out : mapping
         Patient -> whether they have COVID-19.
+    device : torch.device
 
     Yields
     ------
@@ -86,19 +94,18 @@ def judged_patients(
                 seconds=0.0,
             )
         else:
-            yield _judged(run, spec, patient, positive, slices)
+            judged = _judged(run, spec, slices, device)
+            yield replace(judged, patient=patient, positive=positive)
 
 
-def _judged(
-    run: FinishedRun, spec: InputSpec, patient: str, positive: bool, slices: Sequence[Case]
-) -> PatientJudged:
+def _judged(run: FinishedRun, spec: InputSpec, slices: Sequence[Case], device: torch.device) -> PatientJudged:
     began = time.perf_counter()
     (look,) = look_at_series(slices, spec)
-    scores = _scores(run, spec, look.selected)
+    scores = score_run(run, spec, look.selected, device)[:, spec.outputs.positive_index]
     seconds = time.perf_counter() - began
     return PatientJudged(
-        patient=patient,
-        positive=positive,
+        patient=look.patient,
+        positive=look.positive,
         series=_folder(slices[0]),
         slices=len(slices),
         selected=len(look.selected),
@@ -106,7 +113,3 @@ def _judged(
         outcomes={point.name: decide_series(look, scores, spec, point).outcome for point in POINTS},
         seconds=seconds,
     )
-
-
-def _scores(run: FinishedRun, spec: InputSpec, selected: Sequence[Case]) -> Scores:
-    return score_run(run, spec, selected)[:, spec.outputs.positive_index]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from node.domain.input_spec import OutputSpec
+from tests.model_folder import tiny_spec
+from trainer.cases.case import Case
 from trainer.errors import EmptyClass
+from trainer.feed.batches import Pictures
 from trainer.fit.losses import loss_of
+from trainer.fit.result import SeenScores, rows_of
 from trainer.fit.scoring import mean_probability, validation_figures
 from trainer.fit.steps import learning_rate, optimiser
 
@@ -72,6 +78,8 @@ def test_members_are_averaged_in_the_log_domain() -> None:
     one, other = np.array([[0.9, 0.1]]), np.array([[0.5, 0.5]])
     odds = np.sqrt(0.9 / 0.1)
     assert mean_probability([one, other])[0] == pytest.approx([odds / (1 + odds), 1 / (1 + odds)])
+    sure = np.array([[1e-9, 1 - 1e-9], [1e-12, 1 - 1e-12], [0.0, 1.0]])
+    assert np.all(np.diff(mean_probability([sure, sure])[:, 0]) < 0)
 
 
 def test_findings_are_judged_where_they_are_known() -> None:
@@ -80,3 +88,17 @@ def test_findings_are_judged_where_they_are_known() -> None:
     assert (area, accuracy) == (1.0, 1.0)
     area, accuracy = validation_figures(scores[:, :1], np.ones((4, 1), np.float32), 0, "sigmoid")
     assert np.isnan(area)
+
+
+def test_a_case_of_which_the_finding_is_unknown_is_no_negative() -> None:
+    spec = tiny_spec()
+    other = 1 - spec.outputs.positive_index
+    known = [
+        Case(image=Path(str(row)), positive=False, source="chexpert", split="val", group="g") for row in "abc"
+    ]
+    targets = np.zeros((3, 2), np.float32)
+    targets[:, spec.outputs.positive_index] = (1, np.nan, 0)
+    targets[:, other] = 1
+    pictures = Pictures(known, spec, targets, 0)
+    seen = SeenScores(part=0, cases=tuple(known), pictures=pictures, scores=np.full((3, 2), 0.5))
+    assert [(row["image"], row["positive"]) for row in rows_of([seen])] == [("val//a", 1), ("val//c", 0)]

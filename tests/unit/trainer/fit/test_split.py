@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def test_the_validation_part_shares_no_group_with_the_rest(
         rows = list(csv.DictReader(stream))
     assert {row["group"] for row in rows} == aside
     assert len(rows) == sum(case.group in aside for case in cases) == 20
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["epochs_chosen_on"] == "validation"
     assert (tmp_path / "run" / "split-seed-1" / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.unit.trainer.cases.layouts import write_picture
-from tests.unit.trainer.tables.conftest import RECIPES
+from tests.unit.trainer.tables.conftest import RECIPES, chest, write_tiff
 from trainer.cases.readers import read_cases
 from trainer.cli.app import app
 from trainer.errors import CheckpointError, DataError, EmptyClass, LayoutError, RecipeError, TableError
@@ -103,6 +103,22 @@ def test_patients_go_through_the_nodes_selection(
             assert one.outcomes["30 %"] == "positive"
         elif one.positive_slices == 0:
             assert set(one.outcomes.values()) == {"negative"}
+
+
+def test_a_patient_without_a_slice_of_open_lungs_is_undetermined(
+    ctset_root: Path, ctset_raw_root: Path, short_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    for file in ctset_raw_root.rglob("*.tif"):
+        write_tiff(file, chest(0.0, positive=False, seed=1))
+    recipe = read_recipe(short_recipe("ctset-paper"))
+    work = Work(out=tmp_path / "out", report=quiet)
+    cross_validate_folds(work, recipe, ctset_root, nets=["tiny"], folds=[1], patients=ctset_raw_root)
+    judged = read_patients(tmp_path / "out" / "tiny" / "fold-1.patients.json").patients
+    here = [one for one in judged if one.series]
+    assert here
+    for one in here:
+        assert (one.slices, one.selected) == (12, 0)
+        assert set(one.outcomes.values()) == {"undetermined"}
 
 
 def test_raw_series_take_another_series_only_where_sr_2_is_missing(ctset_raw_root: Path) -> None:
