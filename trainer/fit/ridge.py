@@ -6,14 +6,16 @@ gradient descent would have to be tuned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainer.cases.case import Case
 from trainer.errors import RecipeError
-from trainer.feed.batches import Pictures, Varying, batches
+from trainer.feed.batches import Pictures, Varying, batches, load_pictures
 from trainer.fit.finished import Member
 from trainer.fit.losses import loss_of
 from trainer.fit.member import Setting
@@ -25,8 +27,50 @@ SMALLEST_DEVIATION: Final = 1e-3
 """Added to each feature's standard deviation: a feature that hardly varies is not blown up."""
 
 
+class VariantMaps:
+    """Pooled maps of every case of a run and of its variants, made once for all folds.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Of the run, all folds together.
+    setting : Setting
+    """
+
+    def __init__(self, cases: Sequence[Case], setting: Setting) -> None:
+        self.setting = setting
+        self._cases = cases
+        self._rows = {case.image: row for row, case in enumerate(cases)}
+        self._made: dict[str, Tensor] = {}
+
+    def of(self, net: DenseClassifier, trunk: str, cases: Sequence[Case], seed: int) -> Tensor:
+        """Return maps, float32 [cases, variants, features]; the first variant is the image as it is.
+
+        Parameters
+        ----------
+        net : DenseClassifier
+        trunk : str
+            The same for the same weights of the stages.
+        cases : sequence of Case
+        seed : int
+        """
+        key = f"{trunk} {seed}"
+        if key not in self._made:
+            schedule, how = self.setting.recipe.schedule, self.setting.recipe.augmentation
+            pictures = load_pictures(self._cases, self.setting.spec)
+            hows: list[Varying | None] = [None, *[how] * schedule.cached_variants]
+            self._made[key] = torch.stack(
+                [
+                    pooled_maps(net, pictures, self.setting, one, (seed, number))
+                    for number, one in enumerate(hows)
+                ],
+                dim=1,
+            )
+        return self._made[key][[self._rows[case.image] for case in cases]]
+
+
 def fit_dense_layer(
-    net: nn.Module, setting: Setting, train: Pictures, member: Member
+    net: nn.Module, maps: VariantMaps, trunk: str, train: Pictures, member: Member
 ) -> DenseClassifier:
     """Fit the dense layer of a pooled network to every picture and its variants, the trunk as it is.
 
@@ -37,7 +81,9 @@ def fit_dense_layer(
     ----------
     net : nn.Module
         A `DenseClassifier` with a pooled head.
-    setting : Setting
+    maps : VariantMaps
+    trunk : str
+        The same for the same weights of the stages.
     train : Pictures
     member : Member
 
@@ -52,6 +98,7 @@ def fit_dense_layer(
         The network has another head, or stages that are not frozen.
     PictureError
     """
+    setting = maps.setting
     schedule = setting.recipe.schedule
     if not isinstance(net, DenseClassifier) or net.grid is not None:
         raise RecipeError(
@@ -60,11 +107,10 @@ def fit_dense_layer(
     if schedule.frozen_stages != len(net.stages):
         raise RecipeError(f"lbfgs fits no stage: frozen_stages must be {len(net.stages)}")
     net.eval().requires_grad_(False).to(setting.fabric.device)
-    variants: list[Varying | None] = [None, *[setting.recipe.augmentation] * schedule.cached_variants]
-    features = torch.cat(
-        [pooled_maps(net, train, setting, how, (member.seed, number)) for number, how in enumerate(variants)]
-    )
-    targets = smoothed(torch.from_numpy(train.targets), schedule.label_smoothing).repeat(len(variants), 1)
+    per_case = maps.of(net, trunk, train.cases, member.seed)
+    features = per_case.flatten(0, 1)
+    targets = torch.from_numpy(train.targets).repeat_interleave(per_case.shape[1], dim=0)
+    targets = smoothed(targets, schedule.label_smoothing)
     loss = loss_of("softmax", train.targets, setting.spec.outputs, schedule.class_weights)
     mean, deviation = features.mean(dim=0), features.std(dim=0) + SMALLEST_DEVIATION
     values = (features - mean) / deviation
@@ -83,7 +129,7 @@ def fit_dense_layer(
     with torch.no_grad():
         net.head.weight.copy_(weight / deviation)
         net.head.bias.copy_(bias - net.head.weight.cpu() @ mean)
-    setting.report(f"{member.name}: dense layer fitted on {len(features)} variants of {len(train)} pictures")
+    setting.report(f"{member.name}: dense layer fitted to {len(features)} variants of {len(train)} pictures")
     return net.cpu()
 
 

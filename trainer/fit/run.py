@@ -33,7 +33,7 @@ from trainer.fit.member import Fitting, Progress, Report, Setting
 from trainer.fit.parts import digests_of, initial_net
 from trainer.fit.recipe import Recipe
 from trainer.fit.result import SeenScores, result_of, rows_of, table
-from trainer.fit.ridge import fit_dense_layer
+from trainer.fit.ridge import VariantMaps, fit_dense_layer
 from trainer.fit.scoring import Scores, mean_probability, score_pictures
 
 SPLIT_SEED = 0
@@ -103,7 +103,14 @@ def fit_run(
         report=report if fabric.is_global_zero else _silent,
         progress=progress if fabric.is_global_zero else no_progress,
     )
-    run = _Run(setting=setting, out=out, init=init, parts=tuple(parts), resume=resume)
+    run = _Run(
+        setting=setting,
+        out=out,
+        init=init,
+        parts=tuple(parts),
+        resume=resume,
+        maps=VariantMaps(cases, setting),
+    )
     seen = run.folds(cases) if recipe.schedule.folds else [run.split(cases)]
     run.whole(cases)
     result = result_of(seen, recipe, spec, cases[0].source)
@@ -168,6 +175,8 @@ class _Run:
     init: Path | None
     parts: tuple[Path, ...]
     resume: bool
+    maps: VariantMaps
+    """For a dense layer on a frozen trunk."""
 
     def folds(self, cases: list[Case]) -> list[SeenScores]:
         """Fit every fold once a seed; each case is scored by those that did not see it."""
@@ -216,7 +225,8 @@ class _Run:
         torch.manual_seed(int(np.random.default_rng(member.stream).integers(2**31)))
         fresh = initial_net(recipe, spec, self.init, self.parts)
         if recipe.schedule.optimiser == "lbfgs":
-            net: nn.Module = fit_dense_layer(fresh, self.setting, train, member)
+            trunk = "published" if self.init else member.name
+            net: nn.Module = fit_dense_layer(fresh, self.maps, trunk, train, member)
             first_does(self.setting.fabric, partial(folder.mkdir, parents=True, exist_ok=True))
         else:
             net = Fitting(

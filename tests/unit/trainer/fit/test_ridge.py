@@ -17,7 +17,7 @@ from trainer.fit.finished import Member, read_run
 from trainer.fit.losses import loss_of
 from trainer.fit.member import Setting
 from trainer.fit.recipe import Recipe
-from trainer.fit.ridge import pooled_maps
+from trainer.fit.ridge import VariantMaps
 from trainer.fit.run import fit_run, no_progress
 from trainer.fit.steps import smoothed
 from trainer.nets.heads import DenseClassifier
@@ -54,11 +54,10 @@ def test_the_answer_is_the_minimum_in_units_of_the_features(
         recipe=recipe, spec=spec, fabric=Engine().open("f32"), workers=1, report=quiet, progress=no_progress
     )
     member = Member(part="whole", seed=1)
-    hows = [None, recipe.augmentation, recipe.augmentation]
-    features = torch.cat(
-        [pooled_maps(net, pictures, setting, how, (member.seed, k)) for k, how in enumerate(hows)]
-    )
-    targets = smoothed(torch.from_numpy(pictures.targets), 0.0).repeat(3, 1)
+    maps = VariantMaps(pictures.cases, setting).of(net, "tiny", pictures.cases, member.seed)
+    assert maps.shape[:2] == (len(pictures), 3)
+    features = maps.flatten(0, 1)
+    targets = smoothed(torch.from_numpy(pictures.targets), 0.0).repeat_interleave(3, dim=0)
     loss = loss_of("softmax", pictures.targets, spec.outputs, weighted=False)
     deviation = features.std(dim=0) + 1e-3
     weight = net.head.weight.detach().clone().requires_grad_(True)
