@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTED = "tested"
+RECIPE = "recipe"
 PROMPT = "$ "
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -44,6 +45,15 @@ class Block:
     @property
     def tested(self) -> bool:
         return TESTED in _OPTION.sub("", self.info).split()[1:]
+
+    @property
+    def console(self) -> bool:
+        return self.language == "console"
+
+    @property
+    def recipe(self) -> bool:
+        """Whether it is a recipe of the trainer, and not the node's settings."""
+        return RECIPE in self.info.split()[1:]
 
     @property
     def options(self) -> dict[str, str]:
@@ -88,6 +98,11 @@ class Document:
             Block(self.path, self.text.count("\n", 0, match.start()) + 1, match["info"], match["body"])
             for match in _FENCE.finditer(self.text)
         ]
+
+    def tests(self, program: str) -> bool:
+        """Whether a tested block of the document calls a program."""
+        steps = (step for block in self.blocks if block.tested and block.console for step in block.steps)
+        return any(words_of(step.command, program) for step in steps)
 
     @property
     def prose(self) -> str:

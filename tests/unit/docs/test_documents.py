@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from node.domain.errors import SettingsError
 from node.settings.loading import load
 from tests.docs_reading import ROOT, Block, Document, documents, words_of
 from trainer.cli.app import app as trainer_app
+from trainer.cli.fit import RECIPES
+from trainer.fit.recipe import read_recipe
 
 DOCUMENTS = documents()
 PROGRAMS = {"groundglass": app, "python -m trainer": trainer_app}
@@ -87,7 +90,16 @@ def test_every_settings_file_is_accepted(document: Document, tmp_path: Path) -> 
 
 
 def settings_blocks(document: Document) -> Iterator[Block]:
-    return (block for block in document.blocks if block.language == "toml")
+    return (block for block in document.blocks if block.language == "toml" and not block.recipe)
+
+
+def test_every_recipe_is_accepted(document: Document, tmp_path: Path) -> None:
+    shutil.copytree(RECIPES, tmp_path, dirs_exist_ok=True)
+    for block in document.blocks:
+        if block.recipe:
+            path = tmp_path / block.options["file"]
+            path.write_text(block.body)
+            assert read_recipe(path).name == path.stem
 
 
 def test_every_document_is_in_the_index() -> None:
