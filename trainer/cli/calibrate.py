@@ -96,6 +96,9 @@ def _print(found: Calibration) -> None:
         typer.echo(
             f"{name:>5}: {getattr(found.before, key):.4f} before, {getattr(found.after, key):.4f} after"
         )
+    typer.echo(
+        "Both are of the images that the temperature was found on: after is too favourable for others."
+    )
     if found.doubt:
         typer.echo(f"Warning: {found.doubt}.")
     typer.echo(f"Warning: {PREVALENCE_WARNING}")

@@ -81,7 +81,8 @@ def fit(
                 f"{name}: AUC {_number(one['auc'])} on {one['images']} images, {one['present']} with it"
             )
     else:
-        typer.echo(f"Validation AUC {_number(result['validation']['auc'])}; {threshold}")
+        chosen = ", epochs chosen by this part and so too favourable" if result["epochs_chosen_on"] else ""
+        typer.echo(f"Validation AUC {_number(result['validation']['auc'])}{chosen}; {threshold}")
 
 
 def _number(value: float | None) -> str:

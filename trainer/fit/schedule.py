@@ -113,7 +113,7 @@ def check(schedule: Schedule) -> None:
         "folds judge a recipe: with keep = 'best' they would be chosen on too; set folds = 0": one.folds == 0
         or one.keep == "average",
         "patience needs keep = 'best'": one.patience == 0 or one.keep == "best",
-        "loss = 'sigmoid' takes one seed and no folds, mixup or label_smoothing": one.loss == "softmax"
+        "loss = 'sigmoid' takes no folds, mixup or label_smoothing, and one seed": one.loss == "softmax"
         or not (one.folds or one.mixup or one.label_smoothing or len(one.seeds) > 1),
     }
     rules |= {

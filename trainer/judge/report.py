@@ -51,7 +51,7 @@ def set_report(one: Scored, spec: InputSpec, trained_on: str | None, *, patients
         "kind": one.kind,
         "grouped_by": GROUPED_BY[one.kind],
         "cross_set": None if trained_on is None else one.kind != trained_on,
-        "warnings": same_score_warnings(one.scores),
+        "warnings": [*same_score_warnings(one.scores), *_seen_warnings(one, trained_on)],
     }
     if labelled:
         report |= _image_report(one, spec, threshold)
@@ -169,6 +169,18 @@ def same_score_warnings(scores: NDArray[Any]) -> list[str]:
     warning = (
         f"{counts[most]} of {len(scores)} images have the same score {values[most]:.4f}: the network's heads "
         "are dead, or it does not look at the images"
+    )
+    return [warning]
+
+
+def _seen_warnings(one: Scored, trained_on: str | None) -> list[str]:
+    """Return a warning where images may be those that the network was fitted on."""
+    open_to_training = sum(case.split in {"train", "all"} for case in one.cases)
+    if one.kind != trained_on or not open_to_training:
+        return []
+    warning = (
+        f"{open_to_training} of {len(one.cases)} images are of no held-out part, and the network was trained "
+        f"on a set of kind {one.kind}: if it was this set, its figures are of images that the network knows"
     )
     return [warning]
 

@@ -102,3 +102,10 @@ def test_what_cannot_be_fitted_is_refused(
     file.write_text(lines, encoding="utf-8")
     with pytest.raises(RecipeError, match=message):
         read_recipe(file)
+
+
+def test_findings_of_several_seeds_are_not_averaged_as_classes() -> None:
+    values = read_recipe(recipe_file("deep-cxr-net-part1")).as_json()
+    values["schedule"]["seeds"] = [1, 2]
+    with pytest.raises(RecipeError, match="one seed"):
+        recipe_from(values)

@@ -22,7 +22,7 @@ from trainer.judge.metrics import (
     threshold_at_specificity,
 )
 from trainer.judge.operating_points import point_table
-from trainer.judge.report import same_score_warnings
+from trainer.judge.report import same_score_warnings, set_report
 from trainer.judge.sample import Sample
 
 LABELLED = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=40)
@@ -185,3 +185,17 @@ def test_many_equal_scores_are_suspect() -> None:
     assert same_score_warnings(np.array([0.5] * 5)) == []
     (warning,) = same_score_warnings(np.concatenate([spread, np.full(10, 0.5)]))
     assert "10 of 50 images have the same score 0.5000" in warning
+
+
+def test_images_that_training_could_see_are_said_to_be() -> None:
+    spec = tiny_spec()
+    for split, kind, said in (("all", "folder", True), ("train", "folder", True), ("val", "folder", False)):
+        cases = tuple(
+            Case(image=Path(f"{row}.png"), positive=row < 2, source=kind, split=split, group=str(row))
+            for row in range(4)
+        )
+        one = Scored(argument="folder:x", kind=kind, cases=cases, scores=np.linspace(0.9, 0.1, 4))
+        report = set_report(one, spec, "folder", patients=False)
+        assert any("the network knows" in warning for warning in report["warnings"]) is said
+        report = set_report(one, spec, "covid-ct", patients=False)
+        assert not any("the network knows" in warning for warning in report["warnings"])
