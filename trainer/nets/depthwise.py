@@ -15,27 +15,27 @@ from torch.nn import functional
 
 
 class _Depthwise(torch.autograd.Function):
-    """Valid (unpadded) depthwise convolution, square kernel, one stride for both axes."""
+    """Depthwise convolution, square kernel, one stride and one border of zeros for both axes."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int, border: int) -> Tensor:
         """Convolve ``images`` [n, c, rows, columns] with ``weight`` [c, 1, k, k]."""
         ctx.save_for_backward(images, weight)
-        ctx.stride = stride
-        return functional.conv2d(images, weight, None, stride, 0, 1, weight.shape[0])
+        ctx.stride, ctx.border = stride, border
+        return functional.conv2d(images, weight, None, stride, border, 1, weight.shape[0])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """Return the gradients of the input and of the weight."""
         images, weight = ctx.saved_tensors
-        gradient = gradients[0]
-        needs_input, needs_weight, _ = ctx.needs_input_grad
-        to_input = _input_gradient(gradient, weight, images.shape, ctx.stride) if needs_input else None
-        to_weight = _weight_gradient(gradient, images, weight, ctx.stride) if needs_weight else None
-        return to_input, to_weight, None
+        gradient, way = gradients[0], (ctx.stride, ctx.border)
+        needs_input, needs_weight = ctx.needs_input_grad[:2]
+        to_input = _input_gradient(gradient, weight, images.shape, *way) if needs_input else None
+        to_weight = _weight_gradient(gradient, images, weight, *way) if needs_weight else None
+        return to_input, to_weight, None, None
 
 
-def _input_gradient(gradient: Tensor, weight: Tensor, shape: torch.Size, stride: int) -> Tensor:
+def _input_gradient(gradient: Tensor, weight: Tensor, shape: torch.Size, stride: int, border: int) -> Tensor:
     channels, _, side, _ = weight.shape
     if stride > 1:
         spread = gradient.new_zeros(
@@ -46,19 +46,22 @@ def _input_gradient(gradient: Tensor, weight: Tensor, shape: torch.Size, stride:
         ).contiguous(memory_format=torch.channels_last)
         spread[:, :, ::stride, ::stride] = gradient
         gradient = spread
-    rows, columns = shape[2] - gradient.shape[2], shape[3] - gradient.shape[3]
-    padded = functional.pad(gradient, (side - 1, columns, side - 1, rows))
+    before = side - 1 - border
+    after = [size + border - given for size, given in zip(shape[2:], gradient.shape[2:], strict=True)]
+    if after == [before, before]:
+        return functional.conv2d(gradient, weight.flip(2, 3), None, 1, before, 1, channels)
+    padded = functional.pad(gradient, (before, after[1], before, after[0]))
     return functional.conv2d(padded, weight.flip(2, 3), None, 1, 0, 1, channels)
 
 
-def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int) -> Tensor:
+def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: int, border: int) -> Tensor:
     result: Tensor = torch.ops.aten.convolution_backward(
         gradient.float(),
         images.float(),
         weight.float(),
         None,
         [stride, stride],
-        [0, 0],
+        [border, border],
         [1, 1],
         False,
         [0, 0],
@@ -68,22 +71,24 @@ def _weight_gradient(gradient: Tensor, images: Tensor, weight: Tensor, stride: i
     return result.to(weight.dtype)
 
 
-def depthwise_convolution(images: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Convolve each channel with its own kernel, without padding.
+def depthwise_convolution(images: Tensor, weight: Tensor, stride: int, border: int = 0) -> Tensor:
+    """Convolve each channel with its own kernel.
 
     Parameters
     ----------
     images : Tensor, shape (n, channels, rows, columns)
     weight : Tensor, shape (channels, 1, k, k)
     stride : int
+    border : int
+        Zeros before and behind either axis, fewer than k.
 
     Returns
     -------
-    Tensor, shape (n, channels, (rows - k) // stride + 1, (columns - k) // stride + 1)
+    Tensor, shape (n, channels, (rows + 2 border - k) // stride + 1, (columns + 2 border - k) // stride + 1)
         In the precision of an enclosing autocast region, else in that of ``images``.
     """
     if torch.is_autocast_enabled("cpu"):
         kind = torch.get_autocast_dtype("cpu")
         images, weight = images.to(kind), weight.to(kind)
-    result: Tensor = _Depthwise.apply(images, weight, stride)  # type: ignore[no-untyped-call]  # torch has no types here
+    result: Tensor = _Depthwise.apply(images, weight, stride, border)  # type: ignore[no-untyped-call]  # torch has no types here
     return result

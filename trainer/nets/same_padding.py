@@ -60,8 +60,14 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Convolve [n, c, rows, columns] to [n, channels_out, ceil(rows/stride), ceil(columns/stride)]."""
-        padded = pad_same(images, self.side, self.step)
+        images, border = self.bordered(images)
         depthwise = self.groups == self.in_channels == self.out_channels
         if depthwise and self.training and torch.is_grad_enabled():
-            return depthwise_convolution(padded, self.weight, self.step)
-        return functional.conv2d(padded, self.weight, None, self.step, 0, 1, self.groups)
+            return depthwise_convolution(images, self.weight, self.step, border)
+        return functional.conv2d(images, self.weight, None, self.step, border, 1, self.groups)
+
+    def bordered(self, images: Tensor) -> tuple[Tensor, int]:
+        """Return padded images and 0, or the images and the border where it is the same on all edges."""
+        if self.step == 1 and self.side % 2:
+            return images, self.side // 2
+        return pad_same(images, self.side, self.step), 0

@@ -36,15 +36,27 @@ def test_even_sides_at_stride_two_are_padded_at_the_end_only() -> None:
     assert same_padding(14, 5, 2) == (1, 2)
 
 
-@pytest.mark.parametrize(("kernel", "stride", "side"), [(3, 1, 7), (3, 2, 8), (5, 2, 9), (5, 2, 10)])
-def test_depthwise_gradients_are_those_of_autograd(kernel: int, stride: int, side: int) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side", "border"),
+    [
+        (3, 1, 7, 0),
+        (3, 2, 8, 0),
+        (5, 2, 9, 0),
+        (5, 2, 10, 0),
+        (3, 1, 7, 1),
+        (5, 1, 6, 2),
+        (5, 1, 6, 1),
+        (3, 2, 8, 1),
+    ],
+)
+def test_depthwise_gradients_are_those_of_autograd(kernel: int, stride: int, side: int, border: int) -> None:
     generator = torch.Generator().manual_seed(3)
     images = torch.randn(2, 4, side, side, generator=generator, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 1, kernel, kernel, generator=generator, dtype=torch.float64, requires_grad=True)
-    reference = torch.nn.functional.conv2d(images, weight, None, stride, 0, 1, 4)
+    reference = torch.nn.functional.conv2d(images, weight, None, stride, border, 1, 4)
     direction = torch.randn(reference.shape, generator=generator, dtype=torch.float64)
     wanted = torch.autograd.grad((reference * direction).sum(), (images, weight))
-    own = depthwise_convolution(images, weight, stride)
+    own = depthwise_convolution(images, weight, stride, border)
     found = torch.autograd.grad((own * direction).sum(), (images, weight))
     assert torch.equal(own, reference)
     torch.testing.assert_close(found[0], wanted[0])
