@@ -236,3 +236,8 @@ def phantom_slices() -> list[Stored]:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The default tiny model, loaded from a folder ``tiny``."""
     return load_bundle(write_model_folder(tmp_path_factory.mktemp("models"), phantom_slices()))
+
+
+def of_wide_scope(bundle: Bundle) -> Bundle:
+    """Return the bundle for the small phantom's thick slices and coarse pixels as well."""
+    return dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, scope=tiny_spec().scope))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from typer.testing import CliRunner
 
 from node.domain.model import Precision
 from node.domain.result import ResultKind, RunOutcome
-from node.infer.bundle import Bundle, load_bundle
+from node.infer.bundle import load_bundle
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from tests import small_sets
 from tests.finished_run import write_imported, write_run
-from tests.model_folder import tiny_spec
+from tests.model_folder import of_wide_scope
 from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 
@@ -24,11 +23,6 @@ def export(*arguments: object) -> str:
     outcome = CliRunner().invoke(app, ["export", *map(str, arguments)], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     return outcome.output
-
-
-def of_wide_scope(bundle: Bundle) -> Bundle:
-    """Return the bundle for the small phantom's thick slices and coarse pixels as well."""
-    return dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, scope=tiny_spec().scope))
 
 
 @pytest.mark.parametrize("rule", ["in-body", "paper"])

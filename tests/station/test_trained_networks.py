@@ -21,6 +21,7 @@ from node.infer.bundle import Bundle, load_bundle
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from tests import small_sets
+from tests.model_folder import of_wide_scope
 from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 from trainer.cli.fit import RECIPES
@@ -121,7 +122,7 @@ def test_a_data_set_becomes_a_report(name: str, tmp_path: Path, ground: Ground, 
     figures = report["sets"][0]
     assert figures["images"] > 0
     assert 0 <= figures["auc"] <= 1
-    bundle = load_bundle(model)
+    bundle = of_wide_scope(load_bundle(model))
     answers_its_golden_slices(bundle)
 
     ground.receive(phantom_series(patches=6))
