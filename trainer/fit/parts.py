@@ -10,7 +10,7 @@ from typing import Final
 from torch import nn
 
 from node.domain.input_spec import InputSpec
-from trainer.errors import RecipeError
+from trainer.errors import RecipeError, WeightsError
 from trainer.fit.finished import read_run
 from trainer.fit.recipe import Recipe
 from trainer.nets.catalogue import build_net
@@ -78,10 +78,25 @@ def _only_member(folder: Path, wanted: str, spec: InputSpec) -> nn.Module:
     return run.members[0]
 
 
+def sha256_of(file: Path) -> str:
+    """Return a file's SHA-256, hexadecimal.
+
+    Raises
+    ------
+    WeightsError
+        It cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read: {error}") from error
+
+
 def digests_of(parts: Sequence[Path]) -> dict[str, str]:
     """Return the SHA-256 of each weights file of the parts, by the part's number and the member."""
     return {
-        f"part {number}, {file.parent.name}": hashlib.sha256(file.read_bytes()).hexdigest()
+        f"part {number}, {file.parent.name}": sha256_of(file)
         for number, folder in enumerate(parts, start=1)
         for file in sorted(folder.glob("*/weights.pt"))
     }

@@ -17,8 +17,9 @@ from trainer.cases.case import Case
 from trainer.errors import RecipeError
 from trainer.feed.batches import Pictures, Varying, batches, load_pictures
 from trainer.fit.finished import Member
-from trainer.fit.losses import loss_of
+from trainer.fit.losses import Loss, loss_of
 from trainer.fit.member import Setting
+from trainer.fit.schedule import Schedule
 from trainer.fit.steps import smoothed
 from trainer.nets.heads import DenseClassifier, explained
 
@@ -114,7 +115,17 @@ def fit_dense_layer(
     loss = loss_of("softmax", train.targets, setting.spec.outputs, schedule.class_weights)
     mean, deviation = features.mean(dim=0), features.std(dim=0) + SMALLEST_DEVIATION
     values = (features - mean) / deviation
-    weight = torch.zeros(targets.shape[1], features.shape[1], requires_grad=True)
+    weight, bias = _solved(values, targets, loss, schedule)
+    with torch.no_grad():
+        net.head.weight.copy_(weight / deviation)
+        net.head.bias.copy_(bias - net.head.weight.cpu() @ mean)
+    setting.report(f"{member.name}: dense layer fitted to {len(features)} variants of {len(train)} pictures")
+    return net.cpu()
+
+
+def _solved(values: Tensor, targets: Tensor, loss: Loss, schedule: Schedule) -> tuple[Tensor, Tensor]:
+    """Return the weights [classes, features] and the bias [classes] of the least loss with the ridge."""
+    weight = torch.zeros(targets.shape[1], values.shape[1], requires_grad=True)
     bias = torch.zeros(targets.shape[1], requires_grad=True)
     solver = torch.optim.LBFGS([weight, bias], max_iter=schedule.epochs, line_search_fn="strong_wolfe")
 
@@ -126,11 +137,7 @@ def fit_dense_layer(
         return value
 
     solver.step(lost)  # type: ignore[no-untyped-call]  # torch has no types here
-    with torch.no_grad():
-        net.head.weight.copy_(weight / deviation)
-        net.head.bias.copy_(bias - net.head.weight.cpu() @ mean)
-    setting.report(f"{member.name}: dense layer fitted to {len(features)} variants of {len(train)} pictures")
-    return net.cpu()
+    return weight.detach(), bias.detach()
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ member did not see (``out_of_fold.csv`` or ``validation.csv``) and ``result.json
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
+from node.domain.input_spec import InputSpec
 from trainer.cases.case import GROUPED_BY, Case
 from trainer.cases.folds import grouped_folds
 from trainer.cases.readers import read_cases, training_part
@@ -30,7 +33,7 @@ from trainer.fit.checkpoint import save_checkpoint, write_atomically
 from trainer.fit.engine import Engine, first_does
 from trainer.fit.finished import Member, load_member
 from trainer.fit.member import Fitting, Progress, Report, Setting
-from trainer.fit.parts import digests_of, initial_net
+from trainer.fit.parts import digests_of, initial_net, sha256_of
 from trainer.fit.recipe import Recipe
 from trainer.fit.result import SeenScores, result_of, rows_of, table
 from trainer.fit.ridge import VariantMaps, fit_dense_layer
@@ -95,27 +98,29 @@ def fit_run(
     cases = open_lung_cases(training_part(read_cases(data)), spec)
     record = _record(recipe, data, cases, init, parts)
     first_does(fabric, lambda: _begin(out, record, resume))
-    setting = Setting(
-        recipe=recipe,
-        spec=spec,
-        fabric=fabric,
-        workers=engine.workers,
-        report=report if fabric.is_global_zero else _silent,
-        progress=progress if fabric.is_global_zero else no_progress,
-    )
-    run = _Run(
-        setting=setting,
-        out=out,
-        init=init,
-        parts=tuple(parts),
-        resume=resume,
-        maps=VariantMaps(cases, setting),
-    )
+    setting = _setting(recipe, spec, fabric, workers=engine.workers, report=report, progress=progress)
+    maps = VariantMaps(cases, setting)
+    run = _Run(setting=setting, out=out, init=init, parts=tuple(parts), resume=resume, maps=maps)
     seen = run.folds(cases) if recipe.schedule.folds else [run.split(cases)]
     run.whole(cases)
     result = result_of(seen, recipe, spec, cases[0].source)
     first_does(fabric, lambda: _finish(out, seen, result, recipe))
     return result
+
+
+def _setting(
+    recipe: Recipe, spec: InputSpec, fabric: Fabric, *, workers: int, report: Report, progress: Progress
+) -> Setting:
+    """Return what the members have in common; the first process alone speaks."""
+    speaks = fabric.is_global_zero
+    return Setting(
+        recipe=recipe,
+        spec=spec,
+        fabric=fabric,
+        workers=workers,
+        report=report if speaks else _silent,
+        progress=progress if speaks else no_progress,
+    )
 
 
 def _record(
@@ -127,11 +132,21 @@ def _record(
         "data": data,
         "source": cases[0].source,
         "cases": len(cases),
+        "cases_sha256": _digest_of(cases),
         "positives": sum(case.positive for case in cases),
         "grouped_by": GROUPED_BY[cases[0].source],
         "init": init.name if init else None,
+        "init_sha256": sha256_of(init) if init else None,
         "parts": digests_of(parts),
     }
+
+
+def _digest_of(cases: Sequence[Case]) -> str:
+    """Return the SHA-256 over what is fitted: each image's name, group, part and truth."""
+    rows = [
+        [case.image.name, case.group, case.split, case.positive, case.label, case.findings] for case in cases
+    ]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _silent(_: str) -> None:

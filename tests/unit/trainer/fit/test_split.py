@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,20 @@ def test_a_step_is_the_same_however_it_is_cut(split_recipe: Build, sars_root: Pa
         weights.append(read_run(tmp_path / str(pieces)).members[0].state_dict())
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], msg=name)
+
+
+def test_a_run_goes_on_with_the_same_labels_and_weights_alone(
+    split_recipe: Build, sars_root: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(sars_root, root)
+    fitted(split_recipe(epochs=1), root, tmp_path / "run")
+    first, other = root / "train" / "COVID" / "0001.png", root / "train" / "non-COVID" / "0001.png"
+    first.rename(root / "swap.png")
+    other.rename(other.with_name("0041.png"))
+    (root / "swap.png").rename(first.with_name("0042.png"))
+    with pytest.raises(CheckpointError, match="other data or other initial weights"):
+        fitted(split_recipe(epochs=1), root, tmp_path / "run", resume=True)
 
 
 def test_a_run_scores_cases_as_its_validation_says(
