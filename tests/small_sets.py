@@ -16,7 +16,7 @@ from node.imaging.prepare import hu_to_stored
 from trainer.cases.chexpert import FINDINGS
 from trainer.nets.deep_cxr_net import FINDINGS as SIX
 
-PATIENTS = 12
+PATIENTS = 8
 """A class."""
 SLICES = range(14, 20)
 """Of a phantom of 40: through open lungs."""

@@ -95,16 +95,20 @@ def read_recipe(file: Path) -> Recipe:
     RecipeError
         The file is missing, is no TOML or not a recipe.
     """
+    return recipe_from(_with_base(file, frozenset()))
+
+
+def _with_base(file: Path, above: frozenset[str]) -> dict[str, Any]:
+    """Return a file's values laid over those of its base, and of that one's base."""
     values = _toml(file)
     base = values.pop("base", None)
-    if base is not None:
-        if not isinstance(base, str) or Path(base).name != base:
-            raise RecipeError(f"{file}: base must be the name of a file in the same folder")
-        below = _toml(file.with_name(base))
-        if "base" in below:
-            raise RecipeError(f"{file}: its base {base} has a base of its own; name that one")
-        values = _merged(below, values)
-    return recipe_from(values)
+    if base is None:
+        return values
+    if not isinstance(base, str) or Path(base).name != base:
+        raise RecipeError(f"{file}: base must be the name of a file in the same folder")
+    if base in above | {file.name}:
+        raise RecipeError(f"{file}: its base {base} departs from it in turn; one must stand alone")
+    return _merged(_with_base(file.with_name(base), above | {file.name}), values)
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -49,16 +49,25 @@ def test_the_papers_numbers() -> None:
     assert deep.specification["input"]["size"] == [256, 256]
 
 
-def test_a_base_may_not_lead_away_nor_on(tmp_path: Path) -> None:
+def test_a_base_may_not_lead_away_nor_round(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     for base in ('"../other.toml"', "3", '"/etc/passwd"'):
         file.write_text(f"base = {base}", encoding="utf-8")
         with pytest.raises(RecipeError, match="same folder"):
             read_recipe(file)
     file.write_text('base = "b.toml"', encoding="utf-8")
-    (tmp_path / "b.toml").write_text('base = "c.toml"', encoding="utf-8")
-    with pytest.raises(RecipeError, match="a base of its own"):
+    (tmp_path / "b.toml").write_text('base = "a.toml"', encoding="utf-8")
+    with pytest.raises(RecipeError, match="must stand alone"):
         read_recipe(file)
+
+
+def test_a_recipe_departs_from_its_bases_key_by_key(recipe_text: Text, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(recipe_text(), encoding="utf-8")
+    (tmp_path / "b.toml").write_text('base = "a.toml"\nname = "b"\n[schedule]\nepochs = 3', encoding="utf-8")
+    (tmp_path / "c.toml").write_text('base = "b.toml"\n[schedule]\nbatch = 6', encoding="utf-8")
+    first, last = read_recipe(tmp_path / "a.toml"), read_recipe(tmp_path / "c.toml")
+    assert (last.name, last.schedule.epochs, last.schedule.batch) == ("b", 3, 6)
+    assert last.specification == first.specification
 
 
 @pytest.mark.parametrize(
