@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -102,9 +103,8 @@ def own_training(recipe: Recipe, count: int, precision: str) -> Work:
     fitted.begin()
     average = MovingAverage(net, schedule.ema)
     images, targets = batch_for(recipe, count)
-    loss_by = loss_of(
-        schedule.loss, targets.numpy(), specification_of(recipe).outputs.classes, schedule.class_weights
-    )
+    outputs = specification_of(recipe).outputs
+    loss_by = loss_of(schedule.loss, targets.numpy(), outputs, schedule.class_weights)
 
     def step() -> None:
         made.zero_grad(set_to_none=True)
@@ -144,6 +144,7 @@ def own_evaluation(recipe: Recipe, count: int, precision: str) -> Work:
 def served_evaluation(recipe: Recipe, count: int) -> dict[str, Work]:
     """Return a batch's probabilities and maps by OpenVINO from the exported graph, by precision."""
     spec = specification_of(recipe)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is not there
     model = onnx_model(ServedNet([fresh(recipe).eval()], spec.outputs.positive_index), spec)
     tensors = np.ascontiguousarray(batch_for(recipe, count)[0].numpy())
 
