@@ -38,8 +38,8 @@ RECIPES: Final = Path(__file__).parents[1] / "recipes"
 INTRODUCTION: Final = """\
 A recipe is one TOML file. It needs the texts `name` and `net` and the sections below, each with all of its
 keys; unknown keys are refused. Radiographs have no `[specification.selection]`. With `base = "OTHER.toml"`, a
-file in the same folder, only what differs is written. A base has no base of its own. The recipes lie
-in `trainer/recipes`; `--recipe` takes their names."""
+file in the same folder, only what differs is written; a base may have a base in turn. The recipes lie in
+`trainer/recipes`; `--recipe` takes their names."""
 POINTS_INTRODUCTION: Final = """\
 Operating points fixed beforehand, each in a table `[points.NAME]`; `active` names the one in use. Without
 this section one point, `default`, is chosen on the scores of images that were not fitted on."""
