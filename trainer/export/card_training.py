@@ -13,6 +13,7 @@ from trainer.export.terms import DATA
 from trainer.feed.images import HOUNSFIELD
 from trainer.fit.finished import FinishedRun
 from trainer.fit.recipe import Recipe
+from trainer.fit.schedule import Schedule
 from trainer.imports.importing import Imported
 
 WIDTH: Final = 110
@@ -80,17 +81,11 @@ def _published(imported: Imported, title: str) -> list[str]:
 
 
 def _fitted(source: Source, run: FinishedRun, title: str) -> list[str]:
-    record, schedule = run.record, run.recipe.schedule
+    record = run.record
     shown = ABOUT.get(source.trained_on, COVID)
     initial = f"initial weights {record['init'] or 'random'}"
     if record.get("parts"):
         initial += ", parts 1 and 2 fitted before and frozen"
-    kept = (
-        "moving average of the weights after the last epoch, no checkpoint chosen on validation"
-        if schedule.keep == "average"
-        else f"the epoch with the best {schedule.watch} on the validation part is kept, so the validation "
-        "figures below flatter"
-    )
     return [
         bullet(
             f"Data: {DATA[source.trained_on]}. {record['cases']} images of the training part, "
@@ -98,13 +93,29 @@ def _fitted(source: Source, run: FinishedRun, title: str) -> list[str]:
             _dicom(source.trained_on),
         ),
         bullet(
-            f"Network: {title}, {initial}; recipe `{run.recipe.name}`: {'' if schedule.folds else 'at most '}"
-            f"{schedule.epochs} epochs, {kept}."
+            f"Network: {title}, {initial}; recipe `{run.recipe.name}`: {fitting_in_words(run.recipe.schedule)}."
         ),
         bullet(_splits(run)),
         bullet(_membership(run.recipe, len(run.members))),
         bullet(_own_figures(run.result)),
     ]
+
+
+def fitting_in_words(schedule: Schedule) -> str:
+    """Return how long it was fitted, and what was kept."""
+    if schedule.optimiser == "lbfgs":
+        return (
+            "the dense layer alone, by logistic regression (L-BFGS, ridge "
+            f"{schedule.weight_decay:g}) on each image and {schedule.cached_variants} varied copies; the "
+            "stages before it stay as they were read"
+        )
+    if schedule.keep == "best":
+        return (
+            f"at most {schedule.epochs} epochs, of which the one with the best {schedule.watch} on the "
+            "validation part is kept, so the validation figures below flatter"
+        )
+    averaged = "moving average of the weights" if schedule.ema else "the weights"
+    return f"{schedule.epochs} epochs, {averaged} after the last one, no checkpoint chosen on validation"
 
 
 def _dicom(trained_on: str) -> str:

@@ -18,10 +18,13 @@ from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from tests.finished_run import write_imported, write_run
 from trainer.cli.app import app
+from trainer.cli.fit import recipe_file
 from trainer.errors import BundleError, CheckpointError
+from trainer.export.card_training import fitting_in_words
 from trainer.export.graph import ServedNet
 from trainer.export.source import Source, Target, read_source, recalibrated
 from trainer.export.terms import DATA, licence_text
+from trainer.fit.recipe import read_recipe
 from trainer.judge.calibration import Calibration, Fit, write_calibration
 
 TARGET = Target(name="model", version=1, status="demonstration")
@@ -209,3 +212,15 @@ def test_no_line_of_a_card_breaks_off(raw_run: Path, tmp_path: Path) -> None:
     bundle = exported(raw_run, tmp_path / "models" / "raw", "--json", tmp_path / "measured.json")
     assert json.loads((tmp_path / "measured.json").read_text())["precisions"] == ["f32"]
     assert "None" not in card_of(bundle).replace("None were measured", "")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("covid-ct", "dense layer alone, by logistic regression"),
+        ("deep-ct-net", "at most 50 epochs, of which the one with the best auc"),
+        ("default", "8 epochs, moving average of the weights after the last one"),
+    ],
+)
+def test_a_card_says_how_its_network_was_fitted(recipe: str, said: str) -> None:
+    assert said in fitting_in_words(read_recipe(recipe_file(recipe)).schedule)
