@@ -93,7 +93,8 @@ def _fitted(source: Source, run: FinishedRun, title: str) -> list[str]:
             _dicom(source.trained_on),
         ),
         bullet(
-            f"Network: {title}, {initial}; recipe `{run.recipe.name}`: {fitting_in_words(run.recipe.schedule)}."
+            f"Network: {title}, {initial}; recipe `{run.recipe.name}`:",
+            f"{fitting_in_words(run.recipe.schedule)}.",
         ),
         bullet(_splits(run)),
         bullet(_membership(run.recipe, len(run.members))),
