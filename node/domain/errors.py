@@ -24,10 +24,13 @@ GroundglassError
 ├── ModelError                    the model folder and the engine
 │   ├── InputSpecError            input_spec.json is malformed
 │   ├── BundleError               a file of the model folder is missing or malformed
-│   ├── HandshakeFailed           digests of folder and configuration differ
+│   ├── ModelNotServed            no such model or version is installed or served
+│   ├── HandshakeFailed           digests of folder and configuration, or of node and server, differ
+│   ├── ServerTooOld              the inference server lacks fixes that matter
 │   ├── CanaryFailed              the golden replay differs: nothing may be screened
 │   ├── ScoresInvalid             the engine's answer is not a set of scores
 │   └── EngineUnavailable         the engine cannot answer now (retryable)
+│       └── CircuitOpen           it failed too often and is left alone for a while
 ├── ScreeningError                one job failed
 │   └── ReportImpossible          what the report needs is not there
 └── DeliveryError                 one object did not reach one destination
@@ -144,8 +147,16 @@ class BundleError(ModelError):
     """A file of the model folder is missing or malformed."""
 
 
+class ModelNotServed(ModelError):
+    """No such model or version is installed here, or the server does not serve it."""
+
+
 class HandshakeFailed(ModelError):
-    """The digests of the folder and of its configuration differ."""
+    """The digests of the folder and of its configuration differ, or those of node and server."""
+
+
+class ServerTooOld(ModelError):
+    """The inference server is older than the fixes that patients' images ask for."""
 
 
 class CanaryFailed(ModelError):
@@ -160,6 +171,10 @@ class EngineUnavailable(ModelError):
     """The engine cannot answer now; the screening is parked."""
 
     retryable = True
+
+
+class CircuitOpen(EngineUnavailable):
+    """The engine failed too often in a row and is left alone until the next probe."""
 
 
 class ScreeningError(GroundglassError):

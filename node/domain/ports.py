@@ -12,6 +12,7 @@ from node.domain.delivery import OutgoingObject, SendReply
 from node.domain.model import ModelIdentity
 
 Tensor = TypeVar("Tensor")
+TensorOut = TypeVar("TensorOut", covariant=True)
 
 
 class Clock(Protocol):
@@ -38,6 +39,19 @@ class UidSource(Protocol):
         ...
 
 
+class Pending(Protocol, Generic[TensorOut]):
+    """A batch that the engine works on."""
+
+    def result(self) -> tuple[TensorOut, TensorOut]:
+        """Wait for the answer and return it, as ``Scorer.score`` does.
+
+        Raises
+        ------
+        EngineUnavailable, ScoresInvalid
+        """
+        ...
+
+
 class Scorer(Protocol, Generic[Tensor]):
     """An inference engine with one loaded model.
 
@@ -49,8 +63,27 @@ class Scorer(Protocol, Generic[Tensor]):
         """Return which model, weights, engine and precision answer."""
         ...
 
+    @property
+    def in_flight(self) -> int:
+        """Return how many batches it works on at once; a further ``submit`` waits."""
+        ...
+
+    def submit(self, batch: Tensor) -> Pending[Tensor]:
+        """Hand a batch to the engine and go on; its answer is asked for later.
+
+        Parameters
+        ----------
+        batch : float32 array, shape (slices, channels, rows, columns)
+            Not changed by the caller before the answer is there.
+
+        Raises
+        ------
+        EngineUnavailable
+        """
+        ...
+
     def score(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Score a batch.
+        """Score a batch and wait for its answer.
 
         Parameters
         ----------
