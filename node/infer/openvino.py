@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,17 @@ from numpy.typing import NDArray
 from openvino import properties
 from openvino.properties import hint
 
-from node.domain.errors import BundleError, EngineUnavailable, ScoresInvalid, SettingsError
+from node.domain.errors import BundleError, EngineUnavailable, ModelError, ScoresInvalid, SettingsError
 from node.domain.model import ModelIdentity, Precision
+from node.domain.ports import Pending
 from node.infer.bundle import Bundle
 
 log = logging.getLogger(__name__)
 
 ENGINE = "openvino"
 DEVICE = "CPU"
+IN_FLIGHT = 2
+"""Batches at once: the engine works on one while the next one waits, so that it never stands still."""
 ROUNDING = 1e-3
 """How far an answer may leave its range by rounding; it is clipped."""
 _TYPES = {
@@ -73,11 +78,14 @@ class EmbeddedScorer:
             options[properties.cache_dir()] = str(cache_dir)
         try:
             compiled = core.compile_model(model, DEVICE, options)
-            self._request = compiled.create_infer_request()
+            requests = [compiled.create_infer_request() for _ in range(IN_FLIGHT)]
         except RuntimeError as error:
             raise EngineUnavailable(f"OpenVINO cannot compile {bundle.name}: {error}") from error
         self._lock = threading.Lock()
         self._closed = False
+        self._turns: deque[tuple[openvino.InferRequest, _Running | None]] = deque(
+            (request, None) for request in requests
+        )
         self._classes = len(bundle.spec.outputs.classes)
         self._outputs = (bundle.spec.outputs.probabilities, bundle.spec.outputs.cam)
         self._identity = bundle.identity(
@@ -90,8 +98,39 @@ class EmbeddedScorer:
         """Which model, weights, engine and precision answer."""
         return self._identity
 
-    def score(self, batch: NDArray[np.float32]) -> tuple[Scores, Scores]:
-        """Score a batch.
+    @property
+    def in_flight(self) -> int:
+        """How many batches may be under way; a further ``submit`` waits for the oldest one."""
+        return IN_FLIGHT
+
+    def submit(self, batch: Scores) -> Pending[Scores]:
+        """Hand a batch to the engine; waits while ``in_flight`` others are under way.
+
+        Parameters
+        ----------
+        batch : float32 array, shape (slices, channels, rows, columns)
+            Read in place: not changed by the caller before the answer is there.
+
+        Raises
+        ------
+        EngineUnavailable
+            The engine is closed, or does not take the batch.
+        """
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable("the engine is closed")
+            request, running = self._turns.popleft()
+            if running is not None:
+                running.settle()
+            started = None
+            try:
+                started = _Running(self._answer, request, batch)
+            finally:
+                self._turns.append((request, started))
+            return started
+
+    def score(self, batch: Scores) -> tuple[Scores, Scores]:
+        """Score a batch and wait for its answer.
 
         Parameters
         ----------
@@ -109,23 +148,27 @@ class EmbeddedScorer:
         ScoresInvalid
             The answer is not a set of scores.
         """
-        with self._lock:
-            if self._closed:
-                raise EngineUnavailable("the engine is closed")
-            try:
-                self._request.infer({0: np.ascontiguousarray(batch, dtype=np.float32)}, share_inputs=True)
-                probabilities, cam = (
-                    np.array(self._request.get_tensor(name).data, dtype=np.float32) for name in self._outputs
-                )
-            except RuntimeError as error:
-                raise EngineUnavailable(f"OpenVINO failed: {error}") from error
-        self._verify(len(batch), probabilities, cam)
-        return probabilities.clip(0, 1), cam.clip(0, None)
+        return self.submit(batch).result()
 
     def close(self) -> None:
-        """Refuse further batches; the engine's memory goes with this object."""
+        """Refuse further batches, wait for those under way and let go of the engine's memory.
+
+        What was submitted before can still be asked for its answer.
+        """
         with self._lock:
             self._closed = True
+            for _, running in self._turns:
+                if running is not None:
+                    running.settle()
+            self._turns.clear()
+
+    def _answer(self, count: int, request: openvino.InferRequest) -> tuple[Scores, Scores]:
+        """Return copies of a request's outputs: its own memory is for the next batch."""
+        probabilities, cam = (
+            np.array(request.get_tensor(name).data, dtype=np.float32) for name in self._outputs
+        )
+        self._verify(count, probabilities, cam)
+        return probabilities.clip(0, 1), cam.clip(0, None)
 
     def _verify(self, count: int, probabilities: Scores, cam: Scores) -> None:
         if probabilities.shape != (count, self._classes) or cam.ndim != 3 or len(cam) != count:
@@ -138,6 +181,71 @@ class EmbeddedScorer:
         excess = max(-probabilities.min(initial=0), probabilities.max(initial=0) - 1, -cam.min(initial=0))
         if excess > ROUNDING:
             raise ScoresInvalid(f"{self._identity.name} answered values outside their range")
+
+
+class _Running:
+    """A batch in one of the engine's requests. Implements ``Pending``; may be asked from several threads.
+
+    It is settled by whoever comes first: who wants its answer, or who wants its request for another batch.
+    An answer that nobody asks for therefore keeps no request.
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the number of slices and the finished request; returns what it answered.
+    request : openvino.InferRequest
+    batch : float32 array, shape (slices, channels, rows, columns)
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[int, openvino.InferRequest], tuple[Scores, Scores]],
+        request: openvino.InferRequest,
+        batch: Scores,
+    ) -> None:
+        self._answer = answer
+        self._outcome: tuple[Scores, Scores] | ModelError | None = None
+        self._lock = threading.Lock()
+        self._count = len(batch)
+        self._batch: Scores | None = np.require(batch, np.float32, ["C", "W"])
+        self._request: openvino.InferRequest | None = request
+        try:
+            request.set_input_tensor(openvino.Tensor(self._batch, shared_memory=True))
+            request.start_async()
+        except RuntimeError as error:
+            raise EngineUnavailable(f"OpenVINO does not take the batch: {error}") from error
+
+    def result(self) -> tuple[Scores, Scores]:
+        """Wait for the answer and return it, each time the same.
+
+        Raises
+        ------
+        EngineUnavailable
+            The engine failed.
+        ScoresInvalid
+            The answer is not a set of scores.
+        """
+        outcome = self.settle()
+        if isinstance(outcome, ModelError):
+            raise outcome
+        return outcome
+
+    def settle(self) -> tuple[Scores, Scores] | ModelError:
+        """Wait for the engine, keep the answer or what went wrong, and let go of request and batch."""
+        with self._lock:
+            if self._outcome is None:
+                self._outcome = self._finished(self._request)
+                self._request = self._batch = None
+            return self._outcome
+
+    def _finished(self, request: openvino.InferRequest) -> tuple[Scores, Scores] | ModelError:
+        try:
+            request.wait()
+            return self._answer(self._count, request)
+        except RuntimeError as error:
+            return EngineUnavailable(f"OpenVINO failed: {error}")
+        except ScoresInvalid as error:
+            return error
 
 
 def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
