@@ -36,6 +36,24 @@ class ModelConfig:
     """Slices in one request, at most."""
     parameters: Mapping[str, str]
     """The free parameters: key to ``string_value``."""
+    inputs: tuple[str, ...] = ()
+    """Names of the inputs."""
+
+    @property
+    def input(self) -> str:
+        """Name of the one input.
+
+        Raises
+        ------
+        BundleError
+            When the configuration does not have exactly one.
+        """
+        if len(self.inputs) != 1:
+            raise BundleError(
+                f"config.pbtxt of {self.name}: {len(self.inputs)} inputs where one is expected; "
+                "export the model again"
+            )
+        return self.inputs[0]
 
     def parameter(self, key: str) -> str:
         """Return one parameter.
@@ -77,23 +95,30 @@ def parse_config(text: str) -> ModelConfig:
         name=_scalar(message, "name"),
         max_batch_size=int(batch),
         parameters=MappingProxyType(_parameters(message)),
+        inputs=tuple(_scalar(item, "name") for item in _messages(message, "input")),
     )
 
 
 def _parameters(message: Mapping[str, list[Value]]) -> dict[str, str]:
     parameters: dict[str, str] = {}
-    for entry in message.get("parameters", []):
+    for item in _messages(message, "parameters"):
+        key = _scalar(item, "key")
+        value = item.get("value", [])
+        if len(value) != 1 or not isinstance(value[0], dict):
+            raise BundleError(f"config.pbtxt: parameter {key!r} needs one value {{ string_value: ... }}")
+        if key in parameters:
+            raise BundleError(f"config.pbtxt: parameter {key!r} is given twice")
+        parameters[key] = _scalar(value[0], "string_value")
+    return parameters
+
+
+def _messages(message: Mapping[str, list[Value]], field: str) -> Iterator[dict[str, list[Value]]]:
+    """Return every message of a repeated field, given one by one or as a list."""
+    for entry in message.get(field, []):
         for item in entry if isinstance(entry, list) else [entry]:
             if not isinstance(item, dict):
-                raise BundleError("config.pbtxt: parameters must be { key: ... value { ... } }")
-            key = _scalar(item, "key")
-            value = item.get("value", [])
-            if len(value) != 1 or not isinstance(value[0], dict):
-                raise BundleError(f"config.pbtxt: parameter {key!r} needs one value {{ string_value: ... }}")
-            if key in parameters:
-                raise BundleError(f"config.pbtxt: parameter {key!r} is given twice")
-            parameters[key] = _scalar(value[0], "string_value")
-    return parameters
+                raise BundleError(f"config.pbtxt: {field} must be messages, {{ ... }}")
+            yield item
 
 
 def _scalar(message: Mapping[str, list[Value]], field: str) -> str:

@@ -26,6 +26,7 @@ def test_reads_name_batch_and_parameters() -> None:
         """
     )
     assert (config.name, config.max_batch_size) == ("m", 8)
+    assert config.input == "slices"
     assert dict(config.parameters) == {"status": "demonstration", "note": 'a "b" \\ c'}
 
 
@@ -39,9 +40,18 @@ def test_missing_parameter_names_its_key() -> None:
         parse_config(HEAD).parameter("status")
 
 
+@pytest.mark.parametrize("inputs", ["", 'input [ { name: "a" }, { name: "b" } ]'])
+def test_one_input_is_asked_for(inputs: str) -> None:
+    config = parse_config(HEAD + inputs)
+    with pytest.raises(BundleError, match="one is expected"):
+        _ = config.input
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        HEAD + 'input: "slices"',
+        HEAD + "input { data_type: TYPE_FP32 }",
         "",
         'name: "m"',
         "max_batch_size: 8",
