@@ -1,21 +1,20 @@
-"""Preparing and scoring the selected slices: decoded ahead while the engine works on the batch before."""
+"""Preparing and scoring the selected slices: decoding, preparing and inferring overlap."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node.dicom.slices import SliceSource
 from node.domain.input_spec import InputSpec
-from node.domain.ports import Scorer
+from node.domain.ports import Pending, Scorer
 from node.imaging.arrays import Box
-from node.imaging.prepare import Framing, PreparedSlice, prepare_slice
+from node.imaging.prepare import Framing, prepare_slice
 
 Real = NDArray[np.float32]
 
@@ -33,6 +32,31 @@ class Scored:
     framing: Framing
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where in its slice a prepared picture lies."""
+
+    box: Box
+    framing: Framing
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Making:
+    """A batch whose slices are being decoded and prepared, each into its row."""
+
+    tensor: Real
+    """Array, shape (slices, channels, rows, columns)."""
+    jobs: tuple[Future[_Place], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A batch at the engine."""
+
+    places: tuple[_Place, ...]
+    answer: Pending[Real]
+
+
 def score(
     sources: Sequence[SliceSource],
     spec: InputSpec,
@@ -44,7 +68,9 @@ def score(
 ) -> list[Scored]:
     """Prepare and score slices.
 
-    At most two batches of prepared slices are in memory: one at the engine, one being made.
+    While the engine works on as many batches as it takes at once, one more is made; there are never more of
+    them in memory. The first error ends everything: what the decoders have not begun is not done, and what
+    the engine has is not asked for.
 
     Parameters
     ----------
@@ -65,40 +91,58 @@ def score(
     EngineUnavailable, ScoresInvalid
     """
     answers: list[Scored] = []
-    prepared = _prepared_ahead(sources, spec, pool, ahead=batch)
-    while items := list(islice(prepared, batch)):
-        probabilities, cams = scorer.score(np.stack([item.tensor for item in items]))
-        answers.extend(
-            Scored(
-                probability=float(row[spec.outputs.positive_index]),
-                cam=cam,
-                box=item.box,
-                framing=item.framing,
-            )
-            for item, row, cam in zip(items, probabilities, cams, strict=True)
-        )
+    asked: deque[_Asked] = deque()
+    making: _Making | None = None
+
+    def collect() -> None:
+        answers.extend(_scored(asked.popleft(), spec))
         advanced(len(answers), len(sources))
+
+    try:
+        for start in range(0, len(sources), batch):
+            making = _begin(sources[start : start + batch], spec, pool)
+            if len(asked) == scorer.in_flight:
+                collect()
+            asked.append(_ask(making, scorer))
+            making = None
+        while asked:
+            collect()
+    finally:
+        if making is not None:
+            for job in making.jobs:
+                job.cancel()
     return answers
 
 
-def _prepared_ahead(
-    sources: Sequence[SliceSource], spec: InputSpec, pool: ThreadPoolExecutor, *, ahead: int
-) -> Iterator[PreparedSlice]:
-    """Yield prepared slices in order, with up to ``ahead`` of the following ones under way."""
-    waiting: deque[Future[PreparedSlice]] = deque()
-    following = iter(sources)
-    try:
-        while True:
-            waiting.extend(
-                pool.submit(_prepare, source, spec) for source in islice(following, ahead + 1 - len(waiting))
-            )
-            if not waiting:
-                return
-            yield waiting.popleft().result()
-    finally:
-        for job in waiting:
-            job.cancel()
+def _begin(sources: Sequence[SliceSource], spec: InputSpec, pool: ThreadPoolExecutor) -> _Making:
+    """Set decoders to work on a batch."""
+    tensor = np.empty((len(sources), spec.input.channels, *spec.input.size), dtype=np.float32)
+    rows = zip(sources, tensor, strict=True)
+    jobs = tuple(pool.submit(_prepare, source, spec, row) for source, row in rows)
+    return _Making(tensor=tensor, jobs=jobs)
 
 
-def _prepare(source: SliceSource, spec: InputSpec) -> PreparedSlice:
-    return prepare_slice(source.v(), spec)
+def _ask(making: _Making, scorer: Scorer[Real]) -> _Asked:
+    """Hand a batch to the engine once all of its slices are there."""
+    places = tuple(job.result() for job in making.jobs)
+    return _Asked(places=places, answer=scorer.submit(making.tensor))
+
+
+def _scored(asked: _Asked, spec: InputSpec) -> list[Scored]:
+    """Wait for the engine's answer to a batch."""
+    probabilities, cams = asked.answer.result()
+    return [
+        Scored(
+            probability=float(row[spec.outputs.positive_index]),
+            cam=cam,
+            box=place.box,
+            framing=place.framing,
+        )
+        for place, row, cam in zip(asked.places, probabilities, cams, strict=True)
+    ]
+
+
+def _prepare(source: SliceSource, spec: InputSpec, row: Real) -> _Place:
+    prepared = prepare_slice(source.v(), spec)
+    row[...] = prepared.tensor
+    return _Place(box=prepared.box, framing=prepared.framing)

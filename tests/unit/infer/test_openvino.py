@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,74 @@ def test_threads_get_their_own_answers(scorer: EmbeddedScorer) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda index: scorer.score(slices[index : index + 1])[0][0], range(12)))
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-6)
+
+
+def test_batches_are_taken_ahead_and_answered_in_any_order(scorer: EmbeddedScorer) -> None:
+    batches = [batch(count) for count in (3, 1, 2)]
+    asked = [scorer.submit(one) for one in batches]
+    for one, pending in reversed(list(zip(batches, asked, strict=True))):
+        np.testing.assert_allclose(pending.result()[0], TinyNet()(one)[0], atol=1e-6)
+    first, again = asked[0].result(), asked[0].result()
+    assert first[0] is again[0]
+
+
+def test_answers_that_nobody_asks_for_take_no_place_and_no_memory(scorer: EmbeddedScorer) -> None:
+    seen = []
+    for _ in range(5 * scorer.in_flight):
+        one = batch(2)
+        seen.append(weakref.ref(one))
+        scorer.submit(one)
+        del one
+        assert sum(item() is not None for item in seen) <= scorer.in_flight
+    assert scorer.score(batch(1))[0].shape == (1, 2)
+    scorer.close()
+    assert not any(item() is not None for item in seen)
+
+
+def test_many_threads_submit_and_ask(scorer: EmbeddedScorer) -> None:
+    batches = [batch(1) + number for number in range(24)]
+
+    def ask(number: int) -> float:
+        pending = scorer.submit(batches[number])
+        return float(pending.result()[0][0, 0])
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(ask, range(24)))
+    expected = [float(TinyNet()(one)[0][0, 0]) for one in batches]
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+def test_a_refused_batch_keeps_no_place(scorer: EmbeddedScorer) -> None:
+    for _ in range(2 * scorer.in_flight):
+        with pytest.raises(EngineUnavailable, match="does not take"):
+            scorer.submit(np.zeros((1, 3, 64, 64), dtype=np.float32))
+    assert scorer.score(batch(2))[0].shape == (2, 2)
+
+
+def test_an_invalid_answer_belongs_to_its_own_batch(scorer: EmbeddedScorer) -> None:
+    broken = scorer.submit(np.full((1, 1, 64, 64), np.nan, dtype=np.float32))
+    sound = scorer.submit(batch(1))
+    sound.result()
+    for _ in range(2):
+        with pytest.raises(ScoresInvalid, match="finite"):
+            broken.result()
+
+
+def test_what_was_submitted_before_the_close_is_answered(scorer: EmbeddedScorer) -> None:
+    one = batch(2)
+    pending = scorer.submit(one)
+    scorer.close()
+    np.testing.assert_allclose(pending.result()[0], TinyNet()(one)[0], atol=1e-6)
+    with pytest.raises(EngineUnavailable, match="closed"):
+        scorer.submit(one)
+
+
+def test_a_batch_that_may_not_be_written_or_lies_apart_is_copied(scorer: EmbeddedScorer) -> None:
+    one = batch(4)
+    expected = TinyNet()(one)[0]
+    one.flags.writeable = False
+    np.testing.assert_allclose(scorer.score(one)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(scorer.score(one[::2])[0], expected[::2], atol=1e-6)
 
 
 def test_wrong_shape_is_an_engine_error(scorer: EmbeddedScorer) -> None:

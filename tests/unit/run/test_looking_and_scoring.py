@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from node.domain.errors import DecodeFailed
+from node.domain.errors import DecodeFailed, EngineUnavailable
 from node.imaging.phantom import ThoraxPhantom
 from node.imaging.prepare import Framing, hu_to_stored, prepare_slice
 from node.run.looking import look
@@ -59,19 +60,42 @@ class Slice:
         return v, str(int(v.sum()))
 
 
-class CountingScorer:
-    """The tiny network, and what it was asked."""
+class CountingAnswer:
+    """Runs the tiny network when it is asked; keeps the batch until then, as an engine does."""
 
-    def __init__(self, decoding: Decoding) -> None:
+    def __init__(self, scorer: CountingScorer, batch: NDArray[np.float32]) -> None:
+        self._scorer = scorer
+        self._batch: NDArray[np.float32] | None = batch
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert self._batch is not None
+        self._scorer.under_way -= 1
+        batch, self._batch = self._batch, None
+        if len(self._scorer.batches) - self._scorer.under_way == self._scorer.fails_at:
+            raise EngineUnavailable("the engine is gone")
+        return TinyNet()(batch)
+
+
+class CountingScorer:
+    """The tiny network, what it was asked, and what was in memory then."""
+
+    def __init__(self, decoding: Decoding, *, in_flight: int = 2, fails_at: int | None = None) -> None:
         self.batches: list[int] = []
         self.ahead: list[int] = []
+        self.living: list[int] = []
+        self.under_way = self.most_under_way = 0
+        self.in_flight, self.fails_at = in_flight, fails_at
         self._decoding = decoding
-        self._net = TinyNet()
+        self._seen: list[weakref.ref[NDArray[np.float32]]] = []
 
-    def score(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def submit(self, batch: NDArray[np.float32]) -> CountingAnswer:
         self.batches.append(len(batch))
         self.ahead.append(self._decoding.count - sum(self.batches))
-        return self._net(batch)
+        self._seen.append(weakref.ref(batch))
+        self.living.append(sum(seen() is not None for seen in self._seen))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        return CountingAnswer(self, batch)
 
 
 @pytest.fixture
@@ -128,7 +152,7 @@ def test_answers_come_in_order_and_in_batches(pool: ThreadPoolExecutor, count: i
         sources, SPEC, scorer, pool, batch=BATCH, advanced=lambda done, total: told.append((done, total))
     )
     assert scorer.batches == [min(BATCH, count - start) for start in range(0, count, BATCH)]
-    assert all(ahead <= BATCH for ahead in scorer.ahead)
+    assert all(ahead == 0 for ahead in scorer.ahead)
     assert [done for done, _ in told] == list(np.cumsum(scorer.batches))
     prepared = [prepare_slice(v, SPEC) for v in stored]
     assert [(item.box, item.framing) for item in answers] == [(item.box, item.framing) for item in prepared]
@@ -157,6 +181,55 @@ def test_the_column_of_the_positive_class_is_used(pool: ThreadPoolExecutor) -> N
     assert one.probability + other.probability == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("in_flight", [1, 2, 3])
+def test_as_many_batches_are_at_the_engine_as_it_takes_and_one_more_is_made(
+    pool: ThreadPoolExecutor, in_flight: int
+) -> None:
+    decoding = Decoding()
+    scorer: Any = CountingScorer(decoding, in_flight=in_flight)
+    sources: list[Any] = [Slice(v, decoding) for v in STORED]
+    score(sources, SPEC, scorer, pool, batch=BATCH, advanced=ignore)
+    assert scorer.most_under_way == in_flight
+    assert scorer.living == [min(number, in_flight) for number in range(1, len(scorer.batches) + 1)]
+    assert scorer.under_way == 0
+
+
+def test_the_next_batch_is_made_while_the_engine_works(pool: ThreadPoolExecutor) -> None:
+    decoding, began = Decoding(), threading.Event()
+    scorer: Any = CountingScorer(decoding, in_flight=1)
+    sources: list[Any] = [Slice(v, decoding) for v in STORED[: 2 * BATCH]]
+    answer = scorer.submit
+
+    class Waiting:
+        def __init__(self, inner: CountingAnswer) -> None:
+            self._inner = inner
+
+        def result(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            if len(scorer.batches) == 1:
+                assert began.wait(10)
+            return self._inner.result()
+
+    class Announcing(Slice):
+        def v(self) -> NDArray[np.uint16]:
+            began.set()
+            return super().v()
+
+    scorer.submit = lambda batch: Waiting(answer(batch))
+    sources[BATCH] = Announcing(STORED[BATCH], decoding)
+    assert len(score(sources, SPEC, scorer, pool, batch=BATCH, advanced=ignore)) == 2 * BATCH
+
+
+def test_a_failing_engine_ends_the_scoring(pool: ThreadPoolExecutor) -> None:
+    decoding, told = Decoding(), []
+    scorer: Any = CountingScorer(decoding, fails_at=2)
+    sources: list[Any] = [Slice(v, decoding) for v in STORED]
+    with pytest.raises(EngineUnavailable, match="gone"):
+        score(sources, SPEC, scorer, pool, batch=BATCH, advanced=lambda done, total: told.append(done))
+    assert told == [BATCH]
+    assert len(scorer.batches) == 3
+    assert decoding.count <= 4 * BATCH
+
+
 def test_a_slice_that_cannot_be_decoded_ends_the_scoring(pool: ThreadPoolExecutor) -> None:
     decoding = Decoding()
     scorer: Any = CountingScorer(decoding)
@@ -164,4 +237,4 @@ def test_a_slice_that_cannot_be_decoded_ends_the_scoring(pool: ThreadPoolExecuto
     with pytest.raises(DecodeFailed):
         score(sources, SPEC, scorer, pool, batch=BATCH, advanced=ignore)
     assert scorer.batches == [BATCH]
-    assert decoding.count <= 3 * BATCH
+    assert decoding.count <= 2 * BATCH
