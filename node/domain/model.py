@@ -18,6 +18,7 @@ class Precision(StrEnum):
     """In which arithmetic an engine runs a model."""
 
     F32 = "f32"
+    F16 = "f16"
     BF16 = "bf16"
     INT8 = "int8"
 
@@ -44,3 +45,18 @@ class ModelIdentity:
     """Arithmetic in use."""
     device: str
     """Device that ran it, for example "CPU"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """One model version on one inference server that has answered its golden slices as the export did."""
+
+    url: str
+    """Of the server, as the settings name it."""
+    server_version: str
+    model_name: str
+    model_version: int
+    spec_sha256: str
+    weights_sha256: str
+    precision: str
+    """Arithmetic in which the server runs it."""

@@ -1,0 +1,125 @@
+"""The network in Triton's python backend: OpenVINO on the server's processors.
+
+`groundglass models build --target cpu` copies this file into each version's folder, where the server's own
+Python runs it (numpy 1, no part of the node). The server hands over several requests at once; they are
+computed together and each gets its own answer, or its own error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import triton_python_backend_utils as pb_utils
+from openvino import properties
+from openvino.properties import hint
+
+DEVICE = "CPU"
+TYPES = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+CAPABILITIES = {"f32": "FP32", "bf16": "BF16"}
+
+
+class TritonPythonModel:
+    """One instance of one version; the server calls its methods, one at a time."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the network and compile it.
+
+        Parameters
+        ----------
+        args : dict
+            ``model_config`` as JSON, ``model_version`` and more, as the server gives them.
+
+        Raises
+        ------
+        TritonModelException
+            The file is not the one that the configuration names by its digest, or cannot be run as asked.
+        """
+        config = json.loads(args["model_config"])
+        parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
+        self._input = config["input"][0]["name"]
+        self._outputs = [output["name"] for output in config["output"]]
+        self._shape = tuple(int(length) for length in config["input"][0]["dims"])
+        onnx = Path(__file__).with_name("model.onnx")
+        _verify(onnx, parameters.get(f"onnx_sha256_{args['model_version']}", ""))
+        try:
+            self._request = _compiled(onnx, parameters).create_infer_request()
+        except RuntimeError as error:
+            raise pb_utils.TritonModelException(f"OpenVINO cannot run {onnx.name}: {error}") from error
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer requests; one response each, in order."""
+        responses: list[Any] = [None] * len(requests)
+        tensors: dict[int, np.ndarray[Any, Any]] = {}
+        for index, request in enumerate(requests):
+            if request.is_cancelled():
+                responses[index] = _failed("the caller no longer waits", pb_utils.TritonError.CANCELLED)
+                continue
+            tensor = pb_utils.get_input_tensor_by_name(request, self._input).as_numpy()
+            if tensor.dtype == np.float32 and tensor.shape[1:] == self._shape and len(tensor):
+                tensors[index] = tensor
+            else:
+                responses[index] = _failed(
+                    f"{self._input} has shape {tensor.shape} of {tensor.dtype}, not slices of {self._shape}",
+                    pb_utils.TritonError.INVALID_ARG,
+                )
+        for index, answer in self._answers(tensors):
+            responses[index] = answer
+        return responses
+
+    def _answers(self, tensors: dict[int, np.ndarray[Any, Any]]) -> list[tuple[int, Any]]:
+        """Compute all tensors as one batch and take the results apart."""
+        if not tensors:
+            return []
+        parts = list(tensors.values())
+        batch = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        try:
+            self._request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
+        except RuntimeError as error:
+            reason = f"OpenVINO failed: {error}"
+            return [(index, _failed(reason, pb_utils.TritonError.INTERNAL)) for index in tensors]
+        results = [(name, np.array(self._request.get_tensor(name).data)) for name in self._outputs]
+        ends = np.cumsum([len(part) for part in parts])
+        return [
+            (
+                index,
+                pb_utils.InferenceResponse(
+                    [pb_utils.Tensor(name, result[end - len(part) : end]) for name, result in results]
+                ),
+            )
+            for (index, part), end in zip(tensors.items(), ends, strict=True)
+        ]
+
+
+def _verify(onnx: Path, expected: str) -> None:
+    found = hashlib.sha256(onnx.read_bytes()).hexdigest()
+    if found != expected:
+        raise pb_utils.TritonModelException(
+            f"{onnx.name} has the digest {found}, the configuration says {expected or 'none'}; "
+            "build the model repository again"
+        )
+
+
+def _compiled(onnx: Path, parameters: dict[str, str]) -> openvino.CompiledModel:
+    core = openvino.Core()
+    precision = parameters["precision"]
+    if precision not in TYPES:
+        raise pb_utils.TritonModelException(f"precision {precision!r} is none of {', '.join(TYPES)}")
+    if CAPABILITIES[precision] not in core.get_property(DEVICE, properties.device.capabilities()):
+        raise pb_utils.TritonModelException(f"this processor has no {precision}; choose f32")
+    options = {
+        hint.inference_precision(): TYPES[precision],
+        hint.performance_mode(): hint.PerformanceMode.LATENCY,
+        properties.num_streams(): 1,
+    }
+    if threads := int(parameters.get("threads", "0")):
+        options[properties.inference_num_threads()] = threads
+    return core.compile_model(core.read_model(onnx), DEVICE, options)
+
+
+def _failed(reason: str, code: int) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(reason, code))
