@@ -20,8 +20,9 @@ from pydantic_core import PydanticUndefined
 from node.cli.dicom_reference import dicom_reference
 from node.cli.exits import ExitCode
 from node.cli.main import app
+from node.settings.section import Section
 from node.settings.settings import ENV_PREFIX, NESTED, Settings
-from node.settings.tables import DEFAULT_MODELS_DIR, Section
+from node.settings.tables import DEFAULT_MODELS_DIR
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "reference"
 GENERATED = "<!-- Written by `python -m node.cli.reference`; do not edit. -->"

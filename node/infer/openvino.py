@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 from openvino import properties
 from openvino.properties import hint
 
 from node.domain.errors import BundleError, EngineUnavailable, ModelError, ScoresInvalid, SettingsError
 from node.domain.model import ModelIdentity, Precision
 from node.domain.ports import Pending
+from node.infer.answers import Scores, verified
 from node.infer.bundle import Bundle
 
 log = logging.getLogger(__name__)
@@ -26,16 +26,12 @@ ENGINE = "openvino"
 DEVICE = "CPU"
 IN_FLIGHT = 2
 """Batches at once: the engine works on one while the next one waits, so that it never stands still."""
-ROUNDING = 1e-3
-"""How far an answer may leave its range by rounding; it is clipped."""
 _TYPES = {
     Precision.F32: openvino.Type.f32,
     Precision.BF16: openvino.Type.bf16,
     Precision.INT8: openvino.Type.f32,  # of what the quantised network leaves in floating point
 }
 _CAPABILITIES = {Precision.F32: "FP32", Precision.BF16: "BF16", Precision.INT8: "INT8"}
-
-Scores = NDArray[np.float32]
 
 
 class EmbeddedScorer:
@@ -167,20 +163,7 @@ class EmbeddedScorer:
         probabilities, cam = (
             np.array(request.get_tensor(name).data, dtype=np.float32) for name in self._outputs
         )
-        self._verify(count, probabilities, cam)
-        return probabilities.clip(0, 1), cam.clip(0, None)
-
-    def _verify(self, count: int, probabilities: Scores, cam: Scores) -> None:
-        if probabilities.shape != (count, self._classes) or cam.ndim != 3 or len(cam) != count:
-            raise ScoresInvalid(
-                f"{self._identity.name} answered shapes {probabilities.shape} and {cam.shape} "
-                f"to {count} slices"
-            )
-        if not (np.isfinite(probabilities).all() and np.isfinite(cam).all()):
-            raise ScoresInvalid(f"{self._identity.name} answered values that are not finite")
-        excess = max(-probabilities.min(initial=0), probabilities.max(initial=0) - 1, -cam.min(initial=0))
-        if excess > ROUNDING:
-            raise ScoresInvalid(f"{self._identity.name} answered values outside their range")
+        return verified(self._identity.name, self._classes, count, (probabilities, cam))
 
 
 class _Running:

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from node.domain.errors import SettingsError
+from node.settings.section import Section
 from node.settings.settings import Settings
-from node.settings.tables import DestinationSettings, PeerSettings, Section
+from node.settings.tables import DestinationSettings, PeerSettings
 
 
 class _Environment(EnvSettingsSource):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tzlocal
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from node.domain.model import Precision
 from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destination, Peer, QuietTimes, Right
+from node.settings.section import Seconds, Section
 
 MEBIBYTE = 1024 * 1024
 DEFAULT_MODEL = "covid-ct-lite0"
@@ -56,13 +57,6 @@ AETitle = Annotated[str, AfterValidator(_ae_title)]
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 ListenPort = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86400 * 30, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """One table of the file; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NodeSettings(Section):
