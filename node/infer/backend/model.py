@@ -45,9 +45,9 @@ class TritonPythonModel:
         self._outputs = [output["name"] for output in config["output"]]
         self._shape = tuple(int(length) for length in config["input"][0]["dims"])
         onnx = Path(__file__).with_name("model.onnx")
-        _verify(onnx, parameters.get(f"onnx_sha256_{args['model_version']}", ""))
+        network = _verified(onnx, parameters.get(f"onnx_sha256_{args['model_version']}", ""))
         try:
-            self._request = _compiled(onnx, parameters).create_infer_request()
+            self._request = _compiled(network, parameters).create_infer_request()
         except RuntimeError as error:
             raise pb_utils.TritonModelException(f"OpenVINO cannot run {onnx.name}: {error}") from error
 
@@ -95,16 +95,19 @@ class TritonPythonModel:
         ]
 
 
-def _verify(onnx: Path, expected: str) -> None:
-    found = hashlib.sha256(onnx.read_bytes()).hexdigest()
+def _verified(onnx: Path, expected: str) -> bytes:
+    """Return the file's content; what is run is what was hashed."""
+    content = onnx.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise pb_utils.TritonModelException(
             f"{onnx.name} has the digest {found}, the configuration says {expected or 'none'}; "
             "build the model repository again"
         )
+    return content
 
 
-def _compiled(onnx: Path, parameters: dict[str, str]) -> openvino.CompiledModel:
+def _compiled(network: bytes, parameters: dict[str, str]) -> openvino.CompiledModel:
     core = openvino.Core()
     precision = parameters["precision"]
     if precision not in TYPES:
@@ -118,7 +121,7 @@ def _compiled(onnx: Path, parameters: dict[str, str]) -> openvino.CompiledModel:
     }
     if threads := int(parameters.get("threads", "0")):
         options[properties.inference_num_threads()] = threads
-    return core.compile_model(core.read_model(onnx), DEVICE, options)
+    return core.compile_model(core.read_model(network), DEVICE, options)
 
 
 def _failed(reason: str, code: int) -> Any:
