@@ -13,10 +13,10 @@ demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
 test: $(TEST_STAMP) system-packages lint types imports
-	$(BIN)/python -m pytest -q -m "not long"
+	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long"
 
 test-all: $(TEST_STAMP) system-packages lint types imports
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical --dist worksteal
 
 parity: $(TEST_STAMP)
 	$(BIN)/python -m tests.parity $(PARITY_ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.errors import CheckpointError, OutputError
+from trainer.errors import CheckpointError, OutputError, WeightsError
 
 
 def write_atomically(file: Path, content: bytes) -> None:
@@ -86,3 +87,18 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{file} is no checkpoint; remove it to fit this member anew")
     return state
+
+
+def sha256_of(file: Path) -> str:
+    """Return a file's SHA-256, hexadecimal.
+
+    Raises
+    ------
+    WeightsError
+        It cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{file} cannot be read: {error}") from error

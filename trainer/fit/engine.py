@@ -71,6 +71,8 @@ class Engine:
                 precision=PRECISIONS[precision],  # type: ignore[arg-type]  # Fabric names a Literal
             )
             fabric.launch()
+            # Convolutions of CUDA round to 10 bits of mantissa (TF32) unless told not to; f32 means 23.
+            torch.backends.cudnn.allow_tf32 = precision != "f32"
         except (RuntimeError, ValueError) as error:
             raise DeviceError(
                 f"{self.devices} devices of kind {self.accelerator!r} cannot be used ({error}); "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,8 @@ from typing import Final
 from torch import nn
 
 from node.domain.input_spec import InputSpec
-from trainer.errors import RecipeError, WeightsError
+from trainer.errors import RecipeError
+from trainer.fit.checkpoint import sha256_of
 from trainer.fit.finished import read_run
 from trainer.fit.recipe import Recipe
 from trainer.nets.catalogue import build_net
@@ -76,21 +76,6 @@ def _only_member(folder: Path, wanted: str, spec: InputSpec) -> nn.Module:
         if holds:
             raise RecipeError(f"{folder} {problem}; fit the part with its own recipe")
     return run.members[0]
-
-
-def sha256_of(file: Path) -> str:
-    """Return a file's SHA-256, hexadecimal.
-
-    Raises
-    ------
-    WeightsError
-        It cannot be read.
-    """
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{file} cannot be read: {error}") from error
 
 
 def digests_of(parts: Sequence[Path]) -> dict[str, str]:

@@ -29,11 +29,11 @@ from trainer.errors import CheckpointError
 from trainer.feed.batches import Pictures, load_pictures
 from trainer.feed.images import open_lung_cases
 from trainer.feed.specification import specification
-from trainer.fit.checkpoint import save_checkpoint, write_atomically
+from trainer.fit.checkpoint import save_checkpoint, sha256_of, write_atomically
 from trainer.fit.engine import Engine, first_does
 from trainer.fit.finished import Member, load_member
 from trainer.fit.member import Fitting, Progress, Report, Setting
-from trainer.fit.parts import digests_of, initial_net, sha256_of
+from trainer.fit.parts import digests_of, initial_net
 from trainer.fit.recipe import Recipe
 from trainer.fit.result import SeenScores, result_of, rows_of, table
 from trainer.fit.ridge import VariantMaps, fit_dense_layer
@@ -96,7 +96,7 @@ def fit_run(
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
     fabric = engine.open(recipe.schedule.precision)
     cases = open_lung_cases(training_part(read_cases(data)), spec)
-    record = _record(recipe, data, cases, init, parts)
+    record = _record(recipe, data, cases, init, parts) | {"devices": fabric.world_size}
     first_does(fabric, lambda: _begin(out, record, resume))
     setting = _setting(recipe, spec, fabric, workers=engine.workers, report=report, progress=progress)
     maps = VariantMaps(cases, setting)
@@ -165,7 +165,8 @@ def _begin(out: Path, record: dict[str, Any], resume: bool) -> None:
             raise CheckpointError(f"{file} cannot be read ({error}); choose another --out") from error
         if begun != json.loads(text):
             raise CheckpointError(
-                f"{out} holds a run with another recipe, other data or other initial weights"
+                f"{out} holds a run with another recipe, other data, other initial weights or another number "
+                "of devices; go on as it was begun, or choose another --out"
             )
         return
     try:

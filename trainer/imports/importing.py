@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from torch import nn
 
 from trainer.errors import CheckpointError, WeightsError
-from trainer.fit.checkpoint import load_checkpoint, save_checkpoint
+from trainer.fit.checkpoint import load_checkpoint, save_checkpoint, sha256_of
 from trainer.imports.keras_file import StoredLayer, keras_file
 from trainer.imports.mapping import Dense, dense_layers, filled, plan_moves
 from trainer.imports.names import family_of, place_of
@@ -91,15 +90,13 @@ def import_keras(file: Path, net: str, out: Path, side: int | None = None) -> Im
         }
         moves = plan_moves(stored.layers, shapes, place_of(family), _dense_of(name, size))
         state = filled(stored, moves)
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     imported = Imported(
         net=name,
         side=size,
         tensors=len(moves),
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         source=file.name,
-        sha256=digest,
+        sha256=sha256_of(file),
     )
     save_checkpoint(out, {"format": FORMAT, "imported": vars(imported), "state": state})
     return imported

@@ -1,4 +1,4 @@
-"""DICOM slices take the node's way: its decoding, its selection, its preparation."""
+"""DICOM slices take the node's way: its decoding, its selection."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 from node.dicom.write import write_phantom
 from node.domain.input_spec import InputSpec
 from node.imaging.phantom import ThoraxPhantom
-from node.imaging.prepare import hu_to_stored, prepare_slice
+from node.imaging.prepare import hu_to_stored
 from node.imaging.selection import dark_count, select
 from trainer.cases.readers import read_cases
 from trainer.errors import EmptyClass, PictureError
-from trainer.feed.slices import open_lung_tensors
+from trainer.feed.slices import slice_values
+from trainer.judge.series import look_at_series
 
 PHANTOM = ThoraxPhantom(seed=1, slices=20, rows=128)
 
@@ -24,15 +25,14 @@ def test_a_series_is_selected_and_prepared_as_by_the_node(spec: InputSpec, tmp_p
     (tmp_path / "notes.txt").write_text("no DICOM", encoding="utf-8")
     cases = read_cases(f"dicom:{tmp_path}")
     assert len(cases) == 20
-    selected, tensors = open_lung_tensors(cases, spec)
+    (series,) = look_at_series(cases, spec)
     slices = [hu_to_stored(item.hu) for item in PHANTOM]
     kept = select([dark_count(v, spec.selection).count for v in slices], spec.selection).kept
     assert 0 < len(kept) < 20
-    assert {case.group for case in selected} == {cases[0].group}
-    wanted = np.stack([prepare_slice(slices[index], spec).tensor for index in kept])
-    order = np.lexsort(wanted.reshape(len(wanted), -1).T[:50])
-    own = np.lexsort(tensors.reshape(len(tensors), -1).T[:50])
-    np.testing.assert_array_equal(tensors[own], wanted[order])
+    assert series.patient == cases[0].group
+    assert len(series.selected) == len(kept)
+    for case, index in zip(series.selected, kept, strict=True):
+        np.testing.assert_array_equal(slice_values(case), slices[index])
 
 
 def test_a_damaged_slice_is_named(spec: InputSpec, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_damaged_slice_is_named(spec: InputSpec, tmp_path: Path) -> None:
     cases = read_cases(f"dicom:{tmp_path}")
     cases[1].image.write_bytes(b"gone")
     with pytest.raises(PictureError, match=cases[1].image.name):
-        open_lung_tensors(cases, spec)
+        look_at_series(cases, spec)
 
 
 def test_a_folder_without_ct_is_refused(tmp_path: Path) -> None:

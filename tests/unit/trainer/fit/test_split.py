@@ -121,8 +121,19 @@ def test_a_run_goes_on_with_the_same_labels_and_weights_alone(
     first.rename(root / "swap.png")
     other.rename(other.with_name("0041.png"))
     (root / "swap.png").rename(first.with_name("0042.png"))
-    with pytest.raises(CheckpointError, match="other data or other initial weights"):
+    with pytest.raises(CheckpointError, match="other data, other initial weights"):
         fitted(split_recipe(epochs=1), root, tmp_path / "run", resume=True)
+
+
+def test_a_run_goes_on_with_as_many_devices_alone(
+    split_recipe: Build, sars_root: Path, tmp_path: Path
+) -> None:
+    fitted(split_recipe(epochs=1), sars_root, tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert record["devices"] == 1
+    (tmp_path / "run.json").write_text(json.dumps(record | {"devices": 2}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="another number of devices"):
+        fitted(split_recipe(epochs=1), sars_root, tmp_path, resume=True)
 
 
 def test_a_run_scores_cases_as_its_validation_says(
