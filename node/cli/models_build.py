@@ -1,0 +1,96 @@
+"""``models build``: the model repository of an inference server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.options import ConfigOption, JsonOption, settings_of
+from node.cli.output import show, show_json, table
+from node.domain.model import Precision
+from node.infer.repository import build_repository
+from node.infer.repository_config import RepositoryOptions, Target
+
+NEXT = {
+    Target.CPU: "Start the server on it, then run `groundglass models accept`.",
+    Target.ONNX: "Start the server on it, then run `groundglass models accept`.",
+    Target.TENSORRT: "Make the plans with deploy/tensorrt/build_engine.sh on the server's own GPU, start the "
+    "server, then run `groundglass models accept`.",
+}
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group ``models``."""
+    group.command("build")(build)
+
+
+def build(
+    *,
+    target: Annotated[
+        Target,
+        typer.Option(help="Who computes: OpenVINO on processors, ONNX Runtime or a TensorRT plan on a GPU."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The repository: absent, empty, or made by this command.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A network, may be given again; by default every installed one."),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic; another than f32 only where the export judged it.")
+    ] = Precision.F32,
+    instances: Annotated[int, typer.Option(help="Copies of the network on each device.")] = 1,
+    threads: Annotated[
+        int, typer.Option(help="Target cpu: threads of one copy; 0 leaves the number to OpenVINO.")
+    ] = 0,
+    queue_delay_us: Annotated[
+        int, typer.Option(help="Microseconds a request waits for others; each lone request pays them.")
+    ] = 0,
+    queue_limit: Annotated[int, typer.Option(help="Requests that wait, at most; more are refused.")] = 64,
+    response_cache: Annotated[
+        bool,
+        typer.Option(
+            "--response-cache",
+            help="Answer repeated requests from memory; golden replays then prove less.",
+        ),
+    ] = False,
+    accelerator: Annotated[bool, typer.Option(help="Target onnx: compute by TensorRT where it can.")] = True,
+    engine_cache: Annotated[
+        str, typer.Option(metavar="DIR", help="Target onnx: the server's folder for TensorRT's engines.")
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the repository of an inference server from the installed models.
+
+    Each network gets a folder with all of its installed versions; one that is there is replaced as a whole.
+    """
+    options = RepositoryOptions(
+        precision=precision,
+        instances=instances,
+        threads=threads,
+        queue_delay_us=queue_delay_us,
+        queue_limit=queue_limit,
+        response_cache=response_cache,
+        accelerator=accelerator,
+        engine_cache=engine_cache,
+    )
+    folders = build_repository(settings_of(config).infer.models_dir, model or [], target, out, options)
+    written = [
+        {
+            "model": folder.name,
+            "versions": sorted(int(item.name) for item in folder.iterdir() if item.is_dir()),
+            "target": target.value,
+            "precision": precision.value,
+            "folder": str(folder),
+        }
+        for folder in folders
+    ]
+    if as_json:
+        show_json(written)
+        return
+    rows = [(item["model"], ", ".join(map(str, item["versions"])), target, precision) for item in written]
+    show(table(f"Written to {out}", ("model", "versions", "target", "precision"), rows), NEXT[target])
