@@ -24,8 +24,10 @@ log = logging.getLogger(__name__)
 
 ENGINE = "openvino"
 DEVICE = "CPU"
-IN_FLIGHT = 2
-"""Batches at once: the engine works on one while the next one waits, so that it never stands still."""
+STREAMS = 1
+"""Batches that are computed at once, the threads shared out among them."""
+WAITING = 1
+"""Batches that wait at the engine, so that it never stands still."""
 _TYPES = {
     Precision.F32: openvino.Type.f32,
     Precision.BF16: openvino.Type.bf16,
@@ -45,7 +47,10 @@ class EmbeddedScorer:
     threads : int
         Threads of the engine; 0 leaves the number to it.
     cache_dir : Path or None
-        Where compiled models are kept between starts.
+        Where compiled models are kept between starts, each under its engine's version and its weights'
+        digest: other weights are never taken for them.
+    streams : int
+        Batches that are computed at once.
 
     Raises
     ------
@@ -58,7 +63,13 @@ class EmbeddedScorer:
     """
 
     def __init__(
-        self, bundle: Bundle, *, precision: Precision, threads: int, cache_dir: Path | None = None
+        self,
+        bundle: Bundle,
+        *,
+        precision: Precision,
+        threads: int,
+        cache_dir: Path | None = None,
+        streams: int = STREAMS,
     ) -> None:
         core = openvino.Core()
         _allow(core, bundle, precision)
@@ -66,19 +77,20 @@ class EmbeddedScorer:
         options: dict[str, Any] = {
             hint.inference_precision(): _TYPES[precision],
             hint.performance_mode(): hint.PerformanceMode.LATENCY,
-            properties.num_streams(): 1,
+            properties.num_streams(): streams,
         }
         if threads:
             options[properties.inference_num_threads()] = threads
         if cache_dir is not None:
-            options[properties.cache_dir()] = str(cache_dir)
+            options[properties.cache_dir()] = str(_kept_in(cache_dir, bundle, precision))
         try:
             compiled = core.compile_model(model, DEVICE, options)
-            requests = [compiled.create_infer_request() for _ in range(IN_FLIGHT)]
+            requests = [compiled.create_infer_request() for _ in range(streams + WAITING)]
         except RuntimeError as error:
             raise EngineUnavailable(f"OpenVINO cannot compile {bundle.name}: {error}") from error
         self._lock = threading.Lock()
         self._closed = False
+        self._in_flight = len(requests)
         self._turns: deque[tuple[openvino.InferRequest, _Running | None]] = deque(
             (request, None) for request in requests
         )
@@ -97,7 +109,7 @@ class EmbeddedScorer:
     @property
     def in_flight(self) -> int:
         """How many batches may be under way; a further ``submit`` waits for the oldest one."""
-        return IN_FLIGHT
+        return self._in_flight
 
     def submit(self, batch: Scores) -> Pending[Scores]:
         """Hand a batch to the engine; waits while ``in_flight`` others are under way.
@@ -245,6 +257,12 @@ def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
         )
     if _CAPABILITIES[precision] not in core.get_property(DEVICE, properties.device.capabilities()):
         raise SettingsError(f"infer.precision: this processor has no {precision.value}; choose f32")
+
+
+def _kept_in(cache_dir: Path, bundle: Bundle, precision: Precision) -> Path:
+    """Return the folder of what is compiled from these very weights by this very engine."""
+    digest = bundle.int8_sha256 if precision is Precision.INT8 else bundle.weights_sha256
+    return cache_dir / str(openvino.get_version()).replace("/", "-") / digest
 
 
 def _read(core: openvino.Core, bundle: Bundle, precision: Precision) -> openvino.Model:

@@ -150,10 +150,41 @@ def test_closed_engine_does_not_answer(scorer: EmbeddedScorer) -> None:
         scorer.score(batch(1))
 
 
-def test_compiled_models_are_kept_where_told(bundle: Bundle, tmp_path: Path) -> None:
+def compiled(cache: Path) -> list[Path]:
+    return sorted(cache.rglob("*.blob"))
+
+
+def test_compiled_models_are_kept_where_told_and_taken_again(bundle: Bundle, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = EmbeddedScorer(bundle, precision=Precision.F32, threads=1, cache_dir=cache)
+    [kept] = compiled(cache)
+    assert bundle.weights_sha256 in kept.parts
+    before = kept.stat().st_mtime_ns
+    again = EmbeddedScorer(bundle, precision=Precision.F32, threads=1, cache_dir=cache)
+    assert compiled(cache) == [kept]
+    assert kept.stat().st_mtime_ns == before
+    np.testing.assert_array_equal(first.score(batch(3))[0], again.score(batch(3))[0])
+
+
+def test_other_weights_under_the_same_name_are_compiled_anew(
+    bundle: Bundle, tmp_path: Path, golden_slices: list[Any]
+) -> None:
+    other = load_bundle(write_model_folder(tmp_path / "other", golden_slices, net=TinyNet(gain=20.0)))
+    assert (other.name, other.version) == (bundle.name, bundle.version)
+    cache = tmp_path / "cache"
+    for one, net in ((bundle, TinyNet()), (other, TinyNet(gain=20.0)), (bundle, TinyNet())):
+        scorer = EmbeddedScorer(one, precision=Precision.F32, threads=1, cache_dir=cache)
+        np.testing.assert_allclose(scorer.score(batch(2))[0], net(batch(2))[0], atol=1e-6)
+        replay(one, scorer)
+
+
+def test_a_damaged_compiled_model_is_compiled_anew(bundle: Bundle, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     EmbeddedScorer(bundle, precision=Precision.F32, threads=1, cache_dir=cache)
-    assert list(cache.iterdir())
+    [kept] = compiled(cache)
+    kept.write_bytes(b"damaged")
+    scorer = EmbeddedScorer(bundle, precision=Precision.F32, threads=1, cache_dir=cache)
+    replay(bundle, scorer)
 
 
 def test_a_precision_that_was_not_judged_is_refused(tmp_path: Path, golden_slices: list[Any]) -> None:
