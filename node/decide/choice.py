@@ -12,7 +12,7 @@ from node.decide.series_facts import CT_SOP_CLASSES, Criteria, SeriesFacts
 from node.domain.result import SeriesChoice
 from node.domain.study import SeriesState, Verdict
 
-__all__ = ["Criteria", "SeriesFacts", "choose", "holds_chest_ct"]
+__all__ = ["Criteria", "SeriesFacts", "choose", "holds_chest_ct", "judged"]
 
 COVERING_SHARE = 0.8
 """Where no series is known to hold the whole lungs, one this long, relative to the longest fit one, covers
@@ -80,7 +80,7 @@ def choose(facts: Sequence[SeriesFacts], criteria: Criteria) -> tuple[SeriesChoi
         else:
             assert best is not None  # noqa: S101 -- a fit series makes a best one
             reason = _second(item, best, ranks)
-        choices.append(_choice(item, chosen=item is best, eligible=refusal is None, reason=reason))
+        choices.append(judged(item, chosen=item is best, eligible=refusal is None, reason=reason))
     return tuple(choices)
 
 
@@ -145,7 +145,8 @@ def _second(facts: SeriesFacts, best: SeriesFacts, ranks: dict[str, Rank]) -> st
     return f"Fit ({_features(facts)}), but {name} {DIFFERENCES[field]}."
 
 
-def _choice(facts: SeriesFacts, *, chosen: bool, eligible: bool, reason: str) -> SeriesChoice:
+def judged(facts: SeriesFacts, *, chosen: bool, eligible: bool, reason: str) -> SeriesChoice:
+    """Return the record of what was thought of a series."""
     series = facts.series
     return SeriesChoice(
         series_instance_uid=series.series_instance_uid,

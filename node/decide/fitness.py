@@ -87,7 +87,8 @@ def _other_part(facts: SeriesFacts, _: Criteria) -> str | None:
     return f"body part {part}, not the chest" if part is not None else None
 
 
-def _open(facts: SeriesFacts, criteria: Criteria) -> str | None:
+def still_open(facts: SeriesFacts, criteria: Criteria) -> str | None:
+    """Return why a series must not be looked at yet or as it is, None when it may be."""
     series = facts.series
     if series.state is SeriesState.RECEIVING:
         return "still being received"
@@ -174,7 +175,7 @@ QUESTIONS: tuple[Question, ...] = (
     _localizer,
     _derived,
     _other_part,
-    _open,
+    still_open,
     _no_plane,
     _too_few,
     _mixed,

@@ -28,10 +28,13 @@ def out_of_scope(
     accept_unknown_age : bool
         Whether a patient of unknown age is analysed.
     """
-    return _age(headers, scope, accept_unknown_age) or _sizes(headers, scope, slice_thickness)
+    return out_of_age(headers, scope, accept_unknown=accept_unknown_age) or _sizes(
+        headers, scope, slice_thickness
+    )
 
 
-def _age(headers: Sequence[InstanceHeader], scope: ScopeSpec, accept_unknown: bool) -> str | None:
+def out_of_age(headers: Sequence[InstanceHeader], scope: ScopeSpec, *, accept_unknown: bool) -> str | None:
+    """Return why the patient is out of the model's scope by age, None when within."""
     ages = [header.patient_age_years for header in headers if header.patient_age_years is not None]
     if not ages:
         return None if accept_unknown else "the patient's age is unknown, and unknown ages are not analysed"

@@ -142,6 +142,8 @@ class Wanted:
     values: frozenset[int]
     sequences: frozenset[int] = frozenset()
     """Sequences that are entered."""
+    largest_value: int = MAX_VALUE_BYTES
+    """Bytes of a value; a larger one is skipped."""
 
 
 @dataclass
@@ -213,7 +215,7 @@ class Walk:
         if tag not in self.wanted.values and tag != SPECIFIC_CHARACTER_SET:
             self.source.skip(length)
             return None
-        if length > MAX_VALUE_BYTES:
+        if length > self.wanted.largest_value:
             self.source.skip(length)
             return None
         value = self.source.read(length)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from node.dicom.decode import HounsfieldUnits, read_hounsfield
 from node.dicom.pixel_file import PixelFile
 from node.domain.errors import GeometryError
+from node.domain.input_spec import InputSpec
 from node.domain.study import Instance, InstanceHeader
 from node.imaging.geometry import DisplayOrientation, SlicePlane, display_orientation, slice_plane, stack
+from node.imaging.prepare import PreparedSlice, prepare_slice
 
 V_OFFSET = 1024
 V_MAX = 4095
@@ -98,6 +100,15 @@ class SliceSource:
         HounsfieldUnknown, DecodeFailed, TruncatedObject, NotDicom, UnsupportedTransferSyntax
         """
         return _representation(self.orientation.apply(self.hounsfield()))
+
+    def prepared(self, spec: InputSpec) -> PreparedSlice:
+        """Return the network's input.
+
+        Raises
+        ------
+        HounsfieldUnknown, DecodeFailed, TruncatedObject, NotDicom, UnsupportedTransferSyntax
+        """
+        return prepare_slice(self.v(), spec)
 
     def read(self) -> tuple[NDArray[np.uint16], str]:
         """Return `v` and `pixel_digest` of one decoding.

@@ -12,6 +12,7 @@ GroundglassError
 │   ├── UnsupportedTransferSyntax no decoder for it
 │   ├── DecodeFailed              the pixel data cannot be decoded
 │   ├── HounsfieldUnknown         rescale to HU is absent or not HU
+│   ├── GreyscaleUnknown          how a radiograph's values are shown cannot be told
 │   └── NotAReport                no structured report of this node
 ├── GeometryError                 slices do not form a volume
 │   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
@@ -95,6 +96,10 @@ class DecodeFailed(DicomError):
 
 class HounsfieldUnknown(DicomError):
     """The rescale to Hounsfield units is absent, or the rescale type is another one (PS3.3 C.8.2.1)."""
+
+
+class GreyscaleUnknown(DicomError):
+    """The rescale or look-up table of a radiograph is malformed (PS3.3 C.11.1)."""
 
 
 class NotAReport(DicomError):

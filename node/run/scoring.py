@@ -1,4 +1,4 @@
-"""Preparing and scoring the selected slices: decoding, preparing and inferring overlap."""
+"""Preparing and scoring the chosen images: decoding, preparing and inferring overlap."""
 
 from __future__ import annotations
 
@@ -6,17 +6,30 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from node.dicom.slices import SliceSource
 from node.domain.input_spec import InputSpec
 from node.domain.ports import Pending, Scorer
 from node.imaging.arrays import Box
-from node.imaging.prepare import Framing, prepare_slice
+from node.imaging.prepare import Framing, PreparedSlice
 
 Real = NDArray[np.float32]
+
+
+class Image(Protocol):
+    """What can be scored: a slice of a series, or a radiograph."""
+
+    def prepared(self, spec: InputSpec) -> PreparedSlice:
+        """Decode it and return the network's input.
+
+        Raises
+        ------
+        DicomError
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +71,7 @@ class _Asked:
 
 
 def score(
-    sources: Sequence[SliceSource],
+    sources: Sequence[Image],
     spec: InputSpec,
     scorer: Scorer[Real],
     pool: ThreadPoolExecutor,
@@ -74,7 +87,7 @@ def score(
 
     Parameters
     ----------
-    sources : sequence of SliceSource
+    sources : sequence of Image
     spec : InputSpec
     scorer : Scorer
     pool : ThreadPoolExecutor
@@ -114,7 +127,7 @@ def score(
     return answers
 
 
-def _begin(sources: Sequence[SliceSource], spec: InputSpec, pool: ThreadPoolExecutor) -> _Making:
+def _begin(sources: Sequence[Image], spec: InputSpec, pool: ThreadPoolExecutor) -> _Making:
     """Set decoders to work on a batch."""
     tensor = np.empty((len(sources), spec.input.channels, *spec.input.size), dtype=np.float32)
     rows = zip(sources, tensor, strict=True)
@@ -142,7 +155,7 @@ def _scored(asked: _Asked, spec: InputSpec) -> list[Scored]:
     ]
 
 
-def _prepare(source: SliceSource, spec: InputSpec, row: Real) -> _Place:
-    prepared = prepare_slice(source.v(), spec)
+def _prepare(source: Image, spec: InputSpec, row: Real) -> _Place:
+    prepared = source.prepared(spec)
     row[...] = prepared.tensor
     return _Place(box=prepared.box, framing=prepared.framing)

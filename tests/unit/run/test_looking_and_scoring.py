@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from node.domain.errors import DecodeFailed, EngineUnavailable
+from node.domain.input_spec import InputSpec
 from node.imaging.phantom import ThoraxPhantom
-from node.imaging.prepare import Framing, hu_to_stored, prepare_slice
+from node.imaging.prepare import Framing, PreparedSlice, hu_to_stored, prepare_slice
 from node.run.looking import look
 from node.run.scoring import score
 from tests.model_folder import TinyNet, tiny_spec
@@ -54,6 +55,9 @@ class Slice:
         finally:
             with self._decoding.lock:
                 self._decoding.now -= 1
+
+    def prepared(self, spec: InputSpec) -> PreparedSlice:
+        return prepare_slice(self.v(), spec)
 
     def read(self) -> tuple[NDArray[np.uint16], str]:
         v = self.v()

@@ -1,0 +1,107 @@
+"""One radiograph as a reader and the network see it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.dicom.decode import decode_stored
+from node.dicom.pixel_file import PixelFile
+from node.dicom.radiograph_attributes import greyscale_of, read_attributes, view_of
+from node.domain.errors import DecodeFailed
+from node.domain.input_spec import InputSpec
+from node.domain.radiograph import RadiographView
+from node.domain.study import InstanceHeader
+from node.imaging.frontal import frontal_orientation
+from node.imaging.geometry import DisplayOrientation
+from node.imaging.greyscale import grey_levels
+from node.imaging.prepare import PreparedSlice, prepare_picture
+
+MOST_PIXELS: Final = 1 << 25
+"""Of one image; the largest flat detectors have about 19 million."""
+AS_STORED: Final = DisplayOrientation(transposed=False, rows_reversed=False, columns_reversed=False)
+
+
+def read_view(path: Path) -> RadiographView:
+    """Read what a stored radiograph says of itself beyond the index.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject, ObjectTooLarge
+    """
+    return view_of(read_attributes(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadiographSource:
+    """One frontal radiograph: a single-frame grey image."""
+
+    header: InstanceHeader
+    path: Path
+    """PS3.10 file."""
+    view: RadiographView
+    frame: int = 1
+
+    @cached_property
+    def orientation(self) -> DisplayOrientation:
+        """Return how the stored pixels are turned for display; as they lie where that is not known."""
+        return frontal_orientation(self.view.patient_orientation) or AS_STORED
+
+    @property
+    def pixel_spacing(self) -> tuple[float, float] | None:
+        """Return the distance between rows and between columns as displayed, in mm; None where unknown."""
+        spacing = self.view.pixel_spacing
+        return None if spacing is None else self.orientation.spacing(spacing)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Return the image as a reader sees it.
+
+        Returns
+        -------
+        uint8 array, shape (rows, columns)
+            Bright where dense; columns run to the patient's left, rows to the feet.
+
+        Raises
+        ------
+        DecodeFailed, GreyscaleUnknown, TruncatedObject, NotDicom, UnsupportedTransferSyntax
+        """
+        file = PixelFile(self.path)
+        layout = file.layout
+        if layout.samples != 1 or layout.rows * layout.columns > MOST_PIXELS:
+            raise DecodeFailed(
+                f"{layout.rows} x {layout.columns} pixels of {layout.samples} samples are no radiograph's"
+            )
+        greyscale = greyscale_of(read_attributes(self.path))
+        decoded = decode_stored(file, self.frame)
+        try:
+            grey = grey_levels(decoded.stored, decoded.padded, greyscale)
+        except ValueError as error:
+            raise DecodeFailed(str(error)) from error
+        return np.asarray(self.orientation.apply(grey), dtype=np.uint8)
+
+    def pixel_digest(self) -> str:
+        """Return the SHA-256 (hexadecimal) of shape and grey levels, whatever the transfer syntax."""
+        grey = self.picture()
+        state = hashlib.sha256(b"%d %d " % grey.shape)
+        state.update(grey.tobytes())
+        return state.hexdigest()
+
+    def prepared(self, spec: InputSpec) -> PreparedSlice:
+        """Return the network's input.
+
+        Parameters
+        ----------
+        spec : InputSpec
+            Of a model that reads radiographs.
+
+        Raises
+        ------
+        DecodeFailed, GreyscaleUnknown, TruncatedObject, NotDicom, UnsupportedTransferSyntax
+        """
+        return prepare_picture(self.picture(), spec)

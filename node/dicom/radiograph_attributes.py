@@ -1,0 +1,188 @@
+"""What is read of a radiograph beyond the index: its view, and its greyscale transformations (PS3.3 C.11)."""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.dicom.elements import Attributes, Element, Wanted
+from node.dicom.part10 import scan
+from node.dicom.tags import Tag
+from node.domain.errors import GreyscaleUnknown
+from node.domain.radiograph import RadiographView
+from node.imaging.greyscale import Greyscale, LookUpTable, Rescale, Window, WindowFunction
+
+
+class RadiographTag(IntEnum):
+    """Attributes of radiographs, by keyword (PS3.6)."""
+
+    CodeValue = 0x00080100
+    CodingSchemeDesignator = 0x00080102
+    PresentationIntentType = 0x00080068
+    ImagerPixelSpacing = 0x00181164
+    ViewPosition = 0x00185101
+    PatientOrientation = 0x00200020
+    WindowCenter = 0x00281050
+    WindowWidth = 0x00281051
+    VOILUTFunction = 0x00281056
+    ModalityLUTSequence = 0x00283000
+    LUTDescriptor = 0x00283002
+    LUTData = 0x00283006
+    VOILUTSequence = 0x00283010
+    ViewCodeSequence = 0x00540220
+    PresentationLUTShape = 0x20500020
+
+
+SEQUENCES = frozenset(
+    {RadiographTag.ModalityLUTSequence, RadiographTag.VOILUTSequence, RadiographTag.ViewCodeSequence}
+)
+WANTED = Wanted(
+    values=frozenset(RadiographTag) - SEQUENCES
+    | {
+        Tag.PhotometricInterpretation,
+        Tag.PixelRepresentation,
+        Tag.PixelSpacing,
+        Tag.RescaleIntercept,
+        Tag.RescaleSlope,
+    },
+    sequences=SEQUENCES,
+    largest_value=1 << 17,
+)
+"""A look-up table has up to 65536 entries of two bytes."""
+ALL_ENTRIES = 1 << 16
+"""Meant by 0 in the first value of LUTDescriptor (PS3.3 C.11.1.1.1)."""
+LUT_BITS = range(8, 17)
+MONOCHROME1 = "MONOCHROME1"
+
+
+def read_attributes(path: Path) -> Attributes:
+    """Read the attributes that this module understands.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject, ObjectTooLarge
+    """
+    with path.open("rb") as stream:
+        return scan(stream, WANTED).attributes
+
+
+def view_of(attributes: Attributes) -> RadiographView:
+    """Return the view; what is malformed is absent."""
+    code = next(iter(attributes.items(RadiographTag.ViewCodeSequence)), None)
+    in_snomed = code is not None and code.text(RadiographTag.CodingSchemeDesignator) == "SCT"
+    return RadiographView(
+        view_position=attributes.text(RadiographTag.ViewPosition).upper(),
+        view_code=code.text(RadiographTag.CodeValue) if code is not None and in_snomed else "",
+        patient_orientation=tuple(
+            value.upper() for value in attributes.texts(RadiographTag.PatientOrientation)
+        ),
+        presentation_intent=attributes.text(RadiographTag.PresentationIntentType).upper(),
+        presentation_lut_shape=attributes.text(RadiographTag.PresentationLUTShape).upper(),
+        pixel_spacing=_spacing(attributes, Tag.PixelSpacing)
+        or _spacing(attributes, RadiographTag.ImagerPixelSpacing),
+        windowed=_voi(attributes, signed=False) is not None,
+    )
+
+
+def greyscale_of(attributes: Attributes) -> Greyscale:
+    """Return how the stored values become grey levels.
+
+    Of several windows or look-up tables, which are alternative views (PS3.3 C.11.2.1.2), the first one is
+    taken, and a table rather than a window. One that is malformed counts as absent.
+
+    Raises
+    ------
+    GreyscaleUnknown
+        The modality transformation is malformed.
+    """
+    signed = attributes.unsigned(Tag.PixelRepresentation) == 1
+    modality = _modality(attributes, signed=signed)
+    # The input of a VOI LUT has the sign of what comes before it (PS3.3 C.11.2.1.1).
+    below_zero = signed or (isinstance(modality, Rescale) and min(modality.slope, modality.intercept) < 0)
+    return Greyscale(
+        modality=modality,
+        voi=_voi(attributes, signed=below_zero and not isinstance(modality, LookUpTable)),
+        inverted=attributes.text(Tag.PhotometricInterpretation) == MONOCHROME1,
+    )
+
+
+def _modality(attributes: Attributes, *, signed: bool) -> Rescale | LookUpTable:
+    tables = attributes.items(RadiographTag.ModalityLUTSequence)
+    if tables:
+        table = _table(tables[0], signed=signed)
+        if table is None:
+            raise GreyscaleUnknown("the Modality LUT is malformed; let the sender correct the image")
+        return table
+    if Tag.RescaleSlope not in attributes and Tag.RescaleIntercept not in attributes:
+        return Rescale(slope=1, intercept=0)
+    slope, intercept = attributes.number(Tag.RescaleSlope), attributes.number(Tag.RescaleIntercept)
+    if not slope or intercept is None:
+        raise GreyscaleUnknown(
+            "RescaleSlope or RescaleIntercept is malformed; let the sender correct the image"
+        )
+    return Rescale(slope=slope, intercept=intercept)
+
+
+def _voi(attributes: Attributes, *, signed: bool) -> Window | LookUpTable | None:
+    tables = attributes.items(RadiographTag.VOILUTSequence)
+    table = _table(tables[0], signed=signed) if tables else None
+    if table is not None:
+        return table
+    center = _first_number(attributes, RadiographTag.WindowCenter)
+    width = _first_number(attributes, RadiographTag.WindowWidth)
+    name = attributes.text(RadiographTag.VOILUTFunction).upper() or WindowFunction.LINEAR
+    if center is None or width is None or name not in set(WindowFunction):
+        return None
+    try:
+        return Window(center=center, width=width, function=WindowFunction(name))
+    except ValueError:
+        return None
+
+
+def _table(item: Attributes, *, signed: bool) -> LookUpTable | None:
+    descriptor = _words(item, RadiographTag.LUTDescriptor)
+    data = item.elements.get(RadiographTag.LUTData)
+    if descriptor is None or len(descriptor) != 3 or data is None:
+        return None
+    count, first, bits = (int(value) for value in descriptor)
+    count = count or ALL_ENTRIES
+    entries = _entries(data, count, item.encoding.order)
+    if bits not in LUT_BITS or entries is None:
+        return None
+    if signed and first >= ALL_ENTRIES // 2:
+        first -= ALL_ENTRIES
+    return LookUpTable(first=first, entries=entries, bits=bits)
+
+
+def _entries(data: Element, count: int, order: str) -> NDArray[np.uint16] | None:
+    """Return the entries, one in two bytes or, of 8 bits, one in each byte; None for another length."""
+    if len(data.value) == 2 * count:
+        return np.frombuffer(data.value, dtype=f"{order}u2").astype(np.uint16)
+    if len(data.value) == count + count % 2:
+        return np.frombuffer(data.value[:count], dtype=np.uint8).astype(np.uint16)
+    return None
+
+
+def _words(attributes: Attributes, tag: int) -> NDArray[np.uint16] | None:
+    element = attributes.elements.get(tag)
+    if element is None or len(element.value) % 2:
+        return None
+    return np.frombuffer(element.value, dtype=f"{attributes.encoding.order}u2").astype(np.uint16)
+
+
+def _first_number(attributes: Attributes, tag: int) -> float | None:
+    values = attributes.texts(tag)
+    try:
+        value = float(values[0]) if values else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _spacing(attributes: Attributes, tag: int) -> tuple[float, float] | None:
+    values = attributes.numbers(tag, 2)
+    return (values[0], values[1]) if values is not None and min(values) > 0 else None
