@@ -22,13 +22,12 @@ from node.deliver.dicom_sender import DicomSender
 from node.dimse.admission import Admission
 from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
-from node.domain.errors import BundleError, SettingsError, StoreError
+from node.domain.errors import SettingsError, StoreError
+from node.domain.job import Assignment
 from node.domain.model import ModelIdentity
 from node.domain.network import Destination
-from node.infer.bundle import Bundle, load_bundle
-from node.infer.canary import Canary, CanaryState
-from node.infer.golden import replay
-from node.infer.openvino import EmbeddedScorer
+from node.domain.selection_spec import SelectionSpec
+from node.infer.served import EngineRoom
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
@@ -36,11 +35,13 @@ from node.operate.metrics import Metrics
 from node.receive.storage import StorageService
 from node.report.identity import device_uid_of
 from node.report.request import Producer
-from node.run.pipeline import Pipeline, PipelineSettings
+from node.run.options import PipelineSettings
+from node.run.pipeline import Pipeline
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.workers import Workers
+from node.serving import engine_room, model_checks
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
@@ -77,53 +78,16 @@ class RandomUids:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Engine:
-    """A verified model folder and the engine that runs it."""
-
-    bundle: Bundle
-    scorer: EmbeddedScorer
-
-    def replay(self) -> None:
-        """Compare the engine's answer to the golden slices with the stored one.
-
-        Raises
-        ------
-        CanaryFailed, EngineUnavailable
-        """
-        replay(self.bundle, self.scorer)
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Parts:
     """What a running node is made of."""
 
     store: Store
-    engine: Engine
-    canary: Canary
+    models: EngineRoom
     metrics: Metrics
     pulse: Pulse
     workers: Workers
     ticks: Ticks
     listener: Listener
-
-
-def open_engine(settings: Settings) -> Engine:
-    """Read the model folder of the settings, shake hands and start the engine.
-
-    Raises
-    ------
-    ModelError
-        The folder is absent or malformed, its parts do not belong together, or the engine does not start.
-    """
-    folder = settings.infer.bundle_dir()
-    if not folder.is_dir():
-        raise BundleError(
-            f"infer.models_dir: there is no model folder {folder}; the package does not contain the weights: "
-            "run in a checkout of the repository, or name the folder of its triton_models"
-        )
-    bundle = load_bundle(folder)
-    scorer = EmbeddedScorer(bundle, precision=settings.infer.precision, threads=settings.infer.threads)
-    return Engine(bundle=bundle, scorer=scorer)
 
 
 def call_timeouts(settings: Settings) -> Timeouts:
@@ -168,8 +132,9 @@ class Node:
 
     @property
     def model(self) -> ModelIdentity:
-        """Which model answers."""
-        return self._running.engine.scorer.identity
+        """Which model answers for CT."""
+        with self._running.models.serve(self._settings.infer.model) as served:
+            return served.scorer.identity
 
     def start(self) -> int:
         """Claim the store, verify the model, recover what a stop interrupted, and listen.
@@ -204,12 +169,10 @@ class Node:
     def health(self) -> Health:
         """Look, and judge."""
         parts = self._running
-        reading = parts.canary.reading
-        passed = reading.state is CanaryState.CLOSED
         return judge(
             Facts(
                 store_problem=index_problem(parts.store),
-                canary_problem="" if passed else reading.reason or reading.state.value,
+                models=model_checks(parts.models.readings(), self._assignments),
                 listening=self._listening,
                 ticks=parts.pulse.ages(),
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
@@ -233,13 +196,10 @@ class Node:
         )
         opened.callback(store.close)
         store.files.sweep_spool()
-        engine = open_engine(settings)
-        opened.callback(engine.scorer.close)
-        engine.bundle.register(store.operations)
-        canary = Canary(
-            clock=clock, every=timedelta(seconds=settings.infer.canary_seconds), replay=engine.replay
-        )
-        canary.check()
+        models = engine_room(settings, store, clock, wanted=[item.model_name for item in self._assignments])
+        opened.callback(models.close)
+        with models.serve(settings.infer.model) as served:
+            selection = served.bundle.spec.selection
         metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
         listeners: list[ProgressListener] = [
             CountedScreenings(metrics),
@@ -247,8 +207,8 @@ class Node:
         ]
         if self._progress is not None:
             listeners.append(self._progress)
-        storage, sweep = self._storage(store, metrics), self._sweep(store, engine)
-        pipeline = self._pipeline(store, engine, canary, Listeners(listeners))
+        storage, sweep = self._storage(store, metrics), self._sweep(store, selection)
+        pipeline = self._pipeline(store, models, Listeners(listeners))
         opened.callback(pipeline.close)
         lease = timedelta(seconds=settings.infer.lease_seconds)
         workers = Workers(
@@ -265,22 +225,19 @@ class Node:
 
         return _Parts(
             store=store,
-            engine=engine,
-            canary=canary,
+            models=models,
             metrics=metrics,
             pulse=pulse,
             workers=workers,
-            ticks=self._ticks(store, canary, pulse, assemble),
+            ticks=self._ticks(store, models, pulse, assemble),
             listener=self._listener(storage),
         )
 
-    def _pipeline(self, store: Store, engine: Engine, canary: Canary, listener: ProgressListener) -> Pipeline:
+    def _pipeline(self, store: Store, models: EngineRoom, listener: ProgressListener) -> Pipeline:
         settings = self._settings
         return Pipeline(
             store=store,
-            bundle=engine.bundle,
-            scorer=engine.scorer,
-            guard=canary,
+            models=models,
             clock=self._clock,
             settings=PipelineSettings(
                 minimum_slices=settings.select.minimum_slices,
@@ -307,12 +264,18 @@ class Node:
             listener=listener,
         )
 
-    def _sweep(self, store: Store, engine: Engine) -> Sweep:
-        quiet, bundle = self._settings.assemble.quiet_times(), engine.bundle
+    def _sweep(self, store: Store, selection: SelectionSpec) -> Sweep:
+        quiet = self._settings.assemble.quiet_times()
         authorities = frozenset(peer.ae_title for peer in self._settings.peers if peer.authority)
-        return Sweep(store, self._clock, quiet, bundle.spec.selection, bundle.name, authorities=authorities)
+        return Sweep(
+            store, self._clock, quiet, selection, lambda _: self._assignments, authorities=authorities
+        )
 
-    def _ticks(self, store: Store, canary: Canary, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
+    @property
+    def _assignments(self) -> list[Assignment]:
+        return [Assignment(model_name=self._settings.infer.model)]
+
+    def _ticks(self, store: Store, models: EngineRoom, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
         settings, clock = self._settings, self._clock
         courier = self._courier(store)
 
@@ -323,7 +286,7 @@ class Node:
         return Ticks(
             [
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
-                tick(CANARY, settings.infer.canary_seconds, canary.tick),
+                tick(CANARY, settings.infer.canary_seconds, models.tick),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
                     for name in courier.destinations
@@ -393,6 +356,8 @@ class Node:
 
 def _recover(parts: _Parts, settings: Settings) -> None:
     """Take up what a stop, of whatever kind, interrupted."""
-    parts.store.screenings.recover(parts.engine.bundle.name)
+    assigned = [Assignment(model_name=settings.infer.model)]
+    parts.store.screenings.recover()
+    parts.store.screenings.hand_over(assigned, lambda _: assigned)
     parts.store.outbox.recover()
     parts.store.studies.defer_after_restart(settings.assemble.quiet_times().plain)

@@ -8,6 +8,7 @@ import io
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, phantom_data_sets
 from node.domain.delivery import DeliveryState
 from node.domain.identity import derived_uid
-from node.domain.job import Screening
+from node.domain.job import Assignment, Screening
 from node.domain.model import Precision
 from node.domain.network import CapPolicy, Destination
 from node.domain.result import Finding
@@ -30,8 +31,10 @@ from node.infer.bundle import Bundle
 from node.infer.canary import Canary
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
+from node.infer.served import Served
 from node.report.request import Producer
-from node.run.pipeline import Pipeline, PipelineSettings
+from node.run.options import PipelineSettings
+from node.run.pipeline import Pipeline
 from node.run.progress import ScreeningEnd, Stage
 from node.run.retry import RetryPolicy
 from node.store.store import Store, open_store
@@ -139,6 +142,17 @@ def part10(data_set: Dataset) -> bytes:
     return stream.getvalue()
 
 
+class OneModel:
+    """Serves the same model whatever is asked for."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    @contextmanager
+    def serve(self, model_name: str, model_version: int) -> Iterator[Served]:
+        yield self._served
+
+
 class Ground:
     """A store, and the hands of the stations that are not under test."""
 
@@ -184,7 +198,8 @@ class Ground:
                 if series.state is SeriesState.RECEIVING:
                     self._conclude(series, series.series_number in incomplete)
             if study.state is StudyState.RECEIVING:
-                assert self.store.studies.settle(study.id, model, last_arrival_at=study.last_arrival_at)
+                assigned = [Assignment(model_name=model)]
+                assert self.store.studies.settle(study.id, assigned, last_arrival_at=study.last_arrival_at)
 
     def _conclude(self, series: Series, incomplete: bool) -> None:
         event, verdict, reason = (SeriesEvent.EVIDENCE, Verdict.GEOMETRY, "Positions without gap.")
@@ -206,9 +221,7 @@ class Ground:
         canary = Canary(clock=self.clock, every=timedelta(minutes=10), replay=lambda: replay(bundle, scorer))
         made = Pipeline(
             store=self.store,
-            bundle=bundle,
-            scorer=scorer,
-            guard=canary,
+            models=OneModel(Served(bundle=bundle, scorer=scorer, guard=canary)),
             clock=self.clock,
             settings=dataclasses.replace(SETTINGS, **changes),
             listener=ends,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, ju
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
 from node.domain.input_spec import SelectionSpec
+from node.domain.job import Assignment
 from node.domain.network import QuietTimes
 from node.domain.ports import Clock
 from node.domain.study import Series, Study
@@ -31,7 +32,7 @@ class Swept:
     concluded: int
     """Series that got a verdict."""
     settled: int
-    """Studies for which a screening was queued."""
+    """Studies for which screenings were queued."""
 
 
 class Sweep:
@@ -45,9 +46,9 @@ class Sweep:
     clock : Clock
     quiet : QuietTimes
     selection : SelectionSpec
-        Of the active model: by it the lungs are seen to close.
-    model_name : str
-        Of the screening that is queued for a settled study.
+        Of the model for CT: by it the lungs are seen to close.
+    assign : callable
+        Takes a settled study and returns which models shall screen it.
     authorities : frozenset of str
         AE titles whose corrections are confirmed without an operator.
     """
@@ -58,7 +59,7 @@ class Sweep:
         clock: Clock,
         quiet: QuietTimes,
         selection: SelectionSpec,
-        model_name: str,
+        assign: Callable[[Study], Sequence[Assignment]],
         *,
         authorities: frozenset[str] = frozenset(),
     ) -> None:
@@ -66,7 +67,7 @@ class Sweep:
         self._clock = clock
         self._quiet = quiet
         self._selection = selection
-        self._model_name = model_name
+        self._assign = assign
         self._comparer = Comparer(store, authorities)
         self._evidence: dict[int, tuple[int, Evidence]] = {}
 
@@ -107,7 +108,8 @@ class Sweep:
         pending = self._store.studies.pending_comparisons(study.id)
         if not due_to_settle(study, pending, self._quiet, self._clock.now()):
             return False
-        return self._store.studies.settle(study.id, self._model_name, last_arrival_at=study.last_arrival_at)
+        assignments = self._assign(study)
+        return self._store.studies.settle(study.id, assignments, last_arrival_at=study.last_arrival_at)
 
     def _evidence_of(self, series: Series) -> Evidence:
         """Return the evidence of the slices; decoded once for each number of instances."""

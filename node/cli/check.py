@@ -8,13 +8,14 @@ from functools import partial
 
 import typer
 
-from node.app import open_engine, sender_to
+from node.app import sender_to
 from node.cli.exits import ExitCode
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.domain.errors import GroundglassError
 from node.domain.ports import Sender
 from node.operate.health import ask, port_is_free
+from node.serving import open_engine
 from node.settings.settings import Settings
 
 
@@ -73,7 +74,7 @@ def _attempt(subject: str, action: Callable[[], str]) -> Check:
 
 def _replay(settings: Settings) -> str:
     """Shake hands with the model's folder and replay the golden answer."""
-    engine = open_engine(settings)
+    engine = open_engine(settings, None)
     try:
         engine.replay()
     finally:

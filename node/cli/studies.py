@@ -17,6 +17,7 @@ from node.cli.options import (
 )
 from node.cli.output import counted, show, show_json, table
 from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
+from node.domain.job import Assignment
 from node.domain.result import Finding
 from node.domain.study import Study
 from node.store.store import Store
@@ -118,8 +119,9 @@ def confirm_correction(
 def reprocess(study: StudyArgument, by: ByOption, reason: ReasonOption, config: ConfigOption = None) -> None:
     """Screen a study again with the model of the settings; the same input makes no new result."""
     settings = settings_of(config)
+    assignment = Assignment(model_name=settings.infer.model)
     with store_of(settings) as store:
-        screening = store.screenings.requeue(store.studies.get(study).id, settings.infer.model, by, reason)
+        screening = store.screenings.requeue(store.studies.get(study).id, assignment, by, reason)
     show(f"Queued as screening {screening}.")
 
 

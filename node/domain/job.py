@@ -61,6 +61,28 @@ class ScreeningCause(StrEnum):
     REPROCESS = "reprocess"
 
 
+class Purpose(StrEnum):
+    """What becomes of a screening's outcome."""
+
+    REPORT = "report"
+    """The study's answer: a report is made and sent."""
+    SHADOW = "shadow"
+    """Kept for comparison with the model that answers; nothing of it leaves the node."""
+
+
+ACTIVE_VERSION = 0
+"""In place of a version: the one that is active when the screening runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """Which model shall screen a study, and what for."""
+
+    model_name: str
+    model_version: int = ACTIVE_VERSION
+    purpose: Purpose = Purpose.REPORT
+
+
 @dataclass(frozen=True, kw_only=True)
 class Screening:
     """One job."""
@@ -69,6 +91,9 @@ class Screening:
     study_id: int
     study_instance_uid: str
     model_name: str
+    model_version: int
+    """The version that was asked for, or ``ACTIVE_VERSION``; the finding names the one that answered."""
+    purpose: Purpose
     state: ScreeningState
     cause: ScreeningCause
     reason: str

@@ -7,6 +7,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from node.domain.model import ModelIdentity
+from node.domain.preparation_spec import InputModality
 from node.domain.study import SeriesState, Verdict
 
 
@@ -121,6 +122,8 @@ class Finding:
     """In the order along the normal; empty when no series was looked at."""
     operating_point: OperatingPoint | None
     model: ModelIdentity
+    modality: InputModality = InputModality.CT
+    """What kind of images the model read."""
 
     @property
     def received(self) -> int:

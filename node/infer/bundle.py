@@ -11,18 +11,22 @@
         model.onnx       the network: class probabilities and Grad-CAM map
         golden.npz       phantom slices, their prepared tensor and the expected answer
         int8.xml, int8.bin   optional: the same network quantised to 8 bits, as OpenVINO keeps it
+      <further version>/
+        model.onnx, golden.npz, ... as above
+        config.pbtxt, input_spec.json, CARD.md   of this version; those above describe the folder's own one
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from node.domain.errors import BundleError, HandshakeFailed
+from node.domain.errors import BundleError, HandshakeFailed, ModelNotServed
 from node.domain.input_spec import InputSpec
 from node.domain.model import ModelIdentity, ModelStatus, Precision
 from node.infer.config import ModelConfig, parse_config
@@ -30,6 +34,13 @@ from node.infer.golden_record import Golden, load_golden
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_ONNX_BYTES = 2 << 30  # a protobuf message cannot be larger
+
+CONFIG = "config.pbtxt"
+SPEC = "input_spec.json"
+CARD = "CARD.md"
+ONNX = "model.onnx"
+GOLDEN = "golden.npz"
+_VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
 SPEC_SHA256 = "spec_sha256"
 ONNX_SHA256 = "onnx_sha256"
@@ -58,6 +69,7 @@ class Bundle:
     """One verified model folder."""
 
     folder: Path
+    """The model's folder; its name is the model's name."""
     spec: InputSpec
     config: ModelConfig
     spec_sha256: str
@@ -68,6 +80,7 @@ class Bundle:
     """Arithmetics in which the export found the decisions unchanged."""
     source_probe: str
     """What the export's source probe says against the model, one sentence; empty when nothing."""
+    card: Path
     onnx: Path
     int8: Path | None
     """The quantised network, where the export kept one."""
@@ -117,13 +130,15 @@ class Bundle:
         registry.register_model(self.name, self.version, self.spec_sha256, self.weights_sha256)
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """Read and verify a model folder.
+def load_bundle(folder: Path, version: int | None = None) -> Bundle:
+    """Read and verify one version of a model.
 
     Parameters
     ----------
     folder : Path
-        The folder that holds ``config.pbtxt``; its name is the model's name.
+        The model's folder; its name is the model's name.
+    version : int, optional
+        By default the one that the folder's own ``input_spec.json`` names.
 
     Raises
     ------
@@ -133,15 +148,19 @@ def load_bundle(folder: Path) -> Bundle:
         ``input_spec.json`` is malformed.
     HandshakeFailed
         Files and configuration do not belong together.
+    ModelNotServed
+        There is no such version.
     """
-    config = parse_config(_text(folder / "config.pbtxt"))
-    spec_text = _text(folder / "input_spec.json")
+    described = folder if version is None else _described(folder, version)
+    config = parse_config(_text(described / CONFIG))
+    spec_text = _text(described / SPEC)
     spec = InputSpec.from_json(spec_text)
-    if not _text(folder / "CARD.md").strip():
-        raise BundleError(f"{folder / 'CARD.md'} is empty: a model without a card is not run")
-    version = folder / str(spec.model.version)
-    onnx = version / "model.onnx"
-    int8 = version / "int8.xml" if INT8_SHA256 in config.parameters else None
+    card = described / CARD
+    if not _text(card).strip():
+        raise BundleError(f"{card} is empty: a model without a card is not run")
+    weights = folder / str(spec.model.version)
+    onnx = weights / ONNX
+    int8 = weights / "int8.xml" if INT8_SHA256 in config.parameters else None
     bundle = Bundle(
         folder=folder,
         spec=spec,
@@ -152,19 +171,84 @@ def load_bundle(folder: Path) -> Bundle:
         int8_sha256="" if int8 is None else _file_digest(int8, int8.with_suffix(".bin")),
         precisions=_precisions(config),
         source_probe=config.parameters.get(SOURCE_PROBE, "").strip(),
+        card=card,
         onnx=onnx,
-        golden=load_golden(version / "golden.npz", spec),
+        golden=load_golden(weights / GOLDEN, spec),
     )
-    _shake_hands(bundle)
+    _shake_hands(bundle, bundle.version if version is None else version)
     return bundle
 
 
-def _shake_hands(bundle: Bundle) -> None:
+def installed(models_dir: Path, name: str) -> Path:
+    """Return the folder of a model.
+
+    Raises
+    ------
+    BundleError
+        It is not there.
+    """
+    folder = models_dir / name
+    if not folder.is_dir():
+        raise BundleError(
+            f"infer.models_dir: there is no model folder {folder}; the package does not contain the weights: "
+            "run in a checkout of the repository, or name the folder of its triton_models"
+        )
+    return folder
+
+
+def own_version(folder: Path) -> int:
+    """Return the version that the folder's own ``input_spec.json`` describes.
+
+    Raises
+    ------
+    BundleError, InputSpecError
+    """
+    return InputSpec.from_json(_text(folder / SPEC)).model.version
+
+
+def versions_of(folder: Path) -> tuple[int, ...]:
+    """Return the versions of a model that lie in its folder, ascending.
+
+    Raises
+    ------
+    BundleError, InputSpecError
+        The folder's own ``input_spec.json`` is absent or malformed.
+    """
+    further = (
+        int(item.name)
+        for item in folder.iterdir()
+        if _VERSION.fullmatch(item.name) and (item / SPEC).is_file()
+    )
+    return tuple(sorted({own_version(folder), *further}))
+
+
+def files_of(bundle: Bundle) -> tuple[Path, ...]:
+    """Return the files that decide what the bundle answers."""
+    described = bundle.card.parent
+    quantised = () if bundle.int8 is None else (bundle.int8, bundle.int8.with_suffix(".bin"))
+    return (described / CONFIG, described / SPEC, bundle.onnx, bundle.onnx.with_name(GOLDEN), *quantised)
+
+
+def _described(folder: Path, version: int) -> Path:
+    """Return the folder with the description of a version."""
+    if version == own_version(folder):
+        return folder
+    described = folder / str(version)
+    if not (described / SPEC).is_file():
+        known = ", ".join(map(str, versions_of(folder)))
+        raise ModelNotServed(
+            f"model {folder.name} has no version {version} in {folder.parent}; installed: {known}"
+        )
+    return described
+
+
+def _shake_hands(bundle: Bundle, version: int) -> None:
     """Refuse a folder whose parts do not name each other."""
     claims: Mapping[str, tuple[str, str]] = MappingProxyType(
         {
             "name of config.pbtxt": (bundle.config.name, bundle.folder.name),
             "name of input_spec.json": (bundle.name, bundle.folder.name),
+            "version of input_spec.json": (str(bundle.version), str(version)),
             "parameter status": (bundle.config.parameter(STATUS), bundle.status.value),
             "parameter spec_sha256": (bundle.config.parameter(SPEC_SHA256), bundle.spec_sha256),
             "parameter onnx_sha256": (bundle.config.parameter(ONNX_SHA256), bundle.weights_sha256),

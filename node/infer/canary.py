@@ -63,7 +63,7 @@ class Canary:
         Raises CanaryFailed when the answer differs, EngineUnavailable when there is none.
     """
 
-    def __init__(self, *, clock: Clock, every: timedelta, replay: Callable[[], None]) -> None:
+    def __init__(self, *, clock: Clock, every: timedelta, replay: Callable[[], object]) -> None:
         self._clock = clock
         self._every = every.total_seconds()
         self._replay = replay

@@ -43,13 +43,30 @@ class TickAge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelCheck:
+    """What the last golden replay of one model version found."""
+
+    name: str
+    version: int
+    """0 where nobody can say which version is active."""
+    reports: bool
+    """Whether studies are answered by it; a shadow's failure is told, and keeps nothing from working."""
+    state: str
+    """Of its breaker: ``closed`` lets screenings through."""
+    checked_at: str
+    """When the replay ended, in UTC; empty before the first one."""
+    problem: str
+    """Why nothing is screened by it; empty when the replay passed."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was found, before it is judged."""
 
     store_problem: str
     """Why the index cannot be read; empty when it can."""
-    canary_problem: str
-    """Why nothing may be screened; empty when the golden replay passed."""
+    models: tuple[ModelCheck, ...]
+    """Every model in use."""
     listening: bool
     ticks: tuple[TickAge, ...]
     free_bytes: int
@@ -75,8 +92,11 @@ def judge(facts: Facts) -> Health:
     problems = []
     if facts.store_problem:
         problems.append(f"store: {facts.store_problem}")
-    if facts.canary_problem:
-        problems.append(f"model: {facts.canary_problem}")
+    problems += [
+        f"model {model.name} version {model.version}: {model.problem}"
+        for model in facts.models
+        if model.reports and model.problem
+    ]
     if not facts.listening:
         problems.append("network: not listening for associations")
     problems += [

@@ -10,89 +10,50 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
 from functools import partial
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from node.decide.choice import holds_chest_ct
-from node.dicom.slices import SliceSource
-from node.domain.errors import DicomError, GeometryError, GroundglassError, ReportImpossible
-from node.domain.job import Screening
-from node.domain.network import CapPolicy, Destination
-from node.domain.ports import Clock, Scorer
-from node.domain.result import Finding, ResultObject, ResultVersion, RunOutcome
-from node.infer.bundle import Bundle
+from node.domain.errors import GroundglassError, ReportImpossible
+from node.domain.job import Purpose, Screening
+from node.domain.model import ModelStatus
+from node.domain.ports import Clock
+from node.domain.result import ResultObject, ResultVersion
+from node.infer.served import Served
 from node.report.build import build_results
-from node.report.request import Producer, ReportRequest
-from node.run.candidates import Candidates, read_candidates
-from node.run.findings import Method, analysed, method, not_analysed, with_asides
-from node.run.looking import look
+from node.report.request import ReportRequest
+from node.run.examining import CtExaminer, Examined
+from node.run.findings import Method, with_asides
+from node.run.options import PipelineSettings
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
-from node.run.results import Analysis, pictures, recipe_in_turn, recipe_of, store_objects, stored_before
-from node.run.retry import RetryPolicy, after_error
-from node.run.scoring import score
+from node.run.results import pictures, recipe_in_turn, recipe_of, store_objects, stored_before
+from node.run.retry import after_error
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-class Guard(Protocol):
-    """What must hold before an engine's answer may be used."""
+class ServedModels(Protocol):
+    """Where a screening gets its model."""
 
-    def check(self) -> None:
-        """Let the screening through.
+    def serve(self, model_name: str, model_version: int) -> AbstractContextManager[Served]:
+        """Lend one version of a model until the end of a screening.
 
         Raises
         ------
-        CanaryFailed, EngineUnavailable
+        ModelError
         """
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineSettings:
-    """What the pipeline is told."""
-
-    minimum_slices: int | None
-    """Fewest slices of a series; None: what the model asks for."""
-    accept_unknown_age: bool
-    """Whether a patient of unknown age is analysed."""
-    cap_policy: CapPolicy
-    """What to do when the best series is incomplete."""
-    batch: int
-    """Slices in one request to the engine."""
-    decoders: int
-    """Threads that decode and prepare slices."""
-    max_heatmaps: int
-    """Most heatmaps of one study, strongest first."""
-    destinations: tuple[Destination, ...]
-    """Where results go."""
-    producer: Producer
-    """What the objects say of this node."""
-    retry: RetryPolicy
-    zone: tzinfo = UTC
-    """In which results state their times where the source names no zone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """A finding with what it was made of."""
-
-    candidates: Candidates
-    finding: Finding
-    analysis: Analysis | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
     """What the report will be made of."""
 
-    outcome: _Outcome
+    outcome: Examined
     evidence: Sequence[Dataset]
     recipe: str
 
@@ -103,11 +64,7 @@ class Pipeline:
     Parameters
     ----------
     store : Store
-    bundle : Bundle
-    scorer : Scorer
-        The engine with the bundle loaded.
-    guard : Guard
-        The canary.
+    models : ServedModels
     clock : Clock
     settings : PipelineSettings
     listener : ProgressListener
@@ -117,21 +74,18 @@ class Pipeline:
         self,
         *,
         store: Store,
-        bundle: Bundle,
-        scorer: Scorer[NDArray[np.float32]],
-        guard: Guard,
+        models: ServedModels,
         clock: Clock,
         settings: PipelineSettings,
         listener: ProgressListener,
     ) -> None:
         self._store = store
-        self._bundle = bundle
-        self._scorer = scorer
-        self._guard = guard
+        self._models = models
         self._clock = clock
         self._settings = settings
         self._listener = listener
         self._pool = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoder")
+        self._ct = CtExaminer(store, self._pool, settings)
 
     def close(self) -> None:
         """End the decoder threads; no screening may run any more."""
@@ -147,81 +101,34 @@ class Pipeline:
         """
         watch = StageWatch(screening, self._clock, self._listener)
         try:
-            end, reason = self._screen(screening, watch)
+            with self._models.serve(screening.model_name, screening.model_version) as served:
+                end, reason = self._screen(screening, served, watch)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the screening is parked or failed
             end, reason = self._set_aside(screening, error)
         log.info("screening %d ended: %s %s", screening.id, end.value, reason)
         self._listener.ended(screening, end, reason)
 
-    def _screen(self, screening: Screening, watch: StageWatch) -> tuple[ScreeningEnd, str]:
-        how = method(
-            self._bundle.spec,
-            self._scorer.identity,
-            minimum_slices=self._settings.minimum_slices,
-            source_probe=self._bundle.source_probe,
-        )
+    def _screen(self, screening: Screening, served: Served, watch: StageWatch) -> tuple[ScreeningEnd, str]:
+        examiner = self._ct
+        how = examiner.method(served)
         with watch.stage(Stage.CHOOSE):
-            candidates = read_candidates(
-                self._store,
-                screening.study_id,
-                how,
-                cap_policy=self._settings.cap_policy,
-                accept_unknown_age=self._settings.accept_unknown_age,
-            )
-        if not holds_chest_ct(candidates.facts):
-            return self._close_without_results(screening, how, candidates, watch)
-        self._guard.check()
-        outcome = self._analyse(how, candidates, watch)
-        outcome = dataclasses.replace(outcome, finding=with_asides(outcome.finding, candidates.kept_aside))
+            candidates = examiner.candidates(screening, how)
+        nothing = examiner.nothing_for(how, candidates)
+        if nothing is not None:
+            outcome = Examined(candidates=candidates, finding=nothing, analysis=None)
+            return self._close_without_results(screening, outcome, watch)
+        served.guard.check()
+        outcome = examiner.examine(served, how, candidates, watch)
+        outcome = dataclasses.replace(
+            outcome, finding=with_asides(outcome.finding, outcome.candidates.kept_aside)
+        )
         self._listener.decided(screening, outcome.finding)
+        if screening.purpose is Purpose.SHADOW:
+            return self._keep(screening, outcome, watch)
         return self._report(screening, how, outcome, watch)
 
-    def _analyse(self, how: Method, candidates: Candidates, watch: StageWatch) -> _Outcome:
-        """Analyse the best series; one that turns out to be unreadable gives way to the next best."""
-        while (chosen := candidates.chosen) is not None:
-            try:
-                sources = candidates.sources(chosen.series_instance_uid, self._store.files.path)
-                analysis = self._look_and_score(how, sources, watch)
-            except (DicomError, GeometryError) as error:
-                log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
-                candidates = candidates.without(chosen.series_instance_uid, str(error))
-                continue
-            with watch.stage(Stage.DECIDE):
-                finding = analysed(how, candidates.choices, analysis.looked, analysis.scored)
-            return _Outcome(candidates=candidates, finding=finding, analysis=analysis)
-        with watch.stage(Stage.DECIDE):
-            finding = not_analysed(
-                how,
-                candidates.choices,
-                candidates.why_none,
-                run_outcome=RunOutcome.FAILED if candidates.refused else RunOutcome.NOT_ATTEMPTED,
-            )
-        return _Outcome(candidates=candidates, finding=finding, analysis=None)
-
-    def _look_and_score(self, how: Method, sources: Sequence[SliceSource], watch: StageWatch) -> Analysis:
-        with watch.stage(Stage.SELECT):
-            looked = look(
-                sources,
-                how.selection,
-                self._pool,
-                partial(watch.advanced, Stage.SELECT),
-                lambda path: self._store.files.verify(path.stem),
-            )
-        if looked.plausibility.reason is not None:
-            return Analysis(looked=looked, scored=())
-        with watch.stage(Stage.INFER):
-            scored = score(
-                looked.selected,
-                how.spec,
-                self._scorer,
-                self._pool,
-                batch=min(self._settings.batch, self._bundle.config.max_batch_size),
-                advanced=partial(watch.advanced, Stage.INFER),
-            )
-        return Analysis(looked=looked, scored=scored)
-
     def _report(
-        self, screening: Screening, how: Method, outcome: _Outcome, watch: StageWatch
+        self, screening: Screening, how: Method, outcome: Examined, watch: StageWatch
     ) -> tuple[ScreeningEnd, str]:
         """Make the result set, unless the one in force was made by the same recipe, and store everything."""
         screenings = self._store.screenings
@@ -240,12 +147,12 @@ class Pipeline:
         results = stored_before(screenings, screening.study_instance_uid, screening.model_name, draft.recipe)
         if not results:
             with watch.stage(Stage.REPORT):
-                built = build_results(self._request(draft, version, current, watch))
+                built = build_results(self._request(draft, how, version, current, watch))
             with watch.stage(Stage.STORE):
                 results = store_objects(self._store.files, built)
         return self._finish(screening, draft, watch, version=version, results=results)
 
-    def _draft(self, how: Method, outcome: _Outcome) -> _Draft:
+    def _draft(self, how: Method, outcome: Examined) -> _Draft:
         evidence = outcome.candidates.evidence(self._store.files.path)
         if not evidence:
             raise ReportImpossible("no file of the study can be read; see `groundglass integrity`")
@@ -261,13 +168,18 @@ class Pipeline:
         return _Draft(outcome=outcome, evidence=evidence, recipe=made_by)
 
     def _request(
-        self, draft: _Draft, version: int, predecessor: ResultVersion | None, watch: StageWatch
+        self,
+        draft: _Draft,
+        how: Method,
+        version: int,
+        predecessor: ResultVersion | None,
+        watch: StageWatch,
     ) -> ReportRequest:
         outcome = draft.outcome
         heatmaps = []
         if outcome.analysis is not None:
             heatmaps = pictures(
-                self._bundle.spec,
+                how.spec,
                 outcome.finding,
                 outcome.analysis,
                 limit=self._settings.max_heatmaps,
@@ -285,20 +197,19 @@ class Pipeline:
         )
 
     def _close_without_results(
-        self, screening: Screening, how: Method, candidates: Candidates, watch: StageWatch
+        self, screening: Screening, outcome: Examined, watch: StageWatch
     ) -> tuple[ScreeningEnd, str]:
-        finding = not_analysed(
-            how,
-            candidates.choices,
-            "The study holds no chest CT; nothing is sent.",
-            run_outcome=RunOutcome.NOT_ATTEMPTED,
-        )
-        draft = _Draft(
-            outcome=_Outcome(candidates=candidates, finding=finding, analysis=None), evidence=(), recipe=""
-        )
+        draft = _Draft(outcome=outcome, evidence=(), recipe="")
         end, reason = self._finish(screening, draft, watch, version=None, results=())
         unchanged = end is ScreeningEnd.UNCHANGED
-        return (ScreeningEnd.NOTHING_TO_SEND, finding.reason) if unchanged else (end, reason)
+        return (ScreeningEnd.NOTHING_TO_SEND, outcome.finding.reason) if unchanged else (end, reason)
+
+    def _keep(self, screening: Screening, outcome: Examined, watch: StageWatch) -> tuple[ScreeningEnd, str]:
+        """Store the finding of a shadow; nothing is made of it that could be sent."""
+        draft = _Draft(outcome=outcome, evidence=(), recipe="")
+        end, reason = self._finish(screening, draft, watch, version=None, results=())
+        kept = end is ScreeningEnd.UNCHANGED
+        return (ScreeningEnd.KEPT, "a shadow: nothing is sent") if kept else (end, reason)
 
     def _finish(
         self,
@@ -317,7 +228,7 @@ class Pipeline:
                 recipe=draft.recipe,
                 version=version,
                 results=results,
-                destinations=self._destinations(),
+                destinations=self._destinations(draft.outcome.finding.model.status),
                 seconds=seconds,
             )
         if not written:
@@ -326,10 +237,9 @@ class Pipeline:
             return ScreeningEnd.UNCHANGED, "the results in force were made by the same recipe"
         return ScreeningEnd.STORED, f"version {version}, {len(results)} objects"
 
-    def _destinations(self) -> list[tuple[str, bool]]:
-        """Return every destination with whether results of this model may leave for it now."""
+    def _destinations(self, status: ModelStatus) -> list[tuple[str, bool]]:
+        """Return every destination with whether results of a model of this status may leave for it now."""
         live = self._store.operations.live()
-        status = self._scorer.identity.status
         return [
             (item.name, live.get(item.name, False) and item.accepts(status))
             for item in self._settings.destinations

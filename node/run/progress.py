@@ -37,6 +37,8 @@ class ScreeningEnd(StrEnum):
     """The results in force were made by the same recipe: nothing new."""
     NOTHING_TO_SEND = "nothing-to-send"
     """A study without chest CT."""
+    KEPT = "kept"
+    """A shadow's finding is stored; nothing is sent."""
     OVERTAKEN = "overtaken"
     """The study was held or grew meanwhile: nothing was written."""
     PARKED = "parked"

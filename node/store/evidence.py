@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, insert, select
 
 from node.domain.model import ModelIdentity, ModelStatus, Precision
+from node.domain.preparation_spec import InputModality
 from node.domain.result import Finding, OperatingPoint, Outcome, RunOutcome, SeriesChoice, SliceScore
 from node.domain.study import SeriesState, Verdict
 from node.store.schema import findings, series_choices, slice_scores
@@ -33,6 +34,7 @@ def write_finding(
             model=asdict(finding.model),
             recipe=recipe,
             seconds={stage: float(value) for stage, value in seconds.items()},
+            modality=finding.modality,
         )
     )
     if finding.choices:
@@ -74,6 +76,7 @@ def read_finding(connection: Connection, screening_id: int) -> Finding | None:
         ),
         operating_point=_decode_point(row["operating_point"]),
         model=_decode_model(row["model"]),
+        modality=InputModality(row["modality"]),
     )
 
 

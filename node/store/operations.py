@@ -11,7 +11,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from node.domain.errors import HandshakeFailed
 from node.store.acts import record_act
 from node.store.database import Database
-from node.store.schema import audit, models, open_destinations
+from node.store.schema import audit, open_destinations
+from node.store.schema_models import models
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, Select, select
 
 from node.domain.delivery import Delivery, DeliveryState
 from node.domain.identity import PatientKey
-from node.domain.job import Screening, ScreeningCause, ScreeningState
+from node.domain.job import Purpose, Screening, ScreeningCause, ScreeningState
 from node.domain.result import ResultKind, ResultObject
 from node.domain.study import (
     AsideReason,
@@ -156,6 +156,8 @@ def screening(row: RowMapping) -> Screening:
         study_id=row["study_id"],
         study_instance_uid=row["study_instance_uid"],
         model_name=row["model_name"],
+        model_version=row["model_version"],
+        purpose=Purpose(row["purpose"]),
         state=ScreeningState(row["state"]),
         cause=ScreeningCause(row["cause"]),
         reason=row["reason"],

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from node.domain.delivery import DeliveryState
-from node.domain.job import ScreeningCause, ScreeningState
+from node.domain.job import Purpose, ScreeningCause, ScreeningState
+from node.domain.preparation_spec import InputModality
 from node.domain.result import Outcome, ResultKind, ResultState, RunOutcome
 from node.domain.study import AsideReason, AssociationEnd, SeriesState, StudyState, Verdict
 from node.store.columns import RemoteText, UtcDateTime, in_states, metadata, one_of, partial_index
@@ -199,13 +200,17 @@ screenings = Table(
     Column("lease_until", UtcDateTime),
     Column("study_revision", Integer),
     Column("ended_at", UtcDateTime),
+    Column("model_version", Integer, nullable=False, server_default="0"),
+    Column("purpose", String, one_of("purpose", Purpose), nullable=False, server_default="report"),
     one_of("state", ScreeningState),
     one_of("cause", ScreeningCause),
-    # At most one screening of a study and model is on its way.
+    # At most one screening of a study, model version and purpose is on its way.
     partial_index(
         "uq_screenings_active",
         "study_id",
         "model_name",
+        "model_version",
+        "purpose",
         unique=True,
         where=in_states("state", ScreeningState.QUEUED, ScreeningState.RUNNING, ScreeningState.PARKED),
     ),
@@ -227,6 +232,7 @@ findings = Table(
     Column("model", JSON, nullable=False),
     Column("recipe", String, nullable=False),
     Column("seconds", JSON, nullable=False),
+    Column("modality", String, one_of("modality", InputModality), nullable=False, server_default="CT"),
     one_of("outcome", Outcome),
     one_of("run_outcome", RunOutcome),
 )
@@ -360,14 +366,4 @@ audit = Table(
     Column("subject", String, nullable=False),
     Column("reason", Text, nullable=False),
     CheckConstraint("\"by\" != '' AND reason != ''", name="somebody_with_reason"),
-)
-
-models = Table(
-    "models",
-    metadata,
-    Column("name", String, primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("spec_sha256", String, nullable=False),
-    Column("weights_sha256", String, nullable=False),
-    Column("first_seen_at", UtcDateTime, nullable=False),
 )

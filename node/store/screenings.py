@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, func, or_, select
 
 from node.domain.errors import StoreError, UnknownSubject
-from node.domain.job import SCREENING, Screening, ScreeningCause, ScreeningEvent, ScreeningState
-from node.domain.result import Finding, ResultKind, ResultObject, ResultState, ResultVersion
+from node.domain.job import (
+    SCREENING,
+    Assignment,
+    Purpose,
+    Screening,
+    ScreeningCause,
+    ScreeningEvent,
+    ScreeningState,
+)
+from node.domain.result import Finding, ResultObject
 from node.domain.study import StudyState
 from node.store import rows
 from node.store.acts import record_act
 from node.store.database import Database
 from node.store.evidence import read_finding, write_finding
-from node.store.inserting import insert_row
-from node.store.jobs import cancel_active, hand_over, make_due, screening_row, step_screening, supersede_older
+from node.store.jobs import (
+    cancel_active,
+    hand_over,
+    make_due,
+    queue_screening,
+    screening_row,
+    step_screening,
+    supersede_older,
+    waiting_for_others,
+)
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
-from node.store.schema import findings, result_objects, result_versions, screenings, studies, version_objects
+from node.store.results import ResultRecords
+from node.store.schema import findings, screenings, studies
 from node.store.versions import ResultSet, put_in_force
 
 MAX_ATTEMPTS = 3  # a screening that took the node down this often is not tried again by itself
 
 
-class ScreeningRecords:
+class ScreeningRecords(ResultRecords):
     """The jobs and their outcomes."""
 
     def __init__(self, database: Database, files: LocalObjectFiles) -> None:
-        self._database = database
+        super().__init__(database)
         self._files = files
 
     def claim(self, worker: str, *, lease: timedelta) -> Screening | None:
         """Take the oldest screening that is due, of a settled study; no two workers get the same.
 
-        A running one whose lease has passed is taken over.
+        Shadows come when no report is due. A running one whose lease has passed is taken over.
 
         Parameters
         ----------
@@ -69,15 +86,10 @@ class ScreeningRecords:
                 return self._read(connection, row["id"])
         return None
 
-    def recover(self, model_name: str | None = None) -> int:
+    def recover(self) -> int:
         """Queue again what was running when the node stopped; returns how many screenings that concerned.
 
         One that was running at ``MAX_ATTEMPTS`` stops in a row fails instead. What was parked is due.
-
-        Parameters
-        ----------
-        model_name : str, optional
-            The active model: what waits for another one is queued for it.
         """
         now = self._database.clock.now()
         count = 0
@@ -90,9 +102,30 @@ class ScreeningRecords:
                     step_screening(
                         connection, row, ScreeningEvent.RESTART, due_at=now, worker="", lease_until=None
                     )
-                    count += row["model_name"] == model_name or model_name is None
+                    count += 1
             make_due(connection, at=now)
-            return count if model_name is None else count + hand_over(connection, model_name, at=now)
+        return count
+
+    def hand_over(self, routed: Collection[Assignment], assign: Callable[[int], Sequence[Assignment]]) -> int:
+        """Queue for the models in use what waits for others; returns how many screenings that made.
+
+        Parameters
+        ----------
+        routed : collection of Assignment
+            Everything that a study may be routed to now.
+        assign : callable
+            Takes the row of a study and returns where it is routed to.
+        """
+        now = self._database.clock.now()
+        with self._database.read() as connection:
+            found = waiting_for_others(connection, routed)
+        assignments = {row["study_id"]: assign(row["study_id"]) for row in found}
+        with self._database.write() as connection:
+            return sum(
+                hand_over(connection, row, assignments[row["study_id"]], at=now)
+                for row in waiting_for_others(connection, routed)
+                if row["study_id"] in assignments
+            )
 
     def park(
         self, screening_id: int, until: datetime, reason: str, *, counts_as_attempt: bool = False
@@ -175,13 +208,15 @@ class ScreeningRecords:
         ObjectMissing
             A result's file is not there.
         StoreError
-            Results without a version, or a version that exists.
+            Results without a version, a version that exists, or a version of a shadow.
         """
         if version is None and results:
             raise StoreError("result objects without a version cannot be put in force")
         now = self._database.clock.now()
         with self._database.write() as connection:
             row = screening_row(connection, screening_id)
+            if version is not None and row["purpose"] != Purpose.REPORT:
+                raise StoreError("a shadow puts nothing in force")
             if not _may_finish(connection, row, now):
                 return False
             for item in results:
@@ -196,10 +231,10 @@ class ScreeningRecords:
         drop_unnamed(self._database, self._files, {item.object_key for item in results})
         return True
 
-    def requeue(self, study_id: int, model_name: str, by: str, reason: str) -> int:
+    def requeue(self, study_id: int, assignment: Assignment, by: str, reason: str) -> int:
         """Queue a study again by an operator's order; returns the screening's row.
 
-        It runs when the study is settled; what is on its way is cancelled.
+        It runs when the study is settled; what is on its way of the same model and purpose is cancelled.
         """
         now = self._database.clock.now()
         with self._database.write() as connection:
@@ -208,78 +243,10 @@ class ScreeningRecords:
             record_act(
                 connection, at=now, by=by, action="reprocess", subject=f"study {study_id}", reason=reason
             )
-            cancel_active(connection, study_id, model_name, at=now, detail="queued again by hand")
-            return insert_row(
-                connection,
-                screenings,
-                study_id=study_id,
-                model_name=model_name,
-                state=ScreeningState.QUEUED,
-                cause=ScreeningCause.REPROCESS,
-                reason=reason,
-                queued_at=now,
-                due_at=now,
+            cancel_active(connection, study_id, assignment, at=now, detail="queued again by hand")
+            return queue_screening(
+                connection, study_id, assignment, ScreeningCause.REPROCESS, at=now, reason=reason
             )
-
-    def current_version(self, study_id: int, model_name: str) -> ResultVersion | None:
-        """Return the version in force of a study and model; None when there is none, or it was withdrawn."""
-        query = (
-            select(result_versions, result_objects)
-            .join(version_objects, version_objects.c.version_id == result_versions.c.id)
-            .join(result_objects, result_objects.c.id == version_objects.c.object_id)
-            .where(
-                result_versions.c.study_id == study_id,
-                result_versions.c.model_name == model_name,
-                result_versions.c.state == ResultState.CURRENT,
-                result_objects.c.kind == ResultKind.REPORT,
-            )
-        )
-        with self._database.read() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        return ResultVersion(
-            version=row.version,
-            recipe=row.recipe,
-            report_sop_instance_uid=row.sop_instance_uid,
-            report_sop_class_uid=row.sop_class_uid,
-            report_series_instance_uid=row.series_instance_uid,
-        )
-
-    def recipes(self, study_id: int, model_name: str) -> list[str]:
-        """Return the recipes of all versions of a study and model, withdrawn ones too, oldest first."""
-        query = select(result_versions.c.recipe).where(
-            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
-        )
-        with self._database.read() as connection:
-            return list(connection.execute(query.order_by(result_versions.c.version)).scalars())
-
-    def next_version(self, study_id: int, model_name: str) -> int:
-        """Return the number that the next version gets; numbers of withdrawn versions are not used again."""
-        query = select(func.max(result_versions.c.version)).where(
-            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
-        )
-        with self._database.read() as connection:
-            return (connection.execute(query).scalar() or 0) + 1
-
-    def result_exists(self, sop_instance_uid: str) -> ResultObject | None:
-        """Return the result object with this SOPInstanceUID; its stored bytes are the ones to send."""
-        query = select(result_objects).where(result_objects.c.sop_instance_uid == sop_instance_uid)
-        with self._database.read() as connection:
-            row = connection.execute(query).mappings().first()
-        return None if row is None else rows.result_object(row)
-
-    def results(self, screening_id: int) -> list[ResultObject]:
-        """Return the objects that a screening put in force, heatmaps first; none when it had none to send."""
-        query = (
-            select(result_objects)
-            .join(version_objects, version_objects.c.object_id == result_objects.c.id)
-            .join(result_versions, result_versions.c.id == version_objects.c.version_id)
-            .where(result_versions.c.screening_id == screening_id)
-            .order_by(result_objects.c.kind, result_objects.c.object_index)
-        )
-        with self._database.read() as connection:
-            return [rows.result_object(row) for row in connection.execute(query).mappings()]
 
     def finding(self, screening_id: int) -> Finding:
         """Return the finding of a screening.
@@ -307,22 +274,25 @@ class ScreeningRecords:
             return str(screening_row(connection, screening_id)["detail"])
 
     def latest(self, study_id: int) -> tuple[Screening, Finding | None] | None:
-        """Return the newest screening of a study with its finding, if it has one."""
-        found = self._history(study_id, 1)
+        """Return the newest screening of a study with its finding, if it has one; never a shadow."""
+        found = self._history(study_id, 1, screenings.c.purpose == Purpose.REPORT)
         return found[0] if found else None
 
     def history(self, study_id: int, limit: int = 100) -> list[tuple[Screening, Finding | None]]:
-        """Return the screenings of a study with their findings, newest first."""
+        """Return the screenings of a study with their findings, newest first, shadows too."""
         return self._history(study_id, limit)
 
-    def counts(self) -> dict[ScreeningState, int]:
-        """Return how many screenings stand in each state."""
-        query = select(screenings.c.state, func.count()).group_by(screenings.c.state)
+    def counts(self, purpose: Purpose = Purpose.REPORT) -> dict[ScreeningState, int]:
+        """Return how many screenings of a purpose stand in each state."""
+        query = select(screenings.c.state, func.count()).where(screenings.c.purpose == purpose)
+        query = query.group_by(screenings.c.state)
         with self._database.read() as connection:
             return {ScreeningState(state): count for state, count in connection.execute(query)}
 
-    def _history(self, study_id: int, limit: int) -> list[tuple[Screening, Finding | None]]:
-        query = rows.select_screenings().where(screenings.c.study_id == study_id)
+    def _history(
+        self, study_id: int, limit: int, *conditions: ColumnElement[bool]
+    ) -> list[tuple[Screening, Finding | None]]:
+        query = rows.select_screenings().where(screenings.c.study_id == study_id, *conditions)
         with self._database.read() as connection:
             found = connection.execute(query.order_by(screenings.c.id.desc()).limit(limit)).mappings().all()
             return [(rows.screening(row), read_finding(connection, row["id"])) for row in found]
@@ -348,7 +318,7 @@ def _claimable(now: datetime) -> Select[Any]:
             or_(due, abandoned),
             settled,
         )
-        .order_by(screenings.c.queued_at, screenings.c.id)
+        .order_by(screenings.c.purpose, screenings.c.queued_at, screenings.c.id)  # "report" < "shadow"
         .limit(1)
     )
 

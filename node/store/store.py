@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.domain.ports import Clock, UidSource
+from node.store.acceptances import AcceptanceRecords
 from node.store.asides import AsideRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
 from node.store.object_files import LocalObjectFiles
 from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
+from node.store.promotions import PromotionRecords
 from node.store.screenings import ScreeningRecords
 from node.store.studies import StudyRecords
 
@@ -28,6 +30,8 @@ class Store:
     screenings: ScreeningRecords
     outbox: OutboxRecords
     operations: OperationRecords
+    promotions: PromotionRecords
+    acceptances: AcceptanceRecords
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -63,4 +67,6 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         screenings=ScreeningRecords(database, files),
         outbox=OutboxRecords(database),
         operations=OperationRecords(database),
+        promotions=PromotionRecords(database),
+        acceptances=AcceptanceRecords(database),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from node.domain.errors import UnknownSubject
-from node.domain.job import ScreeningCause, ScreeningState
+from node.domain.job import Assignment
 from node.domain.study import (
     SERIES,
     AsideReason,
@@ -29,13 +30,12 @@ from node.store.acts import record_act
 from node.store.database import Database
 from node.store.gaps import percentile_gap
 from node.store.holds import hold_study, release_study, step_study
-from node.store.jobs import cancel_active
+from node.store.jobs import queue_settled
 from node.store.schema import (
     asides,
     association_series,
     associations,
     instances,
-    screenings,
     sender_gaps,
     series,
     studies,
@@ -105,6 +105,13 @@ class StudyRecords:
         with self._database.read() as connection:
             return [rows.instance(row) for row in connection.execute(query).mappings()]
 
+    def first_instance(self, series_id: int) -> Instance | None:
+        """Return the instance of a series that arrived first."""
+        query = select(instances).where(instances.c.series_id == series_id).order_by(instances.c.id).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else rows.instance(row)
+
     def conclude_series(
         self, series_id: int, event: SeriesEvent, verdict: Verdict, reason: str, *, instance_count: int
     ) -> bool:
@@ -150,13 +157,14 @@ class StudyRecords:
         with self._database.read() as connection:
             return _load(connection, query)
 
-    def settle(self, study_id: int, model_name: str, *, last_arrival_at: datetime) -> bool:
-        """Settle a study and queue its screening; waiting or running ones are void and cancelled.
+    def settle(self, study_id: int, assignments: Sequence[Assignment], *, last_arrival_at: datetime) -> bool:
+        """Settle a study and queue its screenings; waiting or running ones are void and cancelled.
 
         Parameters
         ----------
         study_id : int
-        model_name : str
+        assignments : sequence of Assignment
+            One screening is queued for each.
         last_arrival_at : datetime
             Of the study as it was judged.
 
@@ -174,17 +182,7 @@ class StudyRecords:
             if row.state != StudyState.RECEIVING or row.last_arrival_at != last_arrival_at:
                 return False
             step_study(connection, study_id, StudyEvent.SETTLE)
-            cancel_active(connection, study_id, model_name, at=now, detail="the study settled anew")
-            connection.execute(
-                insert(screenings).values(
-                    study_id=study_id,
-                    model_name=model_name,
-                    state=ScreeningState.QUEUED,
-                    cause=ScreeningCause.SETTLED,
-                    queued_at=now,
-                    due_at=now,
-                )
-            )
+            queue_settled(connection, study_id, assignments, at=now)
             return True
 
     def defer_after_restart(self, quiet: timedelta) -> None:

@@ -13,6 +13,7 @@ from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
 from node.dicom.read import read_header
 from node.domain.delivery import Delivery
+from node.domain.job import Assignment
 from node.domain.model import ModelIdentity, ModelStatus, Precision
 from node.domain.network import Backoff, Destination
 from node.domain.ports import Sender
@@ -108,7 +109,9 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
         )
     )
     [study] = store.studies.list()
-    assert store.studies.settle(study.id, MODEL.name, last_arrival_at=study.last_arrival_at)
+    assert store.studies.settle(
+        study.id, [Assignment(model_name=MODEL.name)], last_arrival_at=study.last_arrival_at
+    )
     screening = store.screenings.claim("worker", lease=timedelta(minutes=5))
     assert screening is not None
     paths, results = [], []

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from fractions import Fraction
 
+from node.domain.job import Assignment
 from node.domain.network import QuietTimes
 from node.domain.selection_spec import PlausibilitySpec, SelectionRule, SelectionSpec
+from node.domain.study import Study
 
 QUIET = QuietTimes(
     geometry=timedelta(seconds=30),
@@ -29,3 +31,8 @@ SELECTION = SelectionSpec(
     minimum_selected=3,
     plausibility=PlausibilitySpec(minimum_run_share=0.5, minimum_dark_area_mm2=100.0),
 )
+
+
+def by_covid(study: Study) -> list[Assignment]:
+    """Route every study to one model."""
+    return [Assignment(model_name="covid")]

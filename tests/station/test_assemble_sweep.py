@@ -28,7 +28,7 @@ from node.domain.study import (
 )
 from node.imaging.phantom import ThoraxPhantom
 from node.store.store import Store, open_store
-from tests.station.sweep_ground import QUIET, SELECTION
+from tests.station.sweep_ground import QUIET, SELECTION, by_covid
 
 MODEL = "covid"
 PHANTOM = ThoraxPhantom(slices=16, rows=96)
@@ -84,7 +84,7 @@ def make_ward(tmp_path: Path, clock: Any, uids: Any) -> Iterator[Callable[..., W
     def make(authorities: frozenset[str] = frozenset()) -> Ward:
         store = open_store(tmp_path / "store", clock=clock, uids=uids)
         opened.append(store)
-        sweep = Sweep(store, clock, QUIET, SELECTION, MODEL, authorities=authorities)
+        sweep = Sweep(store, clock, QUIET, SELECTION, by_covid, authorities=authorities)
         return Ward(store, clock, sweep)
 
     yield make

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from node.dicom.write import PhantomLabels
 from node.domain.delivery import DeliveryState
+from node.domain.job import Assignment
 from node.domain.model import ModelStatus
 from node.domain.network import CapPolicy
 from node.domain.result import Outcome, ResultKind, RunOutcome
@@ -104,7 +105,7 @@ def test_the_same_study_screened_again_makes_nothing_new(
     pipeline = ground.pipeline(tiny_bundle, ends)
     pipeline.run(ground.claim())
     before = deliveries(ground)
-    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "again")
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "again")
     second = ground.claim()
     pipeline.run(second)
     assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED, ScreeningEnd.UNCHANGED]
@@ -173,7 +174,7 @@ def test_other_weights_make_another_version(
     ground.receive(phantom_series())
     ground.settle()
     ground.pipeline(tiny_bundle, ends).run(ground.claim())
-    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "new weights")
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "new weights")
     other = other_bundle(tmp_path / "other", net=TinyNet(bias=-40.0), model={"version": 2})
     screening = ground.claim()
     ground.pipeline(other, ends).run(screening)
@@ -233,7 +234,9 @@ def test_an_unknown_age_is_told_or_out_of_scope_by_setting(
     ground.settle()
     ground.pipeline(tiny_bundle, ends).run(ground.claim())
     assert any("age is unknown" in warning for warning in ends.decisions[-1].warnings)
-    ground.store.screenings.requeue(ground.study().id, "tiny", "a radiographer", "stricter")
+    ground.store.screenings.requeue(
+        ground.study().id, Assignment(model_name="tiny"), "a radiographer", "stricter"
+    )
     ground.pipeline(tiny_bundle, ends, accept_unknown_age=False).run(ground.claim())
     assert ends.decisions[-1].outcome is Outcome.NOT_ANALYSED
     assert "age is unknown" in ends.decisions[-1].reason
@@ -289,7 +292,7 @@ def test_an_incomplete_series_is_skipped_or_flagged_by_policy(
     ground.receive(phantom_series())
     ground.settle(incomplete=[2])
     ground.pipeline(tiny_bundle, ends).run(ground.claim())
-    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "run it")
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "run it")
     ground.pipeline(tiny_bundle, ends, cap_policy=CapPolicy.RUN_AND_FLAG).run(ground.claim())
     skipped, flagged = ends.decisions
     assert skipped.outcome is Outcome.NOT_ANALYSED

@@ -7,6 +7,7 @@ import itertools
 import pydicom
 from pydicom.dataset import Dataset
 
+from node.domain.job import Assignment
 from node.domain.result import ResultKind
 from node.infer.bundle import Bundle
 from node.run.progress import ScreeningEnd
@@ -38,7 +39,9 @@ def test_what_comes_into_force_again_is_sent_as_a_version_of_its_own(
     sent: list[str] = []
     for pipeline in (first, changed, first, first, changed, changed):
         if sent:
-            ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "taken back")
+            ground.store.screenings.requeue(
+                ground.study().id, Assignment(model_name="tiny"), "tester", "taken back"
+            )
         pipeline.run(ground.claim())
         sent += delivered(ground)
     stored, same = ScreeningEnd.STORED, ScreeningEnd.UNCHANGED

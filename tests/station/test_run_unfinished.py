@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 
-from node.domain.job import ScreeningState
+from node.domain.job import Assignment, ScreeningState
 from node.domain.result import Outcome
 from node.infer.bundle import Bundle
 from node.run.progress import ScreeningEnd
@@ -70,7 +70,7 @@ def test_an_engine_that_goes_away_parks_the_screening(
     ground.settle()
     pipeline = ground.pipeline(tiny_bundle, ends)
     pipeline.run(ground.claim())
-    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "again")
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "again")
     ground.scorers[0].close()
     screening = ground.claim()
     pipeline.run(screening)
@@ -138,7 +138,7 @@ def test_an_object_kept_aside_later_makes_a_new_version_and_no_other_content_und
     ground.receive([other])
     [aside] = ground.store.asides.to_compare()
     ground.store.asides.other_pixels(aside.id)
-    ground.store.screenings.requeue(ground.study().id, "tiny", "tester", "look again")
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "look again")
     second = ground.claim()
     pipeline.run(second)
     assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED, ScreeningEnd.STORED]

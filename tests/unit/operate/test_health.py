@@ -12,11 +12,14 @@ from dataclasses import replace
 import pytest
 
 from node.domain.errors import SettingsError
-from node.operate.health import Facts, HealthEndpoint, TickAge, ask, judge, port_is_free
+from node.operate.health import Facts, HealthEndpoint, ModelCheck, TickAge, ask, judge, port_is_free
 
 WELL = Facts(
     store_problem="",
-    canary_problem="",
+    models=(
+        ModelCheck(name="tiny", version=1, reports=True, state="closed", checked_at="", problem=""),
+        ModelCheck(name="other", version=2, reports=False, state="open", checked_at="", problem="a shadow"),
+    ),
     listening=True,
     ticks=(TickAge(name="sweep", period_seconds=5, age_seconds=4),),
     free_bytes=2000,
@@ -52,7 +55,10 @@ def test_a_node_that_is_well_is_ready() -> None:
     ("facts", "problem"),
     [
         (replace(WELL, store_problem="locked"), "store: locked"),
-        (replace(WELL, canary_problem="scores differ"), "model: scores differ"),
+        (
+            replace(WELL, models=(replace(WELL.models[0], problem="scores differ"),)),
+            "model tiny version 1: scores differ",
+        ),
         (replace(WELL, listening=False), "network: not listening for associations"),
         (replace(WELL, free_bytes=999), "disk: 999 bytes free, fewer than 1000"),
         (

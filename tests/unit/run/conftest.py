@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from node.domain.job import Screening, ScreeningCause, ScreeningState
+from node.domain.job import Purpose, Screening, ScreeningCause, ScreeningState
 
 
 class RunningClock:
@@ -30,6 +30,8 @@ def screening() -> Screening:
         study_id=1,
         study_instance_uid="2.25.1",
         model_name="tiny",
+        model_version=0,
+        purpose=Purpose.REPORT,
         state=ScreeningState.RUNNING,
         cause=ScreeningCause.SETTLED,
         reason="",

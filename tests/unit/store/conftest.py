@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from node.domain.identity import derived_uid
-from node.domain.job import Screening
+from node.domain.job import Assignment, Screening
 from node.domain.model import ModelIdentity, ModelStatus, Precision
 from node.domain.result import (
     Finding,
@@ -83,7 +83,9 @@ class Ward:
     def settle(self) -> None:
         self.conclude()
         study = self.study
-        assert self.store.studies.settle(study.id, MODEL, last_arrival_at=study.last_arrival_at)
+        assert self.store.studies.settle(
+            study.id, [Assignment(model_name=MODEL)], last_arrival_at=study.last_arrival_at
+        )
 
     def claim(self) -> Screening:
         claimed = self.store.screenings.claim("worker", lease=timedelta(minutes=30))

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 
 from node.domain.delivery import DeliveryState
 from node.domain.identity import PatientKey
+from node.domain.job import Assignment
 from node.domain.study import Arrival, Intake, SeriesEvent, SeriesState, StudyState, Verdict
 from node.store import schema
 from node.store.integrity import check
@@ -92,7 +93,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         for study in self.store.studies.unsettled():
-            assert self.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
+            assert self.store.studies.settle(
+                study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+            )
 
     @rule(grows=st.booleans())
     def screen(self, grows) -> None:

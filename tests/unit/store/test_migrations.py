@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from node.store import schema
+from node.store import schema, schema_models
 from node.store.database import Database
 
 
@@ -15,11 +15,22 @@ def definitions(path) -> dict[str, list[str]]:
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {
-        name: sorted(line.strip().rstrip(",") for line in sql.splitlines())
-        for name, sql in found
-        if not name.startswith("alembic")
-    }
+    return {name: sorted(clauses(sql)) for name, sql in found if not name.startswith("alembic")}
+
+
+def clauses(sql: str) -> list[str]:
+    """The parts of a statement between its outermost commas, and what stands about them."""
+    parts, depth = [""], 0
+    for character in " ".join(sql.split()):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 1:
+            parts.append("")
+        else:
+            parts[-1] += character
+    head, _, first = parts[0].partition("(")
+    last, _, tail = parts[-1].rpartition(")")
+    parts = [first, *parts[1:-1], last] if len(parts) > 1 else [parts[0]]
+    return [head.strip(), tail.strip(), *(part.strip() for part in parts)]
 
 
 def test_the_migrations_make_the_schema(tmp_path, clock):
@@ -28,7 +39,7 @@ def test_the_migrations_make_the_schema(tmp_path, clock):
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     database.close()
     engine = create_engine(f"sqlite:///{tmp_path / 'made.sqlite'}")
-    schema.metadata.create_all(engine)
+    schema_models.metadata.create_all(engine)
     engine.dispose()
     made, migrated = definitions(tmp_path / "made.sqlite"), definitions(tmp_path / "migrated.sqlite")
     assert migrated == made

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from node.domain.job import ScreeningCause, ScreeningState
+from node.domain.job import Assignment, ScreeningCause, ScreeningState
 from node.domain.study import AssociationEnd, Intake, StudyState
 
+COVID_2 = [Assignment(model_name="covid-2")]
 LATER_SERIES = {
     "sop_class_uid": "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection Document Storage
     "series_instance_uid": "1.2.826.0.1.10.77",
@@ -68,11 +69,12 @@ def test_a_parallel_association_does_not_heal_a_broken_one(ward, clock, end):
 def test_what_waits_for_a_model_that_is_not_active_any_more_is_screened_by_the_active_one(ward):
     ward.add(1)
     ward.settle()
-    assert ward.store.screenings.recover("covid-2") == 1
+    assert ward.store.screenings.hand_over(COVID_2, lambda _: COVID_2) == 1
     screening = ward.claim()
     assert screening.model_name == "covid-2", "its results would be filed under the name of another model"
     assert screening.cause is ScreeningCause.SETTLED
-    assert ward.store.screenings.recover("covid-2") == 1
+    assert ward.store.screenings.recover() == 1
+    assert ward.store.screenings.hand_over(COVID_2, lambda _: COVID_2) == 0
     assert ward.claim().id == screening.id
     states = [item.state for item, _ in ward.store.screenings.history(ward.study.id)]
     assert states == [ScreeningState.RUNNING, ScreeningState.CANCELLED]
@@ -81,7 +83,7 @@ def test_what_waits_for_a_model_that_is_not_active_any_more_is_screened_by_the_a
 def test_an_order_for_the_active_model_stands_beside_one_for_another(ward):
     ward.add(1)
     ward.settle()
-    ward.store.screenings.requeue(ward.study.id, "covid-2", "Ada", "new model")
-    assert ward.store.screenings.recover("covid-2") == 0
+    ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid-2"), "Ada", "new model")
+    assert ward.store.screenings.hand_over(COVID_2, lambda _: COVID_2) == 0
     assert ward.claim().reason == "new model"
     assert ward.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from node.domain.delivery import DeliveryState
 from node.domain.errors import ObjectMissing, StoreError, UnknownSubject
-from node.domain.job import ScreeningCause, ScreeningState
+from node.domain.job import Assignment, ScreeningCause, ScreeningState
 from node.domain.result import ResultKind
 from node.store import schema
 from node.store.integrity import check
@@ -27,7 +27,9 @@ def test_a_claim_takes_the_oldest_once(ward, clock):
         ward.add(number, study_instance_uid=f"1.2.3.{number}", series_instance_uid=f"1.2.4.{number}")
         ward.conclude()
         study = ward.store.studies.get(f"1.2.3.{number}")
-        ward.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
+        ward.store.studies.settle(
+            study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+        )
         clock.advance(1)
     first = ward.claim()
     assert (first.study_instance_uid, first.state, first.attempts) == ("1.2.3.0", ScreeningState.RUNNING, 1)
@@ -41,7 +43,9 @@ def test_no_two_workers_get_the_same(ward):
         ward.add(number, study_instance_uid=f"1.2.3.{number}", series_instance_uid=f"1.2.4.{number}")
     ward.conclude()
     for study in ward.store.studies.unsettled():
-        ward.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
+        ward.store.studies.settle(
+            study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+        )
     barrier, taken = threading.Barrier(4), []
 
     def work() -> None:
@@ -162,7 +166,7 @@ def test_a_late_image_gives_a_second_version_and_retires_the_first(ward, clock):
 def test_the_same_recipe_again_sends_nothing_and_keeps_the_version(ward, clock):
     ward.add(1)
     ward.screened()
-    ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "again")
+    ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "again")
     screening = ward.claim()
     assert (screening.cause, screening.reason) == (ScreeningCause.REPROCESS, "again")
     assert ward.finish(screening, version=None)
@@ -179,7 +183,7 @@ def test_a_recipe_that_comes_back_sends_its_stored_objects_where_they_are_not(wa
     ward.store.outbox.delivered(first.id, "0000H")
     objects = ward.store.screenings.results(1)
     for version, recipe in [(2, "B"), (3, "A")]:
-        ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "other settings")
+        ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "other settings")
         assert ward.finish(ward.claim(), recipe, version=version)
     assert ward.store.screenings.results(3) == objects
     assert ward.store.screenings.current_version(ward.study.id, "covid").version == 3
@@ -192,7 +196,7 @@ def test_an_object_whose_uid_exists_keeps_its_first_bytes(ward):
     ward.add(1)
     ward.screened("A")
     before = ward.store.screenings.results(1)
-    ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "again")
+    ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "again")
     stored = ward.store.files.store(b"built a second time")
     again = [replace(item, object_key=stored.key, sha256=stored.sha256) for item in before]
     claimed = ward.claim()
@@ -229,7 +233,7 @@ def test_what_cannot_be_put_in_force_writes_nothing(ward, make_finding, wrong):
         ward.add(10, study_instance_uid="1.2.3.9", series_instance_uid="1.2.4.9")
         ward.settle()
     else:
-        ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "again")
+        ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "again")
     claimed = ward.claim()
     with pytest.raises(error):
         ward.store.screenings.finish(
@@ -279,7 +283,7 @@ def test_a_failed_screening_is_superseded_by_the_next_that_ends(ward):
     ward.settle()
     assert ward.store.screenings.fail(ward.claim().id, "no memory")
     assert ward.store.screenings.latest(ward.study.id)[0].state is ScreeningState.FAILED
-    ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "more memory")
+    ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "more memory")
     assert ward.finish(ward.claim())
     assert states(ward) == [ScreeningState.SUPERSEDED, ScreeningState.DONE]
 
@@ -288,7 +292,7 @@ def test_what_was_cancelled_meanwhile_neither_parks_nor_fails(ward, clock):
     ward.add(1)
     ward.settle()
     screening = ward.claim()
-    ward.store.screenings.requeue(ward.study.id, "covid", "Ada", "again")
+    ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "again")
     assert not ward.store.screenings.park(screening.id, clock.now(), "x")
     assert not ward.store.screenings.fail(screening.id, "x")
     assert states(ward) == [ScreeningState.CANCELLED, ScreeningState.QUEUED]
@@ -342,6 +346,8 @@ def test_a_study_that_grew_and_settled_for_another_model_voids_the_outcome(ward,
     ward.add(2)
     ward.conclude()
     study = ward.study
-    assert ward.store.studies.settle(study.id, "another", last_arrival_at=study.last_arrival_at)
+    assert ward.store.studies.settle(
+        study.id, [Assignment(model_name="another")], last_arrival_at=study.last_arrival_at
+    )
     assert not ward.finish(screening)
     assert states(ward) == [ScreeningState.CANCELLED, ScreeningState.QUEUED]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from node.domain.errors import IllegalTransition, StoreError, UnknownSubject
-from node.domain.job import ScreeningState
+from node.domain.job import Assignment, ScreeningState
 from node.domain.study import AssociationEnd, SeriesEvent, SeriesState, StudyState, Verdict
 
 
@@ -53,8 +53,12 @@ def test_settling_queues_one_screening(ward):
     ward.add(1)
     conclude(ward)
     (study,) = ward.store.studies.unsettled()
-    assert ward.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
-    assert not ward.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
+    assert ward.store.studies.settle(
+        study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+    )
+    assert not ward.store.studies.settle(
+        study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+    )
     assert ward.store.studies.unsettled() == []
     assert ward.store.screenings.counts() == {ScreeningState.QUEUED: 1}
 
@@ -64,9 +68,13 @@ def test_a_study_that_grew_or_is_held_does_not_settle(ward, clock):
     study = ward.study
     clock.advance(1)
     ward.add(2)
-    assert not ward.store.studies.settle(study.id, "covid", last_arrival_at=study.last_arrival_at)
+    assert not ward.store.studies.settle(
+        study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
+    )
     ward.store.studies.hold(study.id, "Ada", "look")
-    assert not ward.store.studies.settle(study.id, "covid", last_arrival_at=clock.now())
+    assert not ward.store.studies.settle(
+        study.id, [Assignment(model_name="covid")], last_arrival_at=clock.now()
+    )
     assert ward.store.screenings.counts() == {}
 
 
@@ -156,9 +164,9 @@ def test_what_is_unknown_is_said_so(ward):
         lambda: studies.hold(7, "Ada", "why"),
         lambda: studies.release(7, "Ada", "why"),
         lambda: studies.complete(7, "Ada", "why"),
-        lambda: studies.settle(7, "covid", last_arrival_at=ward.clock.now()),
+        lambda: studies.settle(7, [Assignment(model_name="covid")], last_arrival_at=ward.clock.now()),
         lambda: studies.conclude_series(7, SeriesEvent.CAP, Verdict.CAP, "x", instance_count=1),
-        lambda: ward.store.screenings.requeue(7, "covid", "Ada", "why"),
+        lambda: ward.store.screenings.requeue(7, Assignment(model_name="covid"), "Ada", "why"),
         lambda: ward.store.outbox.release(7, "pacs", "Ada", "why"),
     ):
         with pytest.raises(UnknownSubject):

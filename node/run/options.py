@@ -1,0 +1,35 @@
+"""What the pipeline is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+
+from node.domain.network import CapPolicy, Destination
+from node.report.request import Producer
+from node.run.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineSettings:
+    """What the pipeline is told."""
+
+    minimum_slices: int | None
+    """Fewest slices of a series; None: what the model asks for."""
+    accept_unknown_age: bool
+    """Whether a patient of unknown age is analysed."""
+    cap_policy: CapPolicy
+    """What to do when the best series is incomplete."""
+    batch: int
+    """Slices in one request to the engine."""
+    decoders: int
+    """Threads that decode and prepare slices."""
+    max_heatmaps: int
+    """Most heatmaps of one study, strongest first."""
+    destinations: tuple[Destination, ...]
+    """Where results go."""
+    producer: Producer
+    """What the objects say of this node."""
+    retry: RetryPolicy
+    zone: tzinfo = UTC
+    """In which results state their times where the source names no zone."""

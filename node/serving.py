@@ -1,0 +1,133 @@
+"""The models of the running node, put together: engines by the settings, versions by the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.domain.job import Assignment, Purpose
+from node.domain.model import ModelIdentity
+from node.domain.ports import Clock, Scorer
+from node.infer.bundle import Bundle, installed, load_bundle
+from node.infer.canary import CanaryReading, CanaryState
+from node.infer.golden import replay
+from node.infer.openvino import EmbeddedScorer
+from node.infer.served import EngineRoom, EngineSource, ModelReading
+from node.operate.health import ModelCheck
+from node.settings.settings import Settings
+from node.store.store import Store
+
+log = logging.getLogger(__name__)
+
+KEPT_ENGINES = 3
+"""Engines beyond which one that rests is closed; a promotion keeps the former version at hand for a while."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A verified model version and the engine that runs it."""
+
+    bundle: Bundle
+    scorer: Scorer[NDArray[np.float32]]
+
+    def replay(self) -> None:
+        """Compare the engine's answer to the golden slices with the stored one.
+
+        Raises
+        ------
+        CanaryFailed, EngineUnavailable
+        """
+        replay(self.bundle, self.scorer)
+
+
+def open_scorer(bundle: Bundle, settings: Settings) -> Scorer[NDArray[np.float32]]:
+    """Start the engine of the settings for a bundle.
+
+    Raises
+    ------
+    SettingsError, ModelError
+    """
+    return EmbeddedScorer(bundle, precision=settings.infer.precision, threads=settings.infer.threads)
+
+
+def open_engine(
+    settings: Settings, store: Store | None, name: str | None = None, version: int | None = None
+) -> Engine:
+    """Read a model version, shake hands and start an engine of its own for it.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store or None
+        Knows the active versions; without one, the folder's own version is active.
+    name : str, optional
+        By default the model for CT.
+    version : int, optional
+        By default the active one.
+
+    Raises
+    ------
+    ModelError
+        The folder is absent or malformed, its parts do not belong together, or the engine does not start.
+    """
+    name = settings.infer.model if name is None else name
+    if version is None and store is not None:
+        version = store.promotions.active(name)
+    bundle = load_bundle(installed(settings.infer.models_dir, name), version)
+    return Engine(bundle=bundle, scorer=open_scorer(bundle, settings))
+
+
+def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence[str]) -> EngineRoom:
+    """Return the served models, none of them open."""
+    return EngineRoom(
+        EngineSource(
+            models_dir=settings.infer.models_dir,
+            active=store.promotions.active,
+            registry=store.operations,
+            open_scorer=lambda bundle: open_scorer(bundle, settings),
+            approve=_approve,
+            canary_every=timedelta(seconds=settings.infer.canary_seconds),
+        ),
+        clock,
+        keep=KEPT_ENGINES,
+        wanted=wanted,
+    )
+
+
+def model_checks(
+    readings: Sequence[ModelReading], assignments: Sequence[Assignment]
+) -> tuple[ModelCheck, ...]:
+    """Return what the operator is told of every model in use.
+
+    Parameters
+    ----------
+    readings : sequence of ModelReading
+    assignments : sequence of Assignment
+        Everything that a study may be routed to.
+    """
+    reporting = {item.model_name for item in assignments if item.purpose is Purpose.REPORT}
+    return tuple(
+        ModelCheck(
+            name=item.name,
+            version=item.version,
+            reports=item.name in reporting,
+            state=item.canary.state.value,
+            checked_at="" if item.canary.checked_at is None else item.canary.checked_at.isoformat(),
+            problem=_problem(item.canary),
+        )
+        for item in readings
+    )
+
+
+def _problem(reading: CanaryReading) -> str:
+    return "" if reading.state is CanaryState.CLOSED else reading.reason or reading.state.value
+
+
+def _approve(bundle: Bundle, identity: ModelIdentity) -> None:
+    """Let the engine within this process answer: its golden replay is all there is to accept."""
+    del bundle, identity
