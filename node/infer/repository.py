@@ -11,6 +11,7 @@
           model.onnx
           model.py             target cpu: what the python backend runs
           trtexec.args         target tensorrt: how the plan is made from model.onnx, on the site
+          SHA256SUMS           target tensorrt: what model.onnx must be for that
           calibration.npy      target tensorrt at int8: what the ranges of values are taken from
 """
 
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from node.domain.errors import BundleError, HandshakeFailed, ModelNotServed
 from node.domain.model import Precision
-from node.infer.bundle import Bundle, load_bundle
+from node.infer.bundle import Bundle, load_bundle, versions_of
 from node.infer.calibration import calibration_tensors, save_tensors
 from node.infer.config import parse_config
 from node.infer.repository_config import (
@@ -43,6 +44,7 @@ MARK = ".groundglass-models"
 CONFIG = "config.pbtxt"
 BACKEND_FILE = "model.py"
 TRTEXEC_ARGUMENTS = "trtexec.args"
+CHECKSUMS = "SHA256SUMS"
 CALIBRATION_TENSORS = "calibration.npy"
 CALIBRATION_CACHE = "calibration.cache"
 
@@ -113,7 +115,7 @@ def _installed(models_dir: Path, names: Sequence[str]) -> list[str]:
 
 
 def _versions(folder: Path) -> list[Bundle]:
-    return [load_bundle(folder)]
+    return [load_bundle(folder, version) for version in versions_of(folder)]
 
 
 def _checked(text: str) -> str:
@@ -171,6 +173,7 @@ def _write_version(folder: Path, bundle: Bundle, target: Target, options: Reposi
     elif target is Target.TENSORRT:
         lines = trtexec_arguments(Signature.of(bundle), options.precision)
         (folder / TRTEXEC_ARGUMENTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (folder / CHECKSUMS).write_text(f"{bundle.weights_sha256}  {ONNX_FILE}\n", encoding="utf-8")
         if options.precision is Precision.INT8:
             save_tensors(folder / CALIBRATION_TENSORS, calibration_tensors(bundle))
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from node.infer.config import parse_config
 from node.infer.protobuf_text import protobuf_text
 from node.infer.repository import build_repository
 from node.infer.repository_config import RepositoryOptions, Target
-from tests.model_folder import phantom_slices, write_model_folder
+from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
 
 SHIPPED = Path(__file__).parents[3] / "triton_models"
 
@@ -151,6 +154,43 @@ def test_the_tensorrt_variant_says_how_its_plan_is_made(models: Path, tmp_path: 
         "--noTF32",
         "--skipInference",
     ]
+    checksum, name = (folder / "1" / "SHA256SUMS").read_text().split()
+    assert checksum == digest(folder / "1" / name)
+
+
+def with_second_version(folder: Path, **changes: Any) -> None:
+    """Add version 2 of the tiny network, with some of its specification changed."""
+    model = dataclasses.replace(tiny_spec().model, version=2)
+    spec = tiny_spec(model=model, **changes)
+    source = write_model_folder(
+        folder.parent / "second", phantom_slices()[:1], net=TinyNet(bias=-6.0), spec=spec
+    )
+    shutil.copytree(source / "2", folder / "2")
+    for name in ("config.pbtxt", "input_spec.json", "CARD.md"):
+        shutil.copy(source / name, folder / "2" / name)
+
+
+def test_every_installed_version_is_served_under_one_name(tmp_path: Path) -> None:
+    tiny = write_model_folder(tmp_path / "models", phantom_slices()[:1])
+    with_second_version(tiny)
+
+    (folder,) = build_repository(tiny.parent, [], Target.CPU, tmp_path / "out")
+
+    config = read(folder)
+    assert list(config.version_policy.specific.versions) == [1, 2]
+    for version in ("1", "2"):
+        network = tiny / version / "model.onnx"
+        assert config.parameters[f"onnx_sha256_{version}"].string_value == digest(network)
+        assert digest(folder / version / "model.onnx") == digest(network)
+        assert (folder / version / "model.py").is_file()
+    assert config.parameters["spec_sha256_2"].string_value == digest(tiny / "2" / "input_spec.json")
+
+
+def test_versions_that_one_server_cannot_hold_under_one_name(tmp_path: Path) -> None:
+    tiny = write_model_folder(tmp_path / "models", phantom_slices()[:1])
+    with_second_version(tiny, outputs=dataclasses.replace(tiny_spec().outputs, classes=("covid", "other")))
+    with pytest.raises(BundleError, match="another name"):
+        build_repository(tiny.parent, [], Target.CPU, tmp_path / "out")
 
 
 def int8_models(tmp_path: Path) -> Path:
