@@ -1,4 +1,4 @@
-"""The heatmap picture of one slice: where the network looked, with everything a reader must know on it."""
+"""The heatmap picture of one image: where the network looked, with everything a reader must know on it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ class HeatmapCaption:
     """Name and version of the model."""
     score: float
     """Probability of the positive class, 0..1."""
-    position_mm: float
-    """Along the slice normal."""
-    slice_number: int
-    """From 1, in the order along the normal."""
-    slice_count: int
+    image: str
+    """What is shown: "slice" or "radiograph"."""
+    place: str
+    """Which one of the study's it is."""
 
 
 def place_cam(cam: Real, box: Box, shape: tuple[int, int]) -> Real:
@@ -98,12 +97,12 @@ def cell_mm(box: Box, grid: tuple[int, int], pixel_spacing: tuple[float, float])
 
 
 def overlay(grey: Grey, relative: Real, score: float) -> Grey:
-    """Colour a slice by its map.
+    """Colour an image by its map.
 
     Parameters
     ----------
     grey : uint8 array, shape (rows, columns)
-        The slice in a lung window.
+        The slice in a lung window, or the radiograph.
     relative : float32 array, same shape, 0..1
     score : float
         Probability of the positive class; decides the opacity.
@@ -119,25 +118,25 @@ def overlay(grey: Grey, relative: Real, score: float) -> Grey:
 
 
 def render(
-    grey: Grey, cam: Real, box: Box, pixel_spacing: tuple[float, float], caption: HeatmapCaption
+    grey: Grey, cam: Real, box: Box, pixel_spacing: tuple[float, float] | None, caption: HeatmapCaption
 ) -> Grey:
-    """Return the finished picture: banner, slice with its map, legend.
+    """Return the finished picture: banner, image with its map, legend.
 
     Parameters
     ----------
     grey : uint8 array, shape (rows, columns)
-        The slice in a lung window, in display orientation.
+        The slice in a lung window, or the radiograph; in display orientation.
     cam : float32 array, shape (grid rows, grid columns)
     box : Box
-        Part of the slice that the network saw.
+        Part of the image that the network saw.
     pixel_spacing : (between rows, between columns), mm
-        Of the slice as displayed.
+        Of the image as displayed; None when it is not known in the patient.
     caption : HeatmapCaption
 
     Returns
     -------
     uint8 array, shape (rows, columns, 3), RGB
-        Larger than the slice by the strips above and below it.
+        Larger than the image by the strips above and below it.
     """
     rows, columns = grey.shape
     relative = normalised(place_cam(cam, box, (rows, columns)))
@@ -148,17 +147,26 @@ def render(
     picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
     width = picture.shape[1]
     unit = width / SMALLEST_SIDE
-    legend = ("no map: no part of this slice raised the score", "")
+    legend = (f"no map: no part of this {caption.image} raised the score", "")
     if relative is not None:
-        size = cell_mm(box, (cam.shape[0], cam.shape[1]), pixel_spacing)
-        legend = (f"relative within this slice; one cell is about {size:.0f} mm;", "not a lesion outline")
-    place = f"slice {caption.slice_number} of {caption.slice_count}, position {caption.position_mm:.1f} mm"
+        grid = (cam.shape[0], cam.shape[1])
+        legend = (
+            f"relative within this {caption.image}; {_cell(box, grid, pixel_spacing)};",
+            "not a lesion outline",
+        )
     head = _strip(width, unit, [(BANNER, _AMBER), (caption.model, _SOFT)])
-    lines = (f"score {caption.score:.2f}, {place}", *legend)
+    lines = (f"score {caption.score:.2f}, {caption.place}", *legend)
     foot = _strip(width, unit, [(line, _WHITE) for line in lines])
     if relative is not None:
         _colour_scale(foot, unit)
     return np.ascontiguousarray(np.vstack([head, picture, foot]))
+
+
+def _cell(box: Box, grid: tuple[int, int], pixel_spacing: tuple[float, float] | None) -> str:
+    """Say how coarse the map is."""
+    if pixel_spacing is None:
+        return f"the map has {grid[0]} x {grid[1]} cells"
+    return f"one cell is about {cell_mm(box, grid, pixel_spacing):.0f} mm"
 
 
 def _colours(levels: Grey) -> Grey:

@@ -5,11 +5,13 @@ A code value has at most 16 characters and a meaning at most 64 (PS3.3 table 8.8
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from pydicom.sr.coding import Code
 
 from node.domain.model import ModelStatus
+from node.domain.preparation_spec import InputModality
 from node.domain.result import Outcome, RunOutcome
 from node.domain.study import Verdict
 
@@ -105,6 +107,15 @@ SELECTION_RULE: Final = _own("GG-SELECTION", "Selection rule")
 OPERATING_POINT: Final = _own("GG-POINT", "Operating point")
 POINT_VALIDATED: Final = _own("GG-VALIDATED", "Operating point is validated")
 HEATMAP: Final = _own("GG-HEATMAP", "Heatmap of the slice")
+IMAGES_RECEIVED: Final = _own("GG-IMAGES", "Images received")
+IMAGES_SCORED: Final = _own("GG-FRONTAL", "Frontal images scored (n)")
+IMAGES_POSITIVE: Final = _own("GG-IMGPOSITIVE", "Images positive (k)")
+IMAGE_RATIO: Final = _own("GG-IMGRATIO", "Share of positive images among the scored ones (k/n)")
+IMAGE_THRESHOLD: Final = _own("GG-IMGTHR", "Image threshold (inclusive)")
+IMAGE_SHARE_THRESHOLD: Final = _own("GG-IMGSHARETHR", "Threshold of the share of positive images (inclusive)")
+IMAGE_MEAN_SCORE: Final = _own("GG-IMGMEAN", "Mean model score over the scored images")
+IMAGE_HIGHEST_SCORE: Final = _own("GG-IMGHIGHEST", "Highest model score of a scored image")
+IMAGE_HEATMAP: Final = _own("GG-IMGHEATMAP", "Heatmap of the image")
 SERIES_FOUND: Final = _own("GG-SERIES", "Series found in the study")
 ONE_SERIES: Final = _own("GG-ONESERIES", "Series")
 SERIES_NAME: Final = _own("GG-SERIESNAME", "Number, modality, description and size of the series")
@@ -156,4 +167,45 @@ MODALITIES: Final = {  # CID 29 and 33, those that a chest study may hold
         ("US", "Ultrasound"),
         ("XA", "X-Ray Angiography"),
     )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Concepts of the numbers about one kind of image, and of what belongs to a single one."""
+
+    received: Code
+    selected: Code
+    positive: Code
+    ratio: Code
+    share_threshold: Code
+    threshold: Code
+    mean_score: Code
+    highest_score: Code
+    heatmap: Code
+
+
+COUNTED: Final = {
+    InputModality.CT: Counted(
+        received=RECEIVED,
+        selected=SELECTED,
+        positive=POSITIVE_COUNT,
+        ratio=RATIO,
+        share_threshold=SHARE_THRESHOLD,
+        threshold=SLICE_THRESHOLD,
+        mean_score=MEAN_SCORE,
+        highest_score=HIGHEST_SCORE,
+        heatmap=HEATMAP,
+    ),
+    InputModality.CR: Counted(
+        received=IMAGES_RECEIVED,
+        selected=IMAGES_SCORED,
+        positive=IMAGES_POSITIVE,
+        ratio=IMAGE_RATIO,
+        share_threshold=IMAGE_SHARE_THRESHOLD,
+        threshold=IMAGE_THRESHOLD,
+        mean_score=IMAGE_MEAN_SCORE,
+        highest_score=IMAGE_HIGHEST_SCORE,
+        heatmap=IMAGE_HEATMAP,
+    ),
 }

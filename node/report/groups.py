@@ -1,4 +1,4 @@
-"""Measurement groups of the report (PS3.16 TID 1501): one for the study, one for each positive slice."""
+"""Measurement groups of the report (PS3.16 TID 1501): one for the study, one for each positive image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def measurement_groups(grounds: Grounds) -> Iterator[hd.ContentItem]:
     for item in grounds.finding.slices:
         if item.positive:
             subject = f"{item.sop_instance_uid}#{item.frame}"
-            yield _group(grounds, text.slice_label(item), subject, _slice(grounds, item))
+            yield _group(
+                grounds, text.image_label(item, grounds.finding.modality), subject, _slice(grounds, item)
+            )
 
 
 def _group(
@@ -69,7 +71,7 @@ def _slice(grounds: Grounds, item: SliceScore) -> Iterator[hd.ContentItem]:
     yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
     heatmap = grounds.heatmaps.get((item.sop_instance_uid, item.frame))
     if heatmap is not None:
-        yield make.image(codes.HEATMAP, heatmap)
+        yield make.image(codes.COUNTED[grounds.finding.modality].heatmap, heatmap)
 
 
 def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
@@ -104,7 +106,7 @@ def _rule(finding: Finding) -> Iterator[hd.ContentItem]:
         yield make.text(codes.SELECTION_RULE, text.selection_rule(finding))
     point = finding.operating_point
     if point is not None:
-        yield make.text(codes.OPERATING_POINT, text.operating_point(point))
+        yield make.text(codes.OPERATING_POINT, text.operating_point(point, finding.modality))
         yield make.code(codes.POINT_VALIDATED, codes.YES if point.validated else codes.NO)
     if finding.mean_probability is not None:
         yield make.text(codes.MEANING_OF_SCORE, text.MEANING_OF_SCORE)
@@ -118,19 +120,20 @@ def _numbers(grounds: Grounds) -> Iterator[hd.ContentItem]:
 
 
 def _measured(finding: Finding) -> Iterator[tuple[Code, float]]:
-    yield codes.RECEIVED, finding.received
-    yield codes.SELECTED, finding.selected
+    counted = codes.COUNTED[finding.modality]
+    yield counted.received, finding.received
+    yield counted.selected, finding.selected
     scores = [item.probability for item in finding.slices if item.probability is not None]
     if not scores:
         return
-    yield codes.POSITIVE_COUNT, finding.positive
+    yield counted.positive, finding.positive
     if finding.ratio is not None:
-        yield codes.RATIO, round(finding.ratio, DIGITS)
+        yield counted.ratio, round(finding.ratio, DIGITS)
     if finding.operating_point is not None:
-        yield codes.SLICE_THRESHOLD, finding.operating_point.slice_threshold
-        yield codes.SHARE_THRESHOLD, round(float(finding.operating_point.share), DIGITS)
-    yield codes.MEAN_SCORE, round(sum(scores) / len(scores), DIGITS)
-    yield codes.HIGHEST_SCORE, round(max(scores), DIGITS)
+        yield counted.threshold, finding.operating_point.slice_threshold
+        yield counted.share_threshold, round(float(finding.operating_point.share), DIGITS)
+    yield counted.mean_score, round(sum(scores) / len(scores), DIGITS)
+    yield counted.highest_score, round(max(scores), DIGITS)
 
 
 def representative(grounds: Grounds) -> Reference | None:

@@ -67,13 +67,12 @@ def _add_general_image(
     image: Dataset, request: ReportRequest, picture: HeatmapPicture, evidence: Evidence
 ) -> None:
     """General Image and General Reference (PS3.3 C.7.6.1, C.12.4)."""
-    model = request.finding.model
     image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
-    image.PatientOrientation = ["L", "P"]
+    image.PatientOrientation = list(picture.directions) or None
     image.BurnedInAnnotation = "NO"  # the banner names neither patient nor date (PS3.3 C.7.6.1.1)
     image.RecognizableVisualFeatures = "NO"
-    image.ImageComments = text.heatmap_comment(picture.slice, model)
-    image.DerivationDescription = text.derivation(model)
+    image.ImageComments = text.heatmap_comment(picture.slice, request.finding)
+    image.DerivationDescription = text.derivation(request.finding)
     inherited.copy(evidence.donor, image, LOSSY)  # once lossy, always said (PS3.3 C.7.6.1.1.5)
     reference = evidence.frame(picture.slice)
     source = Dataset()

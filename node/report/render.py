@@ -9,26 +9,16 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from node.domain.errors import NotAReport
+from node.domain.preparation_spec import InputModality
 from node.report import codes
 from node.report.content import one_line
 from node.report.document import COMPREHENSIVE_3D_SR
 from node.report.reading import Node
-from node.report.text import Heading
+from node.report.text import WORDS, Heading
 
 WIDTH: Final = 100
 LABEL_WIDTH: Final = 26
 INDENT: Final = "  "
-
-NUMBERS: Final = (
-    codes.RECEIVED,
-    codes.SELECTED,
-    codes.POSITIVE_COUNT,
-    codes.RATIO,
-    codes.SHARE_THRESHOLD,
-    codes.SLICE_THRESHOLD,
-    codes.MEAN_SCORE,
-    codes.HIGHEST_SCORE,
-)
 
 
 def report_text(data_set: Dataset) -> str:
@@ -53,14 +43,15 @@ def report_text(data_set: Dataset) -> str:
     if str(data_set.get("SOPClassUID", "")) != COMPREHENSIVE_3D_SR or not root.all(codes.SUMMARY):
         raise NotAReport("this object is no report of Groundglass; give one of its structured reports")
     groups = root.first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP) or [Node(Dataset())]
-    study, slices = groups[0], groups[1:]
+    study, images = groups[0], groups[1:]
+    modality = _modality(study)
     sections = (
         _head(root),
         _section(Heading.STUDY, _study(data_set)),
         _section(Heading.OUTCOME, _outcome(study)),
         _section(Heading.WARNINGS, _bullets([item.text for item in study.all(codes.WARNING)])),
-        _section(Heading.NUMBERS, _numbers(study)),
-        _section(f"{Heading.SLICES} ({len(slices)})", _slices(study, slices)),
+        _section(Heading.NUMBERS, _numbers(study, codes.COUNTED[modality])),
+        _section(f"{WORDS[modality].images} ({len(images)})", _images(study, images, modality)),
         _section(Heading.SERIES, _series(root.first(codes.SERIES_FOUND).all(codes.ONE_SERIES))),
         _section(Heading.MODEL, _model(root, study)),
     )
@@ -134,9 +125,25 @@ def _outcome(study: Node) -> Iterator[str]:
     yield from _line("", study.first(codes.VERDICT_REASON).text)
 
 
-def _numbers(study: Node) -> Iterator[str]:
-    width = max(len(concept.meaning) for concept in NUMBERS)
-    for concept in NUMBERS:
+def _modality(study: Node) -> InputModality:
+    """Return the kind of images that the study's numbers count; CT where there are none."""
+    counted = (modality for modality, concepts in codes.COUNTED.items() if study.all(concepts.received))
+    return next(counted, InputModality.CT)
+
+
+def _numbers(study: Node, counted: codes.Counted) -> Iterator[str]:
+    concepts = (
+        counted.received,
+        counted.selected,
+        counted.positive,
+        counted.ratio,
+        counted.share_threshold,
+        counted.threshold,
+        counted.mean_score,
+        counted.highest_score,
+    )
+    width = max(len(concept.meaning) for concept in concepts)
+    for concept in concepts:
         value = study.first(concept).text
         if value:
             yield f"{INDENT}{concept.meaning:<{width}}  {value:>10}"
@@ -146,17 +153,18 @@ def _numbers(study: Node) -> Iterator[str]:
     yield from _line(Heading.SCORE, study.first(codes.MEANING_OF_SCORE).text)
 
 
-def _slices(study: Node, slices: Sequence[Node]) -> Iterator[str]:
-    if not slices:
-        if study.all(codes.HIGHEST_SCORE):
-            yield f"{INDENT}{Heading.NO_SLICE}"
+def _images(study: Node, images: Sequence[Node], modality: InputModality) -> Iterator[str]:
+    words, counted = WORDS[modality], codes.COUNTED[modality]
+    if not images:
+        if study.all(counted.highest_score):
+            yield f"{INDENT}{words.none_positive}"
         return
-    labels = [item.first(codes.TRACKING_IDENTIFIER).text for item in slices]
-    width = max(len(label) for label in (*labels, Heading.SLICE))
-    yield f"{INDENT}{Heading.SLICE:<{width}}  {Heading.SLICE_SCORE:>8}  {Heading.HEATMAP:<7}  SOPInstanceUID"
-    for label, item in zip(labels, slices, strict=True):
+    labels = [item.first(codes.TRACKING_IDENTIFIER).text for item in images]
+    width = max(len(label) for label in (*labels, words.label))
+    yield f"{INDENT}{words.label:<{width}}  {Heading.IMAGE_SCORE:>8}  {Heading.HEATMAP:<7}  SOPInstanceUID"
+    for label, item in zip(labels, images, strict=True):
         score = item.first(codes.CERTAINTY_OF_FINDING).text
-        heatmap = codes.YES.meaning if item.all(codes.HEATMAP) else codes.NO.meaning
+        heatmap = codes.YES.meaning if item.all(counted.heatmap) else codes.NO.meaning
         source = item.first(codes.SOURCE_OF_MEASUREMENT).instance
         yield f"{INDENT}{label:<{width}}  {_percent(score):>8}  {heatmap:<7}  {source}"
 

@@ -29,11 +29,13 @@ class HeatmapPicture:
     """One rendered heatmap."""
 
     slice: SliceScore
-    """The slice under it."""
+    """The slice or radiograph under it."""
     rgb: NDArray[np.uint8]
-    """Array of shape (rows, columns, 3); the patient's left is on the right, anterior above."""
+    """Array of shape (rows, columns, 3); the patient's left is on the right, anterior or the head above."""
     rank: int
     """From 1, the strongest slice first."""
+    directions: tuple[str, ...] = ("L", "P")
+    """PatientOrientation (0020,0020) of the picture: ("L", "F") for a radiograph, empty where unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,12 @@ Never more certainty than was measured: research use, no diagnosis, a score is n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from node.domain.model import ModelIdentity, ModelStatus
+from node.domain.preparation_spec import InputModality
 from node.domain.result import Finding, OperatingPoint, Outcome, SeriesChoice, SliceScore
 
 SERVICE: Final = "Groundglass"
@@ -26,13 +29,6 @@ _STATUS: Final = {
     ModelStatus.DEMONSTRATION: "DEMONSTRATION MODEL",
     ModelStatus.VALIDATED: "",
 }
-_STATUS_SENTENCES: Final = {
-    ModelStatus.UNTRAINED: "The model is not trained: its scores mean nothing.",
-    ModelStatus.DEMONSTRATION: (
-        "The model is a demonstration: its sensitivity and specificity on CT studies like this are not known."
-    ),
-    ModelStatus.VALIDATED: "",
-}
 _POINT_STATUS: Final = {
     True: "Validated for this model.",
     False: "NOT VALIDATED for this model on clinical studies.",
@@ -47,18 +43,71 @@ OUTCOMES: Final = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What is said differently of slices and of radiographs."""
+
+    image: str
+    title: str
+    demonstration: str
+    """What a demonstration model's status means."""
+    reach: Mapping[bool, str]
+    """Which of the images reach the threshold, behind their number; by whether it is one image."""
+    rule: str
+    """When an image is positive, and the study by its images; takes ``threshold`` and ``share``."""
+    images: str
+    """Heading over the positive images."""
+    label: str
+    """Heading over their names."""
+    none_positive: str
+
+
+WORDS: Final = {
+    InputModality.CT: Words(
+        image="slice",
+        title="AI screening of the chest for COVID-19. Research use, not a diagnosis.",
+        demonstration="its sensitivity and specificity on CT studies like this are not known.",
+        reach=dict.fromkeys((False, True), "selected slices reach the slice threshold"),
+        rule=(
+            "a slice is positive when its score reaches {threshold:g}; the study is positive when the share "
+            "of positive slices reaches {share}"
+        ),
+        images="Positive slices",
+        label="Slice (instance number, position)",
+        none_positive="No slice reaches the slice threshold.",
+    ),
+    InputModality.CR: Words(
+        image="radiograph",
+        title="AI screening of chest radiographs for COVID-19. Research use, not a diagnosis.",
+        demonstration="its sensitivity and specificity on radiographs like these are not known.",
+        reach={False: "frontal images reach the threshold", True: "frontal image reaches the threshold"},
+        rule=(
+            "an image is positive when its score reaches {threshold:g}; the study is positive when the share "
+            "of positive images reaches {share}"
+        ),
+        images="Positive images",
+        label="Image (instance number)",
+        none_positive="No image reaches the threshold.",
+    ),
+}
+
+
 def _marked(status: ModelStatus, sentence: str) -> str:
     return f"{_STATUS[status]}: {sentence}" if _STATUS[status] else sentence
 
 
-def title(model: ModelIdentity) -> str:
+def title(finding: Finding) -> str:
     """Return the title line of a report."""
-    return _marked(model.status, "AI screening of the chest for COVID-19. Research use, not a diagnosis.")
+    return _marked(finding.model.status, WORDS[finding.modality].title)
 
 
-def notice(model: ModelIdentity) -> str:
+def notice(finding: Finding) -> str:
     """Return what the result is not, and what the model's status means."""
-    return f"{_NOTICE} {_STATUS_SENTENCES[model.status]}".strip()
+    meaning = {
+        ModelStatus.UNTRAINED: " The model is not trained: its scores mean nothing.",
+        ModelStatus.DEMONSTRATION: f" The model is a demonstration: {WORDS[finding.modality].demonstration}",
+    }
+    return _NOTICE + meaning.get(finding.model.status, "")
 
 
 def report_series(model: ModelIdentity) -> str:
@@ -75,10 +124,8 @@ def summary(finding: Finding) -> str:
     """Return outcome and counts in one sentence."""
     sentence = OUTCOMES[finding.outcome]
     if finding.ratio is not None:
-        sentence += (
-            f". {finding.positive} of {finding.selected} selected slices reach the slice threshold"
-            f" ({percent(finding.ratio)})"
-        )
+        reach = WORDS[finding.modality].reach[finding.selected == 1]
+        sentence += f". {finding.positive} of {finding.selected} {reach} ({percent(finding.ratio)})"
     return sentence + "."
 
 
@@ -88,7 +135,7 @@ def percent(share: float) -> str:
 
 
 def selection_rule(finding: Finding) -> str:
-    """Return how slices were selected."""
+    """Return how slices, or images, were selected."""
     if not finding.selection_rule:
         return "none applied"
     if not finding.selection_threshold:
@@ -96,14 +143,11 @@ def selection_rule(finding: Finding) -> str:
     return f"{finding.selection_rule}; kept above {finding.selection_threshold} dark pixels in the region"
 
 
-def operating_point(point: OperatingPoint) -> str:
+def operating_point(point: OperatingPoint, modality: InputModality) -> str:
     """Return an operating point with the data it was chosen on."""
     share = f"{point.share.numerator}/{point.share.denominator}"
-    return (
-        f"{point.name}: a slice is positive when its score reaches {point.slice_threshold:g}; the study is "
-        f"positive when the share of positive slices reaches {share}. "
-        f"Chosen on: {point.chosen_on.rstrip('.')}. {_POINT_STATUS[point.validated]}"
-    )
+    rule = WORDS[modality].rule.format(threshold=point.slice_threshold, share=share)
+    return f"{point.name}: {rule}. Chosen on: {point.chosen_on.rstrip('.')}. {_POINT_STATUS[point.validated]}"
 
 
 def parameters(model: ModelIdentity) -> str:
@@ -127,28 +171,30 @@ def study_label(finding: Finding) -> str:
     return f"AI screening of the study ({finding.outcome.value})"
 
 
-def slice_label(item: SliceScore) -> str:
-    """Return the tracking identifier of a slice; no colon, which some viewers split at."""
+def image_label(item: SliceScore, modality: InputModality) -> str:
+    """Return the tracking identifier of a slice or radiograph; no colon, which some viewers split at."""
     number = "without number" if item.instance_number is None else str(item.instance_number)
     frame = f" frame {item.frame}" if item.frame > 1 else ""
-    return f"AI slice {number}{frame} at {item.position:.1f} mm"
+    place = f" at {item.position:.1f} mm" if modality is InputModality.CT else ""
+    return f"AI {WORDS[modality].image} {number}{frame}{place}"
 
 
-def derivation(model: ModelIdentity) -> str:
+def derivation(finding: Finding) -> str:
     """Return the DerivationDescription of a heatmap (VR ST)."""
+    model, image = finding.model, WORDS[finding.modality].image
     return (
         f"Gradient-weighted class activation (Grad-CAM) of {model.name} {model.version} laid over the source "
-        "slice. Its opacity scales with the slice's score; colours are relative within this slice. Not a "
-        "lesion outline."
+        f"{image}. Its opacity scales with the {image}'s score; colours are relative within this {image}. "
+        "Not a lesion outline."
     )
 
 
-def heatmap_comment(item: SliceScore, model: ModelIdentity) -> str:
+def heatmap_comment(item: SliceScore, finding: Finding) -> str:
     """Return the ImageComments of a heatmap."""
     score = "not scored" if item.probability is None else f"model score {percent(item.probability)}"
+    label = image_label(item, finding.modality)
     return _marked(
-        model.status,
-        f"{NOT_DIAGNOSTIC}. {slice_label(item)}, {score} (not a probability of disease).",
+        finding.model.status, f"{NOT_DIAGNOSTIC}. {label}, {score} (not a probability of disease)."
     )
 
 
@@ -182,10 +228,7 @@ class Heading:
     POINT: Final = "Operating point"
     VALIDATED: Final = "Validated point"
     SCORE: Final = "The score"
-    SLICES: Final = "Positive slices"
-    NO_SLICE: Final = "No slice reaches the slice threshold."
-    SLICE: Final = "Slice (instance number, position)"
-    SLICE_SCORE: Final = "Score"
+    IMAGE_SCORE: Final = "Score"
     HEATMAP: Final = "Heatmap"
     SERIES: Final = "Series found in the study (* screened)"
     MODEL: Final = "Model"

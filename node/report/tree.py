@@ -9,6 +9,7 @@ import highdicom.sr as hd
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
+from node.domain.preparation_spec import InputModality
 from node.domain.result import SeriesChoice
 from node.report import codes, inherited, text
 from node.report import content as make
@@ -30,7 +31,7 @@ def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentIte
         (
             make.code(codes.LANGUAGE, codes.ENGLISH, make.HAS_CONCEPT_MOD),  # TID 1204
             *_observer(grounds, producer),
-            *_procedures(grounds.evidence.donor),
+            *_procedures(grounds),
             *_first_lines(grounds),
             library,
             groups,
@@ -53,9 +54,11 @@ def _observer(grounds: Grounds, producer: Producer) -> Iterator[hd.ContentItem]:
     yield make.text(codes.DEVICE_OBSERVER_SERIAL_NUMBER, make.name(producer.serial_number), context)
 
 
-def _procedures(donor: Dataset) -> Iterator[hd.ContentItem]:
+def _procedures(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    donor = grounds.evidence.donor
     found = [_code(item) for item in inherited.items(donor, "ProcedureCodeSequence")]
-    radiograph = inherited.text(donor, "Modality") in RADIOGRAPHY
+    read = grounds.finding.modality is InputModality.CR
+    radiograph = read or inherited.text(donor, "Modality") in RADIOGRAPHY
     fallback = codes.RADIOGRAPHY_PROCEDURE if radiograph else codes.CT_PROCEDURE
     for value in found or [fallback]:
         yield make.code(codes.PROCEDURE_REPORTED, value, make.HAS_CONCEPT_MOD)
@@ -71,8 +74,8 @@ def _code(item: Dataset) -> Code:
 
 def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:
     finding = grounds.finding
-    yield make.text(codes.DOCUMENT_TITLE, text.title(finding.model))
-    yield make.text(codes.NOTICE, text.notice(finding.model))
+    yield make.text(codes.DOCUMENT_TITLE, text.title(finding))
+    yield make.text(codes.NOTICE, text.notice(finding))
     yield make.text(codes.SUMMARY, text.summary(finding))
 
 

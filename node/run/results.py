@@ -162,9 +162,8 @@ def _picture(spec: InputSpec, finding: Finding, looked: LookedAt, index: int, an
         HeatmapCaption(
             model=f"{finding.model.name} version {finding.model.version}, {finding.model.status.value}",
             score=answer.probability,
-            position_mm=source.position,
-            slice_number=index + 1,
-            slice_count=len(finding.slices),
+            image="slice",
+            place=f"slice {index + 1} of {len(finding.slices)}, position {source.position:.1f} mm",
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ GREY = np.full((128, 128), 80, dtype=np.uint8)
 
 
 def caption(score=0.9, model="test-lite 1"):
-    return HeatmapCaption(model=model, score=score, position_mm=-12.5, slice_number=3, slice_count=40)
+    return HeatmapCaption(model=model, score=score, image="slice", place="slice 3 of 40, position -12.5 mm")
 
 
 @given(st.integers(-40, 60), st.integers(8, 90), st.integers(-40, 60), st.integers(8, 90))
@@ -101,3 +102,16 @@ def test_a_slice_without_map_says_so_and_is_not_coloured():
 def test_any_model_name_fits(model):
     picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), (1, 1), caption(model=model))
     assert picture.shape[1] == 512
+
+
+def test_a_radiograph_is_called_one_and_its_map_may_have_no_size(monkeypatch):
+    said = []
+    put = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda *given: (said.append(given[1]), put(*given))[1])
+    shown = HeatmapCaption(model="m", score=0.7, image="radiograph", place="image 1 of 2")
+    for cam in (np.eye(8, dtype=np.float32), np.zeros((8, 8), dtype=np.float32)):
+        render(GREY, cam, (0, 128, 0, 128), None, shown)
+    assert "score 0.70, image 1 of 2" in said
+    assert "relative within this radiograph; the map has 8 x 8 cells;" in said
+    assert "no map: no part of this radiograph raised the score" in said
+    assert not any("slice" in text for text in said)
