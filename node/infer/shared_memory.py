@@ -1,0 +1,196 @@
+"""Regions of shared memory in which batches go to a server on the same host and answers come back.
+
+A region whose call failed is never used again: the server may still read the batch from it, or write an
+answer to it, long after this side gave up waiting, and that answer would be taken for another batch's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import mmap
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from node.domain.errors import EngineUnavailable
+from node.infer.process import pause
+from node.infer.triton_connection import CallFailed, Connection
+
+FOLDER = Path("/dev/shm")  # noqa: S108 -- where shm_open(3) keeps its objects on Linux
+PREFIX = "groundglass-"
+ALIGNMENT = 64
+"""Bytes; of a cache line."""
+UNREGISTER_TRIES = 20
+UNREGISTER_PAUSE = 0.05
+
+Real = NDArray[np.float32]
+
+
+class Region:
+    """A named piece of memory of this host; it goes with its owner.
+
+    A lock on its file says that the owner lives, whatever namespace its process number is of.
+
+    Parameters
+    ----------
+    size : int
+        Bytes, all of which are reserved at once: without it a full file system would end the process.
+
+    Raises
+    ------
+    EngineUnavailable
+        There is no room, or no shared memory on this machine.
+    """
+
+    def __init__(self, size: int) -> None:
+        try:
+            self._file, self.name = _create()
+        except OSError as error:
+            raise EngineUnavailable(f"no shared memory on this host: {error}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            os.posix_fallocate(self._file, 0, size)
+            self._memory = mmap.mmap(self._file, size)
+        except OSError as error:
+            (FOLDER / self.name).unlink(missing_ok=True)
+            os.close(self._file)
+            raise EngineUnavailable(
+                f"no room for {size} bytes in {FOLDER}: {error}; enlarge it, or set "
+                "infer.triton.shared_memory to false"
+            ) from error
+        self.size = size
+
+    def write(self, batch: Real) -> None:
+        """Copy a batch to the region's start."""
+        np.frombuffer(self._memory, np.float32, batch.size)[:] = batch.reshape(-1)
+
+    def read(self, shape: tuple[int, ...], offset: int) -> Real:
+        """Return a copy of an array that lies at an offset."""
+        found = np.frombuffer(self._memory, np.float32, int(np.prod(shape)), offset)
+        return found.reshape(shape).copy()
+
+    def close(self) -> None:
+        """Remove the name and let go of the memory; a server that maps it keeps it until it unregisters."""
+        (FOLDER / self.name).unlink(missing_ok=True)
+        self._memory.close()
+        os.close(self._file)
+
+
+class Regions:
+    """The regions of one connection: registered when made, used again after success only.
+
+    Parameters
+    ----------
+    connection : Connection
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._free: list[Region] = []
+        self._retired: set[str] = set()
+        """Names that the server still holds."""
+        self._closed = False
+
+    def take(self, size: int) -> Region:
+        """Return a registered region of at least ``size`` bytes that nobody else uses.
+
+        Raises
+        ------
+        EngineUnavailable
+            There is no room, or the server cannot map it: it runs on another host or as another user.
+        """
+        with self._lock:
+            region = self._free.pop() if self._free else None
+        if region is not None and region.size >= size:
+            return region
+        if region is not None:
+            self.retire(region)
+        self._let_go()
+        region = Region(size)
+        try:
+            # A process that ended may have left its name to the server, with its memory behind it.
+            self._connection.unregister(region.name)
+            self._connection.register(region.name, size)
+        except CallFailed:
+            region.close()
+            raise
+        return region
+
+    def give_back(self, region: Region) -> None:
+        """Take a region back whose call succeeded."""
+        with self._lock:
+            if not self._closed:
+                self._free.append(region)
+                return
+        region.close()
+
+    def retire(self, region: Region) -> None:
+        """Take a region out of use; the server is told when it no longer works with it."""
+        region.close()
+        with self._lock:
+            self._retired.add(region.name)
+
+    def close(self) -> None:
+        """Take all regions out of use, and the server's hold on them where it still answers."""
+        with self._lock:
+            self._closed = True
+            regions, self._free = self._free, []
+        for region in regions:
+            self.retire(region)
+        for _ in range(UNREGISTER_TRIES):
+            if self._let_go():
+                return
+            pause(UNREGISTER_PAUSE)
+
+    def _let_go(self) -> bool:
+        """Unregister what is retired; whether nothing is left to try again.
+
+        The server refuses while a request uses a region, also right after its answer. Where it no longer
+        answers, nothing is left to be done.
+        """
+        with self._lock:
+            names = list(self._retired)
+        for name in names:
+            try:
+                self._connection.unregister(name)
+            except CallFailed as failure:
+                if "in use" not in str(failure):
+                    return True
+                continue
+            with self._lock:
+                self._retired.discard(name)
+        with self._lock:
+            return not self._retired
+
+
+def remove_abandoned() -> None:
+    """Remove regions whose owner ended without doing so."""
+    for path in FOLDER.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            finally:
+                os.close(file)
+
+
+def aligned(size: int) -> int:
+    """Return the next offset, at or behind ``size``, at which an array may lie."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _create() -> tuple[int, str]:
+    """Make a file under a name that is free, for this user alone."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    for number in itertools.count():
+        name = f"{PREFIX}{os.getpid()}-{number}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(FOLDER / name, flags, 0o600), name
+    raise AssertionError

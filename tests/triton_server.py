@@ -1,0 +1,159 @@
+"""The real inference server for tests: its own environment, free ports, networks made for the tests.
+
+The server lives as long as the test session. Tests that stop or kill one start one of their own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.app import SystemClock
+from node.infer.bundle import Bundle, load_bundle
+from node.infer.development_server import DevelopmentServer, Ports, RunningServer
+from node.infer.process import end
+from node.infer.repository import build_repository
+from node.infer.server_environment import ServerEnvironment
+from node.infer.triton_connection import Connection
+from node.infer.triton_options import TritonOptions
+from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
+
+ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-triton"
+GATED = "gated"
+"""Name of a network like the tiny one, which waits while its gate is shut."""
+
+GATED_BACKEND = '''
+"""As the backend it wraps, but waits while a file named "shut" lies beside it, and says so in "waiting"."""
+import importlib.util
+import threading
+from pathlib import Path
+
+HERE = Path(__file__).parent
+_spec = importlib.util.spec_from_file_location("served", HERE / "served.py")
+_served = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_served)
+
+
+class TritonPythonModel(_served.TritonPythonModel):
+    def execute(self, requests):
+        while (HERE / "shut").exists():
+            (HERE / "waiting").touch()
+            threading.Event().wait(0.02)
+        (HERE / "waiting").unlink(missing_ok=True)
+        return super().execute(requests)
+'''
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """Makes the gated network slow while it is shut."""
+
+    folder: Path
+
+    def shut(self) -> None:
+        (self.folder / "shut").touch()
+
+    def open(self) -> None:
+        (self.folder / "shut").unlink(missing_ok=True)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a batch waits at it."""
+        return (self.folder / "waiting").exists()
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A server, its networks and what they are here."""
+
+    server: DevelopmentServer
+    repository: Path
+    tiny: Bundle
+    gated: Bundle
+    running: RunningServer
+
+    @property
+    def gate(self) -> Gate:
+        return Gate(folder=self.repository / GATED / str(self.gated.version))
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(options_for(self.running))
+
+    def kill(self) -> None:
+        """End the server as a crash does."""
+        end(self.running.pid, self.running.started, SystemClock(), patience_seconds=0)
+
+    def start(self, arguments: Sequence[str] = ()) -> None:
+        """Start it again on the same ports."""
+        models = [self.tiny.name, self.gated.name]
+        self.running = self.server.up(self.repository, models, ports=self.running.ports, arguments=arguments)
+
+
+def options_for(running: RunningServer, **changes: Any) -> TritonOptions:
+    """Return how the tests reach a server: patiently, for the machine may be busy."""
+    usual = TritonOptions(
+        url=running.url,
+        deadline_seconds=30.0,
+        control_seconds=10.0,
+        attempts=3,
+        in_flight=2,
+        shared_memory=False,
+        breaker_failures=3,
+        breaker_seconds=30.0,
+        allow_old_server=True,
+        tls=None,
+        token=None,
+    )
+    return dataclasses.replace(usual, **changes)
+
+
+def write_networks(models: Path, repository: Path) -> tuple[Bundle, Bundle]:
+    """Write the tiny network and the gated one, and the server's repository of both."""
+    slices = phantom_slices()
+    tiny = load_bundle(write_model_folder(models, slices))
+    spec = tiny_spec()
+    spec = dataclasses.replace(spec, model=dataclasses.replace(spec.model, name=GATED))
+    gated = load_bundle(write_model_folder(models, slices, net=TinyNet(gain=30.0), spec=spec))
+    build_repository(models, [], "cpu", repository)
+    version = repository / GATED / str(gated.version)
+    (version / "model.py").rename(version / "served.py")
+    (version / "model.py").write_text(GATED_BACKEND, encoding="utf-8")
+    return tiny, gated
+
+
+def start_site(folder: Path, arguments: Sequence[str] = ()) -> Site:
+    """Write the networks into a folder and start a server of them."""
+    repository = folder / "repository"
+    tiny, gated = write_networks(folder / "models", repository)
+    server = DevelopmentServer(ServerEnvironment(folder=ENVIRONMENT), folder / "server", clock=SystemClock())
+    running = server.up(repository, [tiny.name, gated.name], ports=Ports.free(), arguments=arguments)
+    return Site(server=server, repository=repository, tiny=tiny, gated=gated, running=running)
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The session's server; leave it as it was found."""
+    site = start_site(tmp_path_factory.mktemp("triton"))
+    yield site
+    site.server.down()
+
+
+@pytest.fixture
+def own_triton(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Return a function that starts a server for this test alone."""
+    started: list[Site] = []
+
+    def start(arguments: Sequence[str] = ()) -> Site:
+        started.append(start_site(tmp_path / f"site{len(started)}", arguments))
+        return started[-1]
+
+    yield start
+    for site in started:
+        site.gate.open()
+        site.server.down()
