@@ -16,17 +16,17 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 
+from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
+from node.decide.routing import Routing
 from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
 from node.dimse.admission import Admission
 from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
 from node.domain.errors import SettingsError, StoreError
-from node.domain.job import Assignment
 from node.domain.model import ModelIdentity
 from node.domain.network import Destination
-from node.domain.selection_spec import SelectionSpec
 from node.infer.served import EngineRoom
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.health import Facts, Health, HealthEndpoint, judge
@@ -41,7 +41,7 @@ from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.workers import Workers
-from node.serving import engine_room, model_checks
+from node.serving import engine_room, model_checks, open_wanted, routing_of, selection_of
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
@@ -83,6 +83,7 @@ class _Parts:
 
     store: Store
     models: EngineRoom
+    routing: Routing
     metrics: Metrics
     pulse: Pulse
     workers: Workers
@@ -172,7 +173,7 @@ class Node:
         return judge(
             Facts(
                 store_problem=index_problem(parts.store),
-                models=model_checks(parts.models.readings(), self._assignments),
+                models=model_checks(parts.models.readings()),
                 listening=self._listening,
                 ticks=parts.pulse.ages(),
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
@@ -196,10 +197,10 @@ class Node:
         )
         opened.callback(store.close)
         store.files.sweep_spool()
-        models = engine_room(settings, store, clock, wanted=[item.model_name for item in self._assignments])
+        routing = routing_of(settings)
+        models = engine_room(settings, store, clock, routing.assignments)
         opened.callback(models.close)
-        with models.serve(settings.infer.model) as served:
-            selection = served.bundle.spec.selection
+        open_wanted(models, routing.assignments)
         metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
         listeners: list[ProgressListener] = [
             CountedScreenings(metrics),
@@ -207,7 +208,7 @@ class Node:
         ]
         if self._progress is not None:
             listeners.append(self._progress)
-        storage, sweep = self._storage(store, metrics), self._sweep(store, selection)
+        storage, sweep = self._storage(store, metrics), self._sweep(store, routing)
         pipeline = self._pipeline(store, models, Listeners(listeners))
         opened.callback(pipeline.close)
         lease = timedelta(seconds=settings.infer.lease_seconds)
@@ -226,6 +227,7 @@ class Node:
         return _Parts(
             store=store,
             models=models,
+            routing=routing,
             metrics=metrics,
             pulse=pulse,
             workers=workers,
@@ -264,16 +266,15 @@ class Node:
             listener=listener,
         )
 
-    def _sweep(self, store: Store, selection: SelectionSpec) -> Sweep:
-        quiet = self._settings.assemble.quiet_times()
-        authorities = frozenset(peer.ae_title for peer in self._settings.peers if peer.authority)
+    def _sweep(self, store: Store, routing: Routing) -> Sweep:
         return Sweep(
-            store, self._clock, quiet, selection, lambda _: self._assignments, authorities=authorities
+            store,
+            self._clock,
+            self._settings.assemble.quiet_times(),
+            selection_of(self._settings, store),
+            StudyRouter(store, routing).assign,
+            authorities=frozenset(peer.ae_title for peer in self._settings.peers if peer.authority),
         )
-
-    @property
-    def _assignments(self) -> list[Assignment]:
-        return [Assignment(model_name=self._settings.infer.model)]
 
     def _ticks(self, store: Store, models: EngineRoom, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
         settings, clock = self._settings, self._clock
@@ -356,8 +357,8 @@ class Node:
 
 def _recover(parts: _Parts, settings: Settings) -> None:
     """Take up what a stop, of whatever kind, interrupted."""
-    assigned = [Assignment(model_name=settings.infer.model)]
+    router = StudyRouter(parts.store, parts.routing)
     parts.store.screenings.recover()
-    parts.store.screenings.hand_over(assigned, lambda _: assigned)
+    parts.store.screenings.hand_over(parts.routing.assignments, router.assign_row)
     parts.store.outbox.recover()
     parts.store.studies.defer_after_restart(settings.assemble.quiet_times().plain)

@@ -10,10 +10,13 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from node.domain.job import Assignment, Purpose
+from node.decide.routing import Routing, Shadow, model_reference
+from node.domain.errors import ModelError, SettingsError
+from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Scorer
-from node.infer.bundle import Bundle, installed, load_bundle
+from node.domain.selection_spec import SelectionSpec
+from node.infer.bundle import Bundle, installed, load_bundle, read_spec
 from node.infer.canary import CanaryReading, CanaryState
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
@@ -52,6 +55,8 @@ def open_scorer(bundle: Bundle, settings: Settings) -> Scorer[NDArray[np.float32
     ------
     SettingsError, ModelError
     """
+    if settings.infer.engine != "embedded":
+        raise SettingsError("infer.engine: this version runs the embedded engine only")
     return EmbeddedScorer(bundle, precision=settings.infer.precision, threads=settings.infer.threads)
 
 
@@ -82,7 +87,37 @@ def open_engine(
     return Engine(bundle=bundle, scorer=open_scorer(bundle, settings))
 
 
-def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence[str]) -> EngineRoom:
+def routing_of(settings: Settings) -> Routing:
+    """Return the rules of the settings, once every model that they name is installed and reads what it must.
+
+    Raises
+    ------
+    SettingsError
+        A model reads other images than those that are led to it.
+    ModelError
+        A model is not installed, or its specification cannot be read.
+    """
+    infer = settings.infer
+    shadows = []
+    for text in infer.shadow:
+        name, version = model_reference(text)
+        folder = installed(infer.models_dir, name)
+        spec = read_spec(folder, None if version == ACTIVE_VERSION else version)
+        shadows.append(Shadow(model_name=name, model_version=version, modality=spec.modality))
+    routing = Routing(
+        ct_model=infer.model,
+        radiograph_model=infer.radiograph_model,
+        routes=tuple(route.record() for route in infer.routes),
+        shadows=tuple(shadows),
+    )
+    for name, modality in routing.reporting:
+        found = read_spec(installed(infer.models_dir, name)).modality
+        if found is not modality:
+            raise SettingsError(f"infer: {name} reads {found}, and {modality} is led to it; choose another")
+    return routing
+
+
+def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence[Assignment]) -> EngineRoom:
     """Return the served models, none of them open."""
     return EngineRoom(
         EngineSource(
@@ -90,6 +125,7 @@ def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence
             active=store.promotions.active,
             registry=store.operations,
             open_scorer=lambda bundle: open_scorer(bundle, settings),
+            prove=replay,
             approve=_approve,
             canary_every=timedelta(seconds=settings.infer.canary_seconds),
         ),
@@ -99,23 +135,44 @@ def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence
     )
 
 
-def model_checks(
-    readings: Sequence[ModelReading], assignments: Sequence[Assignment]
-) -> tuple[ModelCheck, ...]:
-    """Return what the operator is told of every model in use.
+def open_wanted(models: EngineRoom, wanted: Sequence[Assignment]) -> None:
+    """Open what studies may be assigned to, so that a wrong installation shows at the start.
 
-    Parameters
-    ----------
-    readings : sequence of ModelReading
-    assignments : sequence of Assignment
-        Everything that a study may be routed to.
+    A shadow that cannot be opened is logged and shown by the health endpoint: it keeps nothing from working.
+
+    Raises
+    ------
+    ModelError
+        A model that answers for studies cannot be opened, or its golden replay fails.
     """
-    reporting = {item.model_name for item in assignments if item.purpose is Purpose.REPORT}
+    for item in wanted:
+        try:
+            with models.serve(item.model_name, item.model_version):
+                pass
+        except ModelError as error:
+            if item.purpose is Purpose.REPORT:
+                raise
+            log.error("shadow %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- no bug
+
+
+def selection_of(settings: Settings, store: Store) -> SelectionSpec:
+    """Return how the active model for CT selects slices.
+
+    Raises
+    ------
+    ModelError
+    """
+    name = settings.infer.model
+    return read_spec(installed(settings.infer.models_dir, name), store.promotions.active(name)).selection
+
+
+def model_checks(readings: Sequence[ModelReading]) -> tuple[ModelCheck, ...]:
+    """Return what the operator is told of every model in use."""
     return tuple(
         ModelCheck(
             name=item.name,
             version=item.version,
-            reports=item.name in reporting,
+            reports=item.reports,
             state=item.canary.state.value,
             checked_at="" if item.canary.checked_at is None else item.canary.checked_at.isoformat(),
             problem=_problem(item.canary),

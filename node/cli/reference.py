@@ -20,9 +20,9 @@ from pydantic_core import PydanticUndefined
 from node.cli.dicom_reference import dicom_reference
 from node.cli.exits import ExitCode
 from node.cli.main import app
+from node.settings.infer import DEFAULT_MODELS_DIR
 from node.settings.section import Section
 from node.settings.settings import ENV_PREFIX, NESTED, Settings
-from node.settings.tables import DEFAULT_MODELS_DIR
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "reference"
 GENERATED = "<!-- Written by `python -m node.cli.reference`; do not edit. -->"
@@ -71,7 +71,12 @@ def write() -> None:
 
 
 def _table_reference(name: str, field: FieldInfo) -> Iterator[str]:
-    table, repeated = _table_of(field)
+    """Return a table, and after it the tables within it."""
+    found = _table_of(field)
+    if found is None:
+        raise TypeError(f"{field.annotation} is no table of the settings")
+    table, repeated = found
+    inner = {key: item for key, item in table.model_fields.items() if _table_of(item) is not None}
     yield f"## [[{name}]]" if repeated else f"## [{name}]"
     yield ""
     yield str(inspect.getdoc(table))
@@ -79,15 +84,19 @@ def _table_reference(name: str, field: FieldInfo) -> Iterator[str]:
     yield "| key | type | default | |"
     yield "|---|---|---|---|"
     for key, item in table.model_fields.items():
-        yield f"| `{key}` | {_type(item.annotation)} | {_default(item)} | {item.description} |"
+        if key not in inner:
+            yield f"| `{key}` | {_type(item.annotation)} | {_default(item)} | {item.description} |"
+    for key, item in inner.items():
+        yield ""
+        yield from _table_reference(f"{name}.{key}", item)
 
 
-def _table_of(field: FieldInfo) -> tuple[type[Section], bool]:
-    """Return a table's class, and whether it stands in the file any number of times."""
+def _table_of(field: FieldInfo) -> tuple[type[Section], bool] | None:
+    """Return a table's class, and whether it may stand in the file any number of times; None for a value."""
     arguments = get_args(field.annotation)
     table = arguments[0] if arguments else field.annotation
     if not (isinstance(table, type) and issubclass(table, Section)):
-        raise TypeError(f"{field.annotation} is no table of the settings")
+        return None
     return table, bool(arguments)
 
 

@@ -87,7 +87,7 @@ def _running(settings: Settings) -> dict[str, Any]:
 def _model(settings: Settings) -> dict[str, Any]:
     """Return what lies in the model's folder, or why it cannot be used."""
     try:
-        bundle = load_bundle(settings.infer.bundle_dir())
+        bundle = load_bundle(settings.infer.models_dir / settings.infer.model)
     except ModelError as error:
         return {"name": settings.infer.model, "problem": str(error)}
     return {

@@ -203,7 +203,18 @@ def own_version(folder: Path) -> int:
     ------
     BundleError, InputSpecError
     """
-    return InputSpec.from_json(_text(folder / SPEC)).model.version
+    return read_spec(folder).model.version
+
+
+def read_spec(folder: Path, version: int | None = None) -> InputSpec:
+    """Return the input specification of a version, by default of the folder's own.
+
+    Raises
+    ------
+    BundleError, InputSpecError, ModelNotServed
+    """
+    described = folder if version is None else _described(folder, version)
+    return InputSpec.from_json(_text(described / SPEC))
 
 
 def versions_of(folder: Path) -> tuple[int, ...]:

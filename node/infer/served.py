@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.errors import ModelError
-from node.domain.job import ACTIVE_VERSION
+from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Scorer
 from node.infer.bundle import Bundle, ModelRegistry, files_of, installed, load_bundle, own_version
 from node.infer.canary import Canary, CanaryReading, CanaryState
-from node.infer.golden import replay
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +49,8 @@ class ModelReading:
     name: str
     version: int
     """``ACTIVE_VERSION`` where nobody can say which one is active."""
+    reports: bool
+    """Whether studies are answered by it now; not a shadow, and not a version that was active before."""
     canary: CanaryReading
 
 
@@ -62,6 +63,8 @@ class EngineSource:
     """The version of a name that was promoted last; None when none ever was."""
     registry: ModelRegistry
     open_scorer: Callable[[Bundle], Scorer[Real]]
+    prove: Callable[[Bundle, Scorer[Real]], object]
+    """Replays the golden answer; raises ModelError when it differs."""
     approve: Callable[[Bundle, ModelIdentity], None]
     """Raises ModelError while this engine may not answer for patients."""
     canary_every: timedelta
@@ -92,11 +95,13 @@ class EngineRoom:
     clock : Clock
     keep : int
         Engines that stay open without a screening; of more, the one that rested longest is closed.
-    wanted : sequence of str
-        Models whose active version is kept ready, and of which the operator is told.
+    wanted : sequence of Assignment
+        What studies may be assigned to: it is kept ready, and the operator is told of it.
     """
 
-    def __init__(self, source: EngineSource, clock: Clock, *, keep: int, wanted: Sequence[str]) -> None:
+    def __init__(
+        self, source: EngineSource, clock: Clock, *, keep: int, wanted: Sequence[Assignment]
+    ) -> None:
         self._source = source
         self._clock = clock
         self._keep = max(keep, len(wanted))
@@ -141,10 +146,10 @@ class EngineRoom:
                 log.warning("model %s: %s", name, error)
 
     def readings(self) -> tuple[ModelReading, ...]:
-        """Return what is known of the active version of every wanted model and of every open version."""
+        """Return what is known of every wanted version and of every other open one."""
         return tuple(
-            ModelReading(name=name, version=version, canary=self._reading((name, version)))
-            for name, version in self._watched()
+            ModelReading(name=name, version=version, reports=reports, canary=self._reading((name, version)))
+            for (name, version), reports in self._watched().items()
         )
 
     def close(self) -> None:
@@ -212,7 +217,9 @@ class EngineRoom:
             bundle=bundle,
             scorer=scorer,
             guard=Canary(
-                clock=self._clock, every=self._source.canary_every, replay=lambda: replay(bundle, scorer)
+                clock=self._clock,
+                every=self._source.canary_every,
+                replay=lambda: self._source.prove(bundle, scorer),
             ),
         )
         slot.fill(served, stamp)
@@ -224,17 +231,20 @@ class EngineRoom:
         with self._lock:
             self._problems[key] = reading
 
-    def _watched(self) -> list[tuple[str, int]]:
-        """Return the active version of every wanted model, and whatever else is open."""
-        wanted = [(name, self._known_version(name)) for name in self._wanted]
+    def _watched(self) -> dict[tuple[str, int], bool]:
+        """Return every wanted version and every other open one, with whether studies are answered by it."""
+        found: dict[tuple[str, int], bool] = {}
+        for item in self._wanted:
+            key = (item.model_name, self._known_version(item.model_name, item.model_version))
+            found[key] = found.get(key, False) or item.purpose is Purpose.REPORT
         with self._lock:
             opened = [key for key, slot in self._slots.items() if slot.served is not None]
-        return list(dict.fromkeys([*wanted, *opened]))
+        return found | {key: False for key in opened if key not in found}
 
-    def _known_version(self, name: str) -> int:
-        """Return the active version of a model, ``ACTIVE_VERSION`` where that cannot be told."""
+    def _known_version(self, name: str, version: int) -> int:
+        """Return the version that is asked for, ``ACTIVE_VERSION`` where that cannot be told."""
         try:
-            return self._source.version(name, ACTIVE_VERSION)
+            return self._source.version(name, version)
         except ModelError as error:
             self._note((name, ACTIVE_VERSION), error)
             return ACTIVE_VERSION

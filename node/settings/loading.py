@@ -9,15 +9,14 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from node.domain.errors import SettingsError
 from node.settings.section import Section
 from node.settings.settings import Settings
-from node.settings.tables import DestinationSettings, PeerSettings
 
 
 class _Environment(EnvSettingsSource):
@@ -81,8 +80,7 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Return the settings with their relative paths starting at ``folder``."""
     node = settings.node.model_copy(update={"data_dir": folder / settings.node.data_dir})
-    infer = settings.infer.model_copy(update={"models_dir": folder / settings.infer.models_dir})
-    return settings.model_copy(update={"node": node, "infer": infer})
+    return settings.model_copy(update={"node": node, "infer": settings.infer.anchored(folder)})
 
 
 def _innermost(details: Sequence[Any]) -> list[Any]:
@@ -126,9 +124,14 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
 
 
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:
-    tables: dict[str, type[Section]] = {"peers": PeerSettings, "destinations": DestinationSettings}
-    if not location:
-        return list(Settings.model_fields)
-    name = str(location[0])
-    annotation = tables.get(name) or Settings.model_fields[name].annotation
-    return list(annotation.model_fields) if annotation is not None else []
+    """Return the keys of the table at a place of the file; numbers count the tables of a list."""
+    table: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, str):
+            annotation = table.model_fields[part].annotation
+            table = next(
+                item
+                for item in (annotation, *get_args(annotation))
+                if isinstance(item, type) and issubclass(item, Section)
+            )
+    return list(table.model_fields)

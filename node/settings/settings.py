@@ -8,12 +8,12 @@ from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from node.domain.network import Destination, ListenLimits, Peer
+from node.settings.infer import InferSettings
 from node.settings.tables import (
     AssembleSettings,
     DeliverSettings,
     DestinationSettings,
     HealthSettings,
-    InferSettings,
     LimitSettings,
     NodeSettings,
     PeerSettings,

@@ -14,13 +14,10 @@ from typing import Annotated, Literal, Self
 import tzlocal
 from pydantic import AfterValidator, Field, model_validator
 
-from node.domain.model import Precision
 from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destination, Peer, QuietTimes, Right
 from node.settings.section import Seconds, Section
 
 MEBIBYTE = 1024 * 1024
-DEFAULT_MODEL = "covid-ct-lite0"
-DEFAULT_MODELS_DIR = Path(__file__).resolve().parents[2] / "triton_models"
 
 
 def _ae_title(value: str) -> str:
@@ -234,46 +231,6 @@ class SelectSettings(Section):
         description="Whether a patient whose age the images do not tell is analysed, with a warning, or is "
         "out of the model's scope.",
     )
-
-
-class InferSettings(Section):
-    """The model and its engine."""
-
-    engine: Literal["embedded"] = Field("embedded", description="`embedded`: OpenVINO within the process.")
-    model: str = Field(
-        DEFAULT_MODEL,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
-        description="Name of the model's folder.",
-    )
-    models_dir: Path = Field(
-        DEFAULT_MODELS_DIR,
-        description="Folder that holds the model folders; by default `triton_models` of the checkout.",
-    )
-    precision: Precision = Field(
-        Precision.F32,
-        description="Arithmetic of the engine; another than `f32` only where the model allows it.",
-    )
-    threads: int = Field(0, ge=0, le=1024, description="Threads of the engine; 0 takes every core.")
-    batch_slices: int = Field(16, ge=1, le=1024, description="Slices in one request to the engine.")
-    decoders: int = Field(2, ge=1, le=256, description="Threads that decode and prepare slices.")
-    workers: int = Field(1, ge=1, le=64, description="Screenings at the same time.")
-    lease_seconds: Seconds = Field(
-        900.0, description="A screening without an end for this long is taken over."
-    )
-    canary_seconds: Seconds = Field(600.0, description="Time between two golden replays.")
-    first_retry_seconds: Seconds = Field(10.0, description="Delay after a screening that did not end.")
-    retry_factor: float = Field(2.0, ge=1, le=10, description="The delay grows by this factor each time.")
-    longest_retry_seconds: Seconds = Field(300.0, description="The delay grows no further than this.")
-    max_attempts: int = Field(
-        3,
-        ge=1,
-        le=100,
-        description="After so many attempts a screening fails.",
-    )
-
-    def bundle_dir(self) -> Path:
-        """Return the folder of the chosen model."""
-        return self.models_dir / self.model
 
 
 class ReportSettings(Section):

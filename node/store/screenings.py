@@ -210,13 +210,11 @@ class ScreeningRecords(ResultRecords):
         StoreError
             Results without a version, a version that exists, or a version of a shadow.
         """
-        if version is None and results:
-            raise StoreError("result objects without a version cannot be put in force")
+        _refuse_loose(version, results)
         now = self._database.clock.now()
         with self._database.write() as connection:
             row = screening_row(connection, screening_id)
-            if version is not None and row["purpose"] != Purpose.REPORT:
-                raise StoreError("a shadow puts nothing in force")
+            _refuse_shadow(version, row)
             if not _may_finish(connection, row, now):
                 return False
             for item in results:
@@ -345,3 +343,13 @@ def _may_finish(connection: Connection, row: RowMapping, now: datetime) -> bool:
     detail = "the study was held or grew while it was screened"
     step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=now, detail=detail)
     return False
+
+
+def _refuse_loose(version: int | None, results: Sequence[ResultObject]) -> None:
+    if version is None and results:
+        raise StoreError("result objects without a version cannot be put in force")
+
+
+def _refuse_shadow(version: int | None, row: RowMapping) -> None:
+    if version is not None and row["purpose"] != Purpose.REPORT:
+        raise StoreError("a shadow puts nothing in force")

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.settings.infer import DEFAULT_MODEL, DEFAULT_MODELS_DIR, InferSettings
 from node.settings.settings import Settings
 from node.settings.tables import (
-    DEFAULT_MODEL,
-    DEFAULT_MODELS_DIR,
     AssembleSettings,
     DeliverSettings,
     DestinationSettings,
     HealthSettings,
-    InferSettings,
     NodeSettings,
     PeerSettings,
     SelectSettings,
