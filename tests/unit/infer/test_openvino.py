@@ -66,6 +66,17 @@ def test_threads_get_their_own_answers(scorer: EmbeddedScorer) -> None:
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(("streams", "threads", "expected"), [(1, 2, 2), (3, 4, 4), (0, 1, 2), (0, 4, 3)])
+def test_one_batch_waits_beside_those_that_are_computed(
+    bundle: Bundle, streams: int, threads: int, expected: int
+) -> None:
+    scorer = EmbeddedScorer(bundle, precision=Precision.F32, threads=threads, streams=streams)
+    assert scorer.in_flight == expected
+    one = batch(1)
+    answers = [pending.result() for pending in [scorer.submit(one) for _ in range(2 * expected)]]
+    assert all(np.array_equal(answer[0], answers[0][0]) for answer in answers)
+
+
 def test_batches_are_taken_ahead_and_answered_in_any_order(scorer: EmbeddedScorer) -> None:
     batches = [batch(count) for count in (3, 1, 2)]
     asked = [scorer.submit(one) for one in batches]
