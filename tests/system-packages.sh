@@ -7,6 +7,7 @@ declare -A package=(
     [dcmsend]=dcmtk [storescp]=dcmtk [dsrdump]=dcmtk [echoscu]=dcmtk
     [Orthanc]=orthanc
     [strace]=strace
+    [systemd-analyze]=systemd
 )
 
 missing=()
