@@ -85,7 +85,21 @@ class InferSettings(Section):
         description="Arithmetic of the embedded engine; another than `f32` only where the model allows it.",
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads of the embedded engine; 0 takes every core.")
-    batch_slices: int = Field(16, ge=1, le=1024, description="Slices in one request to the engine.")
+    streams: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Requests that the embedded engine computes at once, its threads shared out among them; "
+        "0 takes two where there are two threads.",
+    )
+    cache_dir: Path | None = Field(
+        None,
+        description="Folder in which the embedded engine keeps compiled models, which shortens the start; it "
+        "may be emptied at any time. By default none is kept.",
+    )
+    batch_slices: int = Field(
+        4, ge=1, le=1024, description="Slices in one request to the engine; a server with a GPU wants more."
+    )
     decoders: int = Field(2, ge=1, le=256, description="Threads that decode and prepare slices.")
     workers: int = Field(1, ge=1, le=64, description="Screenings at the same time.")
     lease_seconds: Seconds = Field(
@@ -108,6 +122,11 @@ class InferSettings(Section):
 
     def anchored(self, folder: Path) -> InferSettings:
         """Return the settings with their relative paths starting at ``folder``."""
+        cache_dir = None if self.cache_dir is None else folder / self.cache_dir
         return self.model_copy(
-            update={"models_dir": folder / self.models_dir, "triton": self.triton.anchored(folder)}
+            update={
+                "models_dir": folder / self.models_dir,
+                "cache_dir": cache_dir,
+                "triton": self.triton.anchored(folder),
+            }
         )

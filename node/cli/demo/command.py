@@ -19,6 +19,7 @@ from node.cli.demo.summary import DemoOutcome, stage_lines
 from node.cli.exits import ExitCode
 from node.cli.logs import logging_to
 from node.cli.output import complain, table
+from node.domain.model import Precision
 
 MAX_COLUMNS = 4
 DEFAULT_OUT = Path("demo-out")
@@ -49,6 +50,9 @@ def demo(
             help="Model folder; by default covid-ct-lite0 of the checkout.",
         ),
     ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of the engine; bf16 and int8 only where the model has them.")
+    ] = Precision.F32,
     quiet_seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="Silence after which a series counts as complete.")
     ] = 2.0,
@@ -68,6 +72,7 @@ def demo(
         source=source,
         out=out,
         bundle=bundle,
+        precision=precision,
         quiet_seconds=quiet_seconds,
         minimum_slices=min_slices,
         timeout_seconds=timeout,

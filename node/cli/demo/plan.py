@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.domain.model import Precision
 from node.settings.infer import DEFAULT_MODEL, DEFAULT_MODELS_DIR, InferSettings
 from node.settings.settings import Settings
 from node.settings.tables import (
@@ -36,6 +37,8 @@ class DemoPlan:
     """Where everything is left."""
     bundle: Path | None
     """Model folder; None takes the default one."""
+    precision: Precision
+    """Arithmetic of the engine."""
     quiet_seconds: float
     """Silence after which a series counts as complete."""
     minimum_slices: int | None
@@ -50,6 +53,7 @@ def demo_settings(plan: DemoPlan, *, data_dir: Path, pacs_port: int) -> Settings
     infer = InferSettings(
         models_dir=bundle.parent if bundle is not None else DEFAULT_MODELS_DIR,
         model=bundle.name if bundle is not None else DEFAULT_MODEL,
+        precision=plan.precision,
         first_retry_seconds=0.5,
     )
     quiet = plan.quiet_seconds

@@ -18,6 +18,7 @@ PLAN = DemoPlan(
     source=Path("images"),
     out=Path("out"),
     bundle=None,
+    precision=Precision.F32,
     quiet_seconds=1.0,
     minimum_slices=None,
     timeout_seconds=1.0,

@@ -72,6 +72,13 @@ def test_a_file_becomes_domain_records(tmp_path: Path) -> None:
     assert settings.node.data_dir == tmp_path.resolve() / "data"
 
 
+def test_folders_begin_where_the_file_lies(tmp_path: Path) -> None:
+    path = tmp_path / "groundglass.toml"
+    path.write_text('[infer]\nmodels_dir = "models"\ncache_dir = "compiled"\n', encoding="utf-8")
+    infer = load_settings(path).infer
+    assert (infer.models_dir, infer.cache_dir) == (tmp_path / "models", tmp_path / "compiled")
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     environ = {"GROUNDGLASS_NODE__PORT": "11200", "GROUNDGLASS_DATA": "elsewhere"}
     settings = load(write(tmp_path, COMPLETE), environ)
