@@ -41,7 +41,7 @@ from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.workers import Workers
-from node.serving import engine_room, model_checks, open_wanted, routing_of, selection_of
+from node.serving import TRITON, engine_room, model_checks, open_wanted, routing_of, selection_of
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
@@ -200,7 +200,7 @@ class Node:
         routing = routing_of(settings)
         models = engine_room(settings, store, clock, routing.assignments)
         opened.callback(models.close)
-        open_wanted(models, routing.assignments)
+        open_wanted(models, routing.assignments, remote=settings.infer.engine == TRITON)
         metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
         listeners: list[ProgressListener] = [
             CountedScreenings(metrics),

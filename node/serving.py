@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,22 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.decide.routing import Routing, Shadow, model_reference
-from node.domain.errors import ModelError, SettingsError
+from node.domain.errors import BundleError, HandshakeFailed, InputSpecError, ModelError, SettingsError
 from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Scorer
 from node.domain.selection_spec import SelectionSpec
 from node.infer.bundle import Bundle, installed, load_bundle, read_spec
 from node.infer.canary import CanaryReading, CanaryState
-from node.infer.golden import replay
+from node.infer.golden import Differences, replay
 from node.infer.openvino import EmbeddedScorer
 from node.infer.served import EngineRoom, EngineSource, ModelReading
+from node.infer.triton import TritonScorer
 from node.operate.health import ModelCheck
 from node.settings.settings import Settings
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
 
+TRITON = "triton"
 KEPT_ENGINES = 3
 """Engines beyond which one that rests is closed; a promotion keeps the former version at hand for a while."""
 
@@ -38,30 +40,53 @@ class Engine:
     bundle: Bundle
     scorer: Scorer[NDArray[np.float32]]
 
-    def replay(self) -> None:
-        """Compare the engine's answer to the golden slices with the stored one.
+    def replay(self) -> Differences:
+        """Prove the engine.
 
         Raises
         ------
-        CanaryFailed, EngineUnavailable
+        ModelError
         """
-        replay(self.bundle, self.scorer)
+        return prove(self.bundle, self.scorer)
 
 
-def open_scorer(bundle: Bundle, settings: Settings) -> Scorer[NDArray[np.float32]]:
+def open_scorer(bundle: Bundle, settings: Settings, clock: Clock) -> Scorer[NDArray[np.float32]]:
     """Start the engine of the settings for a bundle.
 
     Raises
     ------
     SettingsError, ModelError
     """
-    if settings.infer.engine != "embedded":
-        raise SettingsError("infer.engine: this version runs the embedded engine only")
-    return EmbeddedScorer(bundle, precision=settings.infer.precision, threads=settings.infer.threads)
+    if settings.infer.engine == TRITON:
+        return TritonScorer(bundle, settings.infer.triton.record(), clock=clock)
+    infer = settings.infer
+    return EmbeddedScorer(
+        bundle,
+        precision=infer.precision,
+        threads=infer.threads,
+        cache_dir=infer.cache_dir,
+        streams=infer.streams,
+    )
+
+
+def prove(bundle: Bundle, scorer: Scorer[NDArray[np.float32]]) -> Differences:
+    """Compare the engine's answer to the golden slices with the stored one, on a server after a handshake.
+
+    Raises
+    ------
+    ModelError
+    """
+    if isinstance(scorer, TritonScorer):
+        scorer.verify()
+    return replay(bundle, scorer)
 
 
 def open_engine(
-    settings: Settings, store: Store | None, name: str | None = None, version: int | None = None
+    settings: Settings,
+    store: Store | None,
+    clock: Clock,
+    name: str | None = None,
+    version: int | None = None,
 ) -> Engine:
     """Read a model version, shake hands and start an engine of its own for it.
 
@@ -70,6 +95,7 @@ def open_engine(
     settings : Settings
     store : Store or None
         Knows the active versions; without one, the folder's own version is active.
+    clock : Clock
     name : str, optional
         By default the model for CT.
     version : int, optional
@@ -84,7 +110,7 @@ def open_engine(
     if version is None and store is not None:
         version = store.promotions.active(name)
     bundle = load_bundle(installed(settings.infer.models_dir, name), version)
-    return Engine(bundle=bundle, scorer=open_scorer(bundle, settings))
+    return Engine(bundle=bundle, scorer=open_scorer(bundle, settings, clock))
 
 
 def routing_of(settings: Settings) -> Routing:
@@ -118,16 +144,20 @@ def routing_of(settings: Settings) -> Routing:
 
 
 def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence[Assignment]) -> EngineRoom:
-    """Return the served models, none of them open."""
+    """Return the served models, none of them open.
+
+    On a server, where somebody else may change what answers, the golden answer is replayed before each study.
+    """
+    remote = settings.infer.engine == TRITON
     return EngineRoom(
         EngineSource(
             models_dir=settings.infer.models_dir,
             active=store.promotions.active,
             registry=store.operations,
-            open_scorer=lambda bundle: open_scorer(bundle, settings),
-            prove=replay,
-            approve=_approve,
-            canary_every=timedelta(seconds=settings.infer.canary_seconds),
+            open_scorer=lambda bundle: open_scorer(bundle, settings, clock),
+            prove=prove,
+            approve=_server_approval(settings, store) if remote else _approved,
+            canary_every=timedelta(seconds=0 if remote else settings.infer.canary_seconds),
         ),
         clock,
         keep=KEPT_ENGINES,
@@ -135,10 +165,18 @@ def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence
     )
 
 
-def open_wanted(models: EngineRoom, wanted: Sequence[Assignment]) -> None:
+def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: bool) -> None:
     """Open what studies may be assigned to, so that a wrong installation shows at the start.
 
     A shadow that cannot be opened is logged and shown by the health endpoint: it keeps nothing from working.
+    So is a server that does not answer, or not as it must: studies are received meanwhile, and wait.
+
+    Parameters
+    ----------
+    models : EngineRoom
+    wanted : sequence of Assignment
+    remote : bool
+        Whether a server answers.
 
     Raises
     ------
@@ -150,9 +188,10 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment]) -> None:
             with models.serve(item.model_name, item.model_version):
                 pass
         except ModelError as error:
-            if item.purpose is Purpose.REPORT:
+            installed_wrongly = isinstance(error, BundleError | InputSpecError)
+            if item.purpose is Purpose.REPORT and (installed_wrongly or not remote):
                 raise
-            log.error("shadow %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- no bug
+            log.error("model %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- no bug
 
 
 def selection_of(settings: Settings, store: Store) -> SelectionSpec:
@@ -185,6 +224,27 @@ def _problem(reading: CanaryReading) -> str:
     return "" if reading.state is CanaryState.CLOSED else reading.reason or reading.state.value
 
 
-def _approve(bundle: Bundle, identity: ModelIdentity) -> None:
+def _approved(bundle: Bundle, identity: ModelIdentity) -> None:
     """Let the engine within this process answer: its golden replay is all there is to accept."""
     del bundle, identity
+
+
+def _server_approval(settings: Settings, store: Store) -> Callable[[Bundle, ModelIdentity], None]:
+    """Return what lets a server answer for patients once its golden replay was accepted by somebody."""
+    triton = settings.infer.triton
+
+    def approve(bundle: Bundle, identity: ModelIdentity) -> None:
+        if triton.require_acceptance and not store.acceptances.accepted(
+            triton.url,
+            bundle.name,
+            bundle.version,
+            spec_sha256=identity.spec_sha256,
+            weights_sha256=identity.weights_sha256,
+            precision=identity.precision.value,
+        ):
+            raise HandshakeFailed(
+                f"{bundle.name} version {bundle.version} was not accepted at {triton.url} with these bytes "
+                f"at {identity.precision.value}; run `groundglass models accept`"
+            )
+
+    return approve

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -40,7 +41,7 @@ from node.domain.input_spec import (
 from node.domain.model import ModelStatus
 from node.domain.result import OperatingPoint
 from node.imaging.phantom import ThoraxPhantom
-from node.imaging.prepare import hu_to_stored, prepare_slice
+from node.imaging.prepare import hu_to_stored, prepare_stored
 from node.infer.bundle import Bundle, load_bundle
 
 SIDE, CELL = 64, 8
@@ -170,7 +171,7 @@ def write_model_folder(
     models_dir : Path
         The folder is made in it, under the name in the specification.
     slices : sequence of uint16 arrays, shape (rows, columns)
-        HU + 1024 of phantom slices, for the golden answer.
+        HU + 1024 of phantom slices, or grey levels of its radiographs, for the golden answer.
     net, spec : optional
         Instead of the default network and specification.
     parameters : dict, optional
@@ -187,7 +188,7 @@ def write_model_folder(
     )
     (folder / "LICENSE").write_text("MIT\n", encoding="utf-8")
     stack = np.stack(slices)
-    prepared = np.stack([prepare_slice(v, spec).tensor for v in stack])
+    prepared = np.stack([prepare_stored(v, spec).tensor for v in stack])
     probabilities, cam = net(prepared)
     np.savez_compressed(
         version / "golden.npz",
@@ -206,6 +207,21 @@ def write_model_folder(
     }
     (folder / "config.pbtxt").write_text(config_text(spec, {**true, **(parameters or {})}), encoding="utf-8")
     return folder
+
+
+def write_version(
+    folder: Path, slices: Sequence[Stored], number: int, *, net: TinyNet | None = None, **changes: Any
+) -> None:
+    """Write a further version of a model into its folder, described within its own version's folder."""
+    spec = tiny_spec(**changes)
+    model = dataclasses.replace(spec.model, name=folder.name, version=number)
+    made = write_model_folder(
+        folder.parent / f"making-{number}", slices, net=net, spec=dataclasses.replace(spec, model=model)
+    )
+    for name in ("config.pbtxt", "input_spec.json", "CARD.md"):
+        (made / name).rename(made / str(number) / name)
+    (made / str(number)).rename(folder / str(number))
+    shutil.rmtree(made.parent)
 
 
 def config_text(spec: InputSpec, parameters: dict[str, str]) -> str:

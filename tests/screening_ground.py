@@ -191,14 +191,20 @@ class Ground:
     def study(self, study_instance_uid: str | None = None) -> Study:
         return self.store.studies.get(study_instance_uid or PhantomLabels().study_instance_uid)
 
-    def settle(self, model: str = "tiny", *, incomplete: Sequence[int] = ()) -> None:
+    def settle(
+        self,
+        model: str = "tiny",
+        *,
+        incomplete: Sequence[int] = (),
+        assigned: Sequence[Assignment] | None = None,
+    ) -> None:
         """Conclude every open series and settle every study, as the sweep does."""
+        assigned = [Assignment(model_name=model)] if assigned is None else assigned
         for study in self.store.studies.list(100, 0):
             for series in study.series:
                 if series.state is SeriesState.RECEIVING:
                     self._conclude(series, series.series_number in incomplete)
             if study.state is StudyState.RECEIVING:
-                assigned = [Assignment(model_name=model)]
                 assert self.store.studies.settle(study.id, assigned, last_arrival_at=study.last_arrival_at)
 
     def _conclude(self, series: Series, incomplete: bool) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import typer
 
-from node.app import sender_to
+from node.app import SystemClock, sender_to
 from node.cli.exits import ExitCode
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
@@ -74,7 +74,7 @@ def _attempt(subject: str, action: Callable[[], str]) -> Check:
 
 def _replay(settings: Settings) -> str:
     """Shake hands with the model's folder and replay the golden answer."""
-    engine = open_engine(settings, None)
+    engine = open_engine(settings, None, SystemClock())
     try:
         engine.replay()
     finally:

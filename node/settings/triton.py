@@ -50,6 +50,11 @@ class TritonSettings(Section):
         3, ge=1, le=1000, description="After so many failures in a row the server is left alone ..."
     )
     breaker_seconds: Seconds = Field(30.0, description="... for so long, until one batch probes it.")
+    require_acceptance: bool = Field(
+        True,
+        description="Screen only with model versions whose golden replay `groundglass models accept` has "
+        "recorded of this server.",
+    )
     allow_old_server: bool = Field(
         False,
         description="Accept a server older than 2.59.1, which lacks the fixes of CVE-2025-23319, -23320 and "
