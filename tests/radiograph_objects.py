@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,19 @@ from pydicom.uid import (
 )
 
 from node.domain.identity import derived_uid
+from node.domain.input_spec import (
+    Equalise,
+    FixedNormalise,
+    InputKind,
+    InputModality,
+    InputSpec,
+    PreparationSpec,
+    SpecModel,
+)
+from node.domain.model import ModelStatus
 from node.imaging.phantom import ThoraxPhantom
+from node.infer.bundle import Bundle, load_bundle
+from tests.model_folder import SIDE, TinyNet, tiny_spec, write_model_folder
 from trainer.export.golden_slices import radiograph
 
 BITS: Final = 12
@@ -119,3 +132,32 @@ def digital_object(values: NDArray[np.uint16] | None = None, **attributes: objec
             **attributes,
         },
     )
+
+
+def radiograph_spec(**changes: Any) -> InputSpec:
+    """Return the specification of a tiny model that reads radiographs, with some of its parts changed."""
+    return tiny_spec(
+        **{
+            "model": SpecModel(name="tiny-cxr", version=1, status=ModelStatus.UNTRAINED),
+            "modality": InputModality.CR,
+            "ct_selection": None,
+            "input": PreparationSpec(
+                kind=InputKind.HISTOGRAM_EQUALISED,
+                size=(SIDE, SIDE),
+                channels=1,
+                window=None,
+                lung_box=None,
+                equalise=Equalise.NONE,
+                blur=3,
+                normalise=FixedNormalise(mean=(0.5,), std=(0.5,)),
+            ),
+            **changes,
+        }
+    )
+
+
+def radiograph_bundle(folder: Path, **changes: Any) -> Bundle:
+    """Write and load a tiny model: opacities of the phantom make it positive, without them it is negative."""
+    golden = [radiograph(ThoraxPhantom(seed=7, patches=patches)) for patches in (0, 8)]
+    net = TinyNet(gain=200.0, bias=26.44)
+    return load_bundle(write_model_folder(folder, golden, net=net, spec=radiograph_spec(**changes)))

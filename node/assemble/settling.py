@@ -1,9 +1,10 @@
-"""When a study settles: none of its CT series is open or growing."""
+"""When a study settles: no series that a model reads is open or growing."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from node.decide.routing import KINDS
 from node.domain.network import QuietTimes
 from node.domain.study import SeriesState, Study, Verdict
 
@@ -11,8 +12,9 @@ from node.domain.study import SeriesState, Study, Verdict
 def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now: datetime) -> bool:
     """Whether a receiving study may be screened now.
 
-    Only its CT series count: presentation states and dose reports trickle in for hours. A study without CT
-    settles by all of its series. What an operator has declared complete waits for no quiet time.
+    Only the series count that a model reads: presentation states and dose reports trickle in for hours. A
+    study without CT and radiographs settles by all of its series. What an operator has declared complete waits
+    for no quiet time.
 
     Parameters
     ----------
@@ -23,7 +25,7 @@ def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now
     quiet : QuietTimes
     now : datetime
     """
-    counting = [series for series in study.series if series.modality == "CT"] or list(study.series)
+    counting = [series for series in study.series if series.modality in KINDS] or list(study.series)
     if not counting or pending_comparisons:
         return False
     if any(series.state is SeriesState.RECEIVING for series in counting):

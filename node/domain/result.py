@@ -83,7 +83,7 @@ class SeriesChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class SliceScore:
-    """One slice of the screened series."""
+    """One slice of the screened series, or one radiograph."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -91,10 +91,11 @@ class SliceScore:
     """Frame number from 1; 1 for a single-frame image."""
     instance_number: int | None
     position: float
-    """Along the slice normal, in mm."""
+    """Along the slice normal, in mm; 0 for a radiograph, which has no place in a volume."""
     dark_count: int
-    """Dark pixels within the selection region."""
+    """Dark pixels within the selection region; 0 for a radiograph."""
     selected: bool
+    """Shows open lungs; of a radiograph: fit for the model."""
     probability: float | None
     """Model score of the positive class; None when the slice was not selected."""
     positive: bool
@@ -119,7 +120,7 @@ class Finding:
     selection_threshold: str
     """The threshold as an exact fraction, or empty."""
     slices: tuple[SliceScore, ...]
-    """In the order along the normal; empty when no series was looked at."""
+    """In the order along the normal, or of radiographs by number; empty when no series was looked at."""
     operating_point: OperatingPoint | None
     model: ModelIdentity
     modality: InputModality = InputModality.CT

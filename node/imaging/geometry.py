@@ -210,6 +210,11 @@ class DisplayOrientation:
     columns_reversed: bool
 
     @property
+    def turns(self) -> bool:
+        """Whether the displayed image differs from the stored one."""
+        return self.transposed or self.rows_reversed or self.columns_reversed
+
+    @property
     def warning(self) -> str | None:
         """What a reader must know, or None."""
         return "image rows run left to right (decubitus); slices were turned" if self.transposed else None

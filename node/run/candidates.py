@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from pydicom.dataset import Dataset
 
@@ -18,7 +19,7 @@ from node.domain.errors import DicomError
 from node.domain.network import CapPolicy
 from node.domain.result import SeriesChoice
 from node.domain.study import AsideReason, Instance
-from node.run.findings import Method
+from node.run.findings import CtMethod
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,10 @@ MOST_REASONS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """All series of one study."""
+    """All series of one study, for a model that reads CT."""
 
+    modalities: ClassVar[frozenset[str]] = frozenset({"CT"})
+    """Modality (0008,0060) of the series that are most worth a word where none is fit."""
     facts: tuple[SeriesFacts, ...]
     criteria: Criteria
     instances: Mapping[str, Sequence[Instance]]
@@ -45,7 +48,7 @@ class Candidates:
     def choices(self) -> tuple[SeriesChoice, ...]:
         """One judgement a series, in the order of the study; at most one is chosen."""
         left = [item for item in self.facts if item.series.series_instance_uid not in self.refused]
-        judged = {item.series_instance_uid: item for item in choose(left, self.criteria)}
+        judged = {item.series_instance_uid: item for item in self.judge(left)}
         judged |= {
             item.series_instance_uid: dataclasses.replace(
                 item,
@@ -53,10 +56,14 @@ class Candidates:
                 eligible=False,
                 reason=f"{REFUSAL}{self.refused[item.series_instance_uid]}.",
             )
-            for item in choose(self.facts, self.criteria)
+            for item in self.judge(self.facts)
             if item.series_instance_uid in self.refused
         }
         return tuple(judged[item.series.series_instance_uid] for item in self.facts)
+
+    def judge(self, facts: Sequence[SeriesFacts]) -> tuple[SeriesChoice, ...]:
+        """Judge series and choose at most one."""
+        return choose(facts, self.criteria)
 
     @property
     def chosen(self) -> SeriesChoice | None:
@@ -66,11 +73,11 @@ class Candidates:
     @property
     def why_none(self) -> str:
         """Why no series was chosen, one sentence."""
-        computed = [item for item in self.choices if item.modality == "CT"] or list(self.choices)
+        near = [item for item in self.choices if item.modality in self.modalities] or list(self.choices)
         reasons = [
             f"series {'without number' if item.series_number is None else item.series_number}: "
             f"{item.reason.removeprefix(REFUSAL).rstrip('.')}"
-            for item in computed
+            for item in near
         ]
         more = len(reasons) - MOST_REASONS
         if more > 0:
@@ -120,15 +127,15 @@ class Candidates:
 
 
 def read_candidates(
-    store: Store, study_id: int, how: Method, *, cap_policy: CapPolicy, accept_unknown_age: bool
+    store: Store, study_id: int, how: CtMethod, *, cap_policy: CapPolicy, accept_unknown_age: bool
 ) -> Candidates:
-    """Read the series of a study from the index.
+    """Read the series of a study from the index, for a model that reads CT.
 
     Parameters
     ----------
     store : Store
     study_id : int
-    how : Method
+    how : CtMethod
         For the model's scope and minimum of slices.
     cap_policy : CapPolicy
     accept_unknown_age : bool
@@ -138,10 +145,41 @@ def read_candidates(
     ------
     UnknownSubject
     """
-    study = store.studies.by_id(study_id)
-    asides = store.asides.list(study_id)
-    instances = {item.series_instance_uid: store.studies.instances(item.id) for item in study.series}
+    held = read_study(store, study_id)
     return Candidates(
+        facts=held.facts,
+        criteria=Criteria.from_spec(
+            how.spec,
+            cap_policy,
+            minimum_slices=how.selection.minimum_slices,
+            accept_unknown_age=accept_unknown_age,
+        ),
+        instances=held.instances,
+        kept_aside=held.kept_aside,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldStudy:
+    """What the index holds of one study."""
+
+    facts: tuple[SeriesFacts, ...]
+    instances: Mapping[str, Sequence[Instance]]
+    """By SeriesInstanceUID."""
+    kept_aside: int
+    """Objects of the study that lie beside the index."""
+
+
+def read_study(store: Store, study_id: int) -> HeldStudy:
+    """Read a study from the index.
+
+    Raises
+    ------
+    UnknownSubject
+    """
+    study = store.studies.by_id(study_id)
+    instances = {item.series_instance_uid: store.studies.instances(item.id) for item in study.series}
+    return HeldStudy(
         facts=tuple(
             SeriesFacts(
                 series=item,
@@ -149,14 +187,8 @@ def read_candidates(
             )
             for item in study.series
         ),
-        criteria=Criteria.from_spec(
-            how.spec,
-            cap_policy,
-            minimum_slices=how.selection.minimum_slices,
-            accept_unknown_age=accept_unknown_age,
-        ),
         instances=instances,
-        kept_aside=sum(item.reason is not AsideReason.REPLACED for item in asides),
+        kept_aside=sum(item.reason is not AsideReason.REPLACED for item in store.asides.list(study_id)),
     )
 
 

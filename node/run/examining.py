@@ -1,4 +1,4 @@
-"""Examining a study's computed tomography: the best series is looked at, scored and judged."""
+"""Examining a study: what every kind of images has in common, and the way of computed tomography."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from node.decide.choice import holds_chest_ct
 from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError
+from node.domain.input_spec import WindowSpec
 from node.domain.job import Screening
 from node.domain.result import Finding, RunOutcome
+from node.imaging.heatmap import render
+from node.imaging.prepare import windowed_by
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_candidates
 from node.run.findings import Method, analysed, method, not_analysed
-from node.run.looking import look
+from node.run.looking import LookedAt, look
 from node.run.options import PipelineSettings
 from node.run.progress import Stage, StageWatch
-from node.run.results import Analysis
-from node.run.scoring import score
+from node.run.results import Analysis, Picture, caption
+from node.run.scoring import Scored, score
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
+
+DISPLAY_WINDOW = WindowSpec(center=-600, width=1500)
+"""Grey levels under the heatmap of a model that has no window of its own: the usual lung window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,94 +42,159 @@ class Examined:
     analysis: Analysis | None
 
 
-class CtExaminer:
-    """Examines the CT series of a study.
+class Examination(Protocol):
+    """The examination of one study by one model."""
+
+    @property
+    def how(self) -> Method:
+        """By what the study is judged."""
+        ...
+
+    @property
+    def candidates(self) -> Candidates:
+        """Every series of the study, judged."""
+        ...
+
+    def nothing(self) -> Finding | None:
+        """Return the finding of a study that holds nothing for this model; None when it holds something."""
+        ...
+
+    def run(self, watch: StageWatch) -> Examined:
+        """Analyse the best series; one that turns out to be unreadable gives way to the next best."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What every examination works with."""
+
+    store: Store
+    pool: ThreadPoolExecutor
+    """Decodes and prepares images."""
+    settings: PipelineSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceAnalysis:
+    """What was seen on a series of slices."""
+
+    looked: LookedAt
+    scored: Sequence[Scored]
+    """One for each kept slice; empty when the selection is not plausible."""
+    window: WindowSpec
+    """Under the heatmaps."""
+
+    @property
+    def inputs(self) -> tuple[tuple[str, str], ...]:
+        """For each slice: SOPInstanceUID with frame number, and the digest of its pixels."""
+        return tuple(
+            (f"{source.header.sop_instance_uid}:{source.frame}", digest)
+            for source, digest in zip(self.looked.sources, self.looked.pixel_digests, strict=True)
+        )
+
+    def picture(self, finding: Finding, index: int) -> Picture:
+        """Render the heatmap of a scored slice."""
+        source = self.looked.sources[index]
+        answer = self.scored[self.looked.kept.index(index)]
+        place = f"slice {index + 1} of {len(finding.slices)}, position {source.position:.1f} mm"
+        rgb = render(
+            windowed_by(source.v(), self.window),
+            answer.cam,
+            answer.box,
+            source.pixel_spacing,
+            caption(finding, index, image="slice", place=place),
+        )
+        return Picture(rgb=rgb, directions=("L", "P"))
+
+
+class CtExamination:
+    """The examination of a study's CT series.
 
     Parameters
     ----------
-    store : Store
-    pool : ThreadPoolExecutor
-        Decodes and prepares slices.
-    settings : PipelineSettings
+    tools : Tools
+    served : Served
+        A model that reads CT.
+    screening : Screening
     """
 
-    def __init__(self, store: Store, pool: ThreadPoolExecutor, settings: PipelineSettings) -> None:
-        self._store = store
-        self._pool = pool
-        self._settings = settings
-
-    def method(self, served: Served) -> Method:
-        """Return by what a study is judged under this model."""
-        return method(
+    def __init__(self, tools: Tools, served: Served, screening: Screening) -> None:
+        self._tools = tools
+        self._served = served
+        settings = tools.settings
+        self.how = method(
             served.bundle.spec,
             served.scorer.identity,
-            minimum_slices=self._settings.minimum_slices,
+            minimum_slices=settings.minimum_slices,
             source_probe=served.bundle.source_probe,
         )
-
-    def candidates(self, screening: Screening, how: Method) -> Candidates:
-        """Return every series of the study, judged."""
-        return read_candidates(
-            self._store,
+        self.candidates = read_candidates(
+            tools.store,
             screening.study_id,
-            how,
-            cap_policy=self._settings.cap_policy,
-            accept_unknown_age=self._settings.accept_unknown_age,
+            self.how,
+            cap_policy=settings.cap_policy,
+            accept_unknown_age=settings.accept_unknown_age,
         )
 
-    def nothing_for(self, how: Method, candidates: Candidates) -> Finding | None:
-        """Return the finding of a study that holds nothing for this model; None when it holds something."""
-        if holds_chest_ct(candidates.facts):
+    def nothing(self) -> Finding | None:
+        """Return the finding of a study without chest CT; None when there is one."""
+        if holds_chest_ct(self.candidates.facts):
             return None
         return not_analysed(
-            how,
-            candidates.choices,
+            self.how,
+            self.candidates.choices,
             "The study holds no chest CT; nothing is sent.",
             run_outcome=RunOutcome.NOT_ATTEMPTED,
         )
 
-    def examine(self, served: Served, how: Method, candidates: Candidates, watch: StageWatch) -> Examined:
+    def run(self, watch: StageWatch) -> Examined:
         """Analyse the best series; one that turns out to be unreadable gives way to the next best."""
+        candidates, path_of = self.candidates, self._tools.store.files.path
         while (chosen := candidates.chosen) is not None:
             try:
-                sources = candidates.sources(chosen.series_instance_uid, self._store.files.path)
-                analysis = self._look_and_score(served, how, sources, watch)
+                sources = candidates.sources(chosen.series_instance_uid, path_of)
+                analysis = self._look_and_score(sources, watch)
             except (DicomError, GeometryError) as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
                 candidates = candidates.without(chosen.series_instance_uid, str(error))
                 continue
             with watch.stage(Stage.DECIDE):
-                finding = analysed(how, candidates.choices, analysis.looked, analysis.scored)
+                finding = analysed(self.how, candidates.choices, analysis.looked, analysis.scored)
             return Examined(candidates=candidates, finding=finding, analysis=analysis)
-        with watch.stage(Stage.DECIDE):
-            finding = not_analysed(
-                how,
-                candidates.choices,
-                candidates.why_none,
-                run_outcome=RunOutcome.FAILED if candidates.refused else RunOutcome.NOT_ATTEMPTED,
-            )
-        return Examined(candidates=candidates, finding=finding, analysis=None)
+        return none_fit(self.how, candidates, watch)
 
-    def _look_and_score(
-        self, served: Served, how: Method, sources: Sequence[SliceSource], watch: StageWatch
-    ) -> Analysis:
+    def _look_and_score(self, sources: Sequence[SliceSource], watch: StageWatch) -> SliceAnalysis:
+        tools, spec = self._tools, self.how.spec
+        window = spec.input.window or DISPLAY_WINDOW
         with watch.stage(Stage.SELECT):
             looked = look(
                 sources,
-                how.selection,
-                self._pool,
+                self.how.selection,
+                tools.pool,
                 partial(watch.advanced, Stage.SELECT),
-                lambda path: self._store.files.verify(path.stem),
+                lambda path: tools.store.files.verify(path.stem),
             )
         if looked.plausibility.reason is not None:
-            return Analysis(looked=looked, scored=())
+            return SliceAnalysis(looked=looked, scored=(), window=window)
         with watch.stage(Stage.INFER):
             scored = score(
                 looked.selected,
-                how.spec,
-                served.scorer,
-                self._pool,
-                batch=min(self._settings.batch, served.bundle.config.max_batch_size),
+                spec,
+                self._served.scorer,
+                tools.pool,
+                batch=min(tools.settings.batch, self._served.bundle.config.max_batch_size),
                 advanced=partial(watch.advanced, Stage.INFER),
             )
-        return Analysis(looked=looked, scored=scored)
+        return SliceAnalysis(looked=looked, scored=scored, window=window)
+
+
+def none_fit(how: Method, candidates: Candidates, watch: StageWatch) -> Examined:
+    """Return what is known of a study in which no series was fit, or could be read."""
+    with watch.stage(Stage.DECIDE):
+        finding = not_analysed(
+            how,
+            candidates.choices,
+            candidates.why_none,
+            run_outcome=RunOutcome.FAILED if candidates.refused else RunOutcome.NOT_ATTEMPTED,
+        )
+    return Examined(candidates=candidates, finding=finding, analysis=None)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from node.decide.rule import Decision, decide, is_positive
-from node.domain.input_spec import InputKind, InputSpec, SelectionSpec
+from node.domain.input_spec import InputKind, InputModality, InputSpec, SelectionSpec
 from node.domain.model import ModelIdentity, ModelStatus
 from node.domain.result import Finding, OperatingPoint, Outcome, RunOutcome, SeriesChoice, SliceScore
-from node.domain.study import SeriesState
+from node.domain.study import InstanceHeader, SeriesState
 from node.imaging.prepare import Framing
 from node.run.looking import LookedAt
 from node.run.scoring import Scored
 
+UNPROVEN = {
+    InputModality.CT: "clinical CT",
+    InputModality.CR: "clinical radiographs",
+}
+"""On what the performance of a demonstration model is not established."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Method:
+class Method(ABC):
     """By what a study is judged: the bundle's contract with what the settings override."""
 
     spec: InputSpec
-    selection: SelectionSpec
-    """The specification's, with the minimum of slices from the settings where one is given."""
     model: ModelIdentity
     source_probe: str
     """What the export's source probe says against the model; empty when nothing."""
@@ -33,6 +38,19 @@ class Method:
         return self.spec.operating_point
 
     @property
+    @abstractmethod
+    def rule_text(self) -> str:
+        """By what rule images are selected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtMethod(Method):
+    """By what a CT series is judged."""
+
+    selection: SelectionSpec
+    """The specification's, with the minimum of slices from the settings where one is given."""
+
+    @property
     def rule_text(self) -> str:
         """Name of the selection rule with its minima."""
         return (
@@ -41,8 +59,10 @@ class Method:
         )
 
 
-def method(spec: InputSpec, model: ModelIdentity, *, minimum_slices: int | None, source_probe: str) -> Method:
-    """Return the method for a bundle.
+def method(
+    spec: InputSpec, model: ModelIdentity, *, minimum_slices: int | None, source_probe: str
+) -> CtMethod:
+    """Return the method for a bundle that reads CT.
 
     Parameters
     ----------
@@ -60,7 +80,7 @@ def method(spec: InputSpec, model: ModelIdentity, *, minimum_slices: int | None,
             minimum_slices=minimum_slices,
             minimum_selected=min(selection.minimum_selected, minimum_slices),
         )
-    return Method(spec=spec, selection=selection, model=model, source_probe=source_probe)
+    return CtMethod(spec=spec, selection=selection, model=model, source_probe=source_probe)
 
 
 def not_analysed(
@@ -79,17 +99,18 @@ def not_analysed(
         slices=(),
         operating_point=None,
         model=how.model,
+        modality=how.spec.modality,
     )
 
 
 def analysed(
-    how: Method, choices: tuple[SeriesChoice, ...], looked: LookedAt, scored: Sequence[Scored]
+    how: CtMethod, choices: tuple[SeriesChoice, ...], looked: LookedAt, scored: Sequence[Scored]
 ) -> Finding:
     """Return the finding of a series that was looked at.
 
     Parameters
     ----------
-    how : Method
+    how : CtMethod
     choices : tuple of SeriesChoice
         Exactly one of them is chosen.
     looked : LookedAt
@@ -109,10 +130,9 @@ def analysed(
             reason="The lungs reach the first or the last slice, so a part of them was not seen and no "
             f"negative answer is given. {decision.reason}",
         )
-    whole = chosen.state is SeriesState.COMPLETE
     return Finding(
         outcome=decision.outcome,
-        run_outcome=RunOutcome.SUCCEEDED if whole else RunOutcome.PARTIALLY_SUCCEEDED,
+        run_outcome=ran_on(chosen),
         reason=decision.reason,
         warnings=(*model_warnings(how), *series_warnings(how, chosen, looked, scored)),
         choices=choices,
@@ -125,7 +145,13 @@ def analysed(
     )
 
 
-def lungs_are_cut(how: Method, looked: LookedAt) -> bool:
+def ran_on(chosen: SeriesChoice) -> RunOutcome:
+    """Return the outcome of a run on a series, by whether all of it was there."""
+    whole = chosen.state is SeriesState.COMPLETE
+    return RunOutcome.SUCCEEDED if whole else RunOutcome.PARTIALLY_SUCCEEDED
+
+
+def lungs_are_cut(how: CtMethod, looked: LookedAt) -> bool:
     """Whether a series that is long enough to hold the lungs begins or ends within them.
 
     Below the model's own minimum of slices an operator has asked for an answer on single slices.
@@ -163,7 +189,8 @@ def model_warnings(how: Method) -> tuple[str, ...]:
     if how.model.status is ModelStatus.UNTRAINED:
         warnings.append("The model is untrained: its scores mean nothing.")
     elif how.model.status is ModelStatus.DEMONSTRATION:
-        warnings.append("The model is a demonstration: its performance on clinical CT is not established.")
+        images = UNPROVEN[how.spec.modality]
+        warnings.append(f"The model is a demonstration: its performance on {images} is not established.")
     if not how.point.validated:
         warnings.append(
             f"The operating point {how.point.name!r} is not validated for this model; "
@@ -178,16 +205,12 @@ def series_warnings(
     how: Method, chosen: SeriesChoice, looked: LookedAt, scored: Sequence[Scored]
 ) -> tuple[str, ...]:
     """Return what limits the answer for this series."""
-    warnings = []
-    if chosen.state is not SeriesState.COMPLETE:
-        warnings.append(sentence(f"the series may be incomplete: {chosen.verdict_reason}"))
+    warnings = [*completeness_warnings(chosen)]
     few = how.spec.selection.minimum_slices
     if scored and len(scored) < few:
         noun = "slice" if len(scored) == 1 else "slices"
         warnings.append(f"The answer rests on {len(scored)} {noun}; {few} or more are usual.")
-    if all(source.header.patient_age_years is None for source in looked.sources):
-        youngest = f"{how.spec.scope.minimum_age_years:g} years or more"
-        warnings.append(f"The patient's age is unknown; the model is made for {youngest}.")
+    warnings += age_warnings(how, [source.header for source in looked.sources])
     if scored and {0, len(looked.sources) - 1} & set(looked.kept):
         warnings.append(
             "The lungs reach the first or the last slice: a part of them may lie outside of the series."
@@ -205,6 +228,21 @@ def series_warnings(
             f"On {whole} of {len(scored)} scored slices no lung outline was found; they were scored whole."
         )
     return tuple(warnings)
+
+
+def completeness_warnings(chosen: SeriesChoice) -> list[str]:
+    """Return that the series may be incomplete, where it may."""
+    if chosen.state is SeriesState.COMPLETE:
+        return []
+    return [sentence(f"the series may be incomplete: {chosen.verdict_reason}")]
+
+
+def age_warnings(how: Method, headers: Sequence[InstanceHeader]) -> list[str]:
+    """Return that the patient's age is unknown, where it is."""
+    if any(header.patient_age_years is not None for header in headers):
+        return []
+    youngest = f"{how.spec.scope.minimum_age_years:g} years or more"
+    return [f"The patient's age is unknown; the model is made for {youngest}."]
 
 
 def with_asides(finding: Finding, count: int) -> Finding:

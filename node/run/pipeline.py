@@ -18,6 +18,7 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from node.domain.errors import GroundglassError, ReportImpossible
+from node.domain.input_spec import InputModality
 from node.domain.job import Purpose, Screening
 from node.domain.model import ModelStatus
 from node.domain.ports import Clock
@@ -25,10 +26,11 @@ from node.domain.result import ResultObject, ResultVersion
 from node.infer.served import Served
 from node.report.build import build_results
 from node.report.request import ReportRequest
-from node.run.examining import CtExaminer, Examined
+from node.run.examining import CtExamination, Examination, Examined, Tools
 from node.run.findings import Method, with_asides
 from node.run.options import PipelineSettings
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
+from node.run.radiographs import RadiographExamination
 from node.run.results import pictures, recipe_in_turn, recipe_of, store_objects, stored_before
 from node.run.retry import after_error
 from node.store.store import Store
@@ -85,7 +87,7 @@ class Pipeline:
         self._settings = settings
         self._listener = listener
         self._pool = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoder")
-        self._ct = CtExaminer(store, self._pool, settings)
+        self._tools = Tools(store=store, pool=self._pool, settings=settings)
 
     def close(self) -> None:
         """End the decoder threads; no screening may run any more."""
@@ -109,23 +111,27 @@ class Pipeline:
         self._listener.ended(screening, end, reason)
 
     def _screen(self, screening: Screening, served: Served, watch: StageWatch) -> tuple[ScreeningEnd, str]:
-        examiner = self._ct
-        how = examiner.method(served)
         with watch.stage(Stage.CHOOSE):
-            candidates = examiner.candidates(screening, how)
-        nothing = examiner.nothing_for(how, candidates)
+            examination = self._examination(screening, served)
+            nothing = examination.nothing()
         if nothing is not None:
-            outcome = Examined(candidates=candidates, finding=nothing, analysis=None)
+            outcome = Examined(candidates=examination.candidates, finding=nothing, analysis=None)
             return self._close_without_results(screening, outcome, watch)
         served.guard.check()
-        outcome = examiner.examine(served, how, candidates, watch)
+        outcome = examination.run(watch)
         outcome = dataclasses.replace(
             outcome, finding=with_asides(outcome.finding, outcome.candidates.kept_aside)
         )
         self._listener.decided(screening, outcome.finding)
         if screening.purpose is Purpose.SHADOW:
             return self._keep(screening, outcome, watch)
-        return self._report(screening, how, outcome, watch)
+        return self._report(screening, examination.how, outcome, watch)
+
+    def _examination(self, screening: Screening, served: Served) -> Examination:
+        """Begin to examine a study, by what the model reads."""
+        if served.bundle.spec.modality is InputModality.CR:
+            return RadiographExamination(self._tools, served, screening)
+        return CtExamination(self._tools, served, screening)
 
     def _report(
         self, screening: Screening, how: Method, outcome: Examined, watch: StageWatch
@@ -147,7 +153,7 @@ class Pipeline:
         results = stored_before(screenings, screening.study_instance_uid, screening.model_name, draft.recipe)
         if not results:
             with watch.stage(Stage.REPORT):
-                built = build_results(self._request(draft, how, version, current, watch))
+                built = build_results(self._request(draft, version, current, watch))
             with watch.stage(Stage.STORE):
                 results = store_objects(self._store.files, built)
         return self._finish(screening, draft, watch, version=version, results=results)
@@ -170,7 +176,6 @@ class Pipeline:
     def _request(
         self,
         draft: _Draft,
-        how: Method,
         version: int,
         predecessor: ResultVersion | None,
         watch: StageWatch,
@@ -179,7 +184,6 @@ class Pipeline:
         heatmaps = []
         if outcome.analysis is not None:
             heatmaps = pictures(
-                how.spec,
                 outcome.finding,
                 outcome.analysis,
                 limit=self._settings.max_heatmaps,

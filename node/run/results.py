@@ -4,35 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from pydicom.dataset import Dataset
 
 from node.domain.identity import digest
-from node.domain.input_spec import InputSpec, WindowSpec
 from node.domain.result import Finding, ResultKind, ResultObject
 from node.imaging.arrays import Grey
-from node.imaging.heatmap import HeatmapCaption, render
-from node.imaging.prepare import windowed_by
+from node.imaging.heatmap import HeatmapCaption
 from node.report.identity import RecipeParts, recipe, result_series_uid, result_uid
 from node.report.inherited import attributes_digest
 from node.report.request import BuiltObject, HeatmapPicture
 from node.run.findings import Method
-from node.run.looking import LookedAt
-from node.run.scoring import Scored
 from node.store.object_files import LocalObjectFiles
 from node.store.screenings import ScreeningRecords
 
-DISPLAY_WINDOW = WindowSpec(center=-600, width=1500)
-"""Grey levels under the heatmap of a model that has no window of its own: the usual lung window."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Analysis:
+class Picture:
+    """The heatmap of one image."""
+
+    rgb: Grey
+    """Array of shape (rows, columns, 3)."""
+    directions: tuple[str, ...]
+    """PatientOrientation (0020,0020) of the picture; empty where unknown."""
+
+
+class Analysis(Protocol):
     """What was seen on the screened series."""
 
-    looked: LookedAt
-    scored: Sequence[Scored]
-    """One for each kept slice; empty when the selection is not plausible."""
+    @property
+    def inputs(self) -> tuple[tuple[str, str], ...]:
+        """For each image of the finding: SOPInstanceUID with frame number, and the digest of its pixels."""
+        ...
+
+    def picture(self, finding: Finding, index: int) -> Picture:
+        """Render the heatmap of an image with a score.
+
+        Parameters
+        ----------
+        finding : Finding
+        index : int
+            Of the image in ``finding.slices``.
+
+        Raises
+        ------
+        DicomError
+            The image cannot be decoded again.
+        """
+        ...
 
 
 def recipe_of(
@@ -63,10 +83,7 @@ def recipe_of(
     """
     inputs = tuple((uid, "") for uid in sop_instance_uids)
     if analysis is not None:
-        inputs = tuple(
-            (f"{source.header.sop_instance_uid}:{source.frame}", digest)
-            for source, digest in zip(analysis.looked.sources, analysis.looked.pixel_digests, strict=True)
-        )
+        inputs = analysis.inputs
     choices = [f"{item.series_instance_uid} {item.chosen} {item.verdict}" for item in finding.choices]
     point = how.point
     return recipe(
@@ -115,18 +132,12 @@ def _again(made_by: str, predecessor: str) -> str:
 
 
 def pictures(
-    spec: InputSpec,
-    finding: Finding,
-    analysis: Analysis,
-    *,
-    limit: int,
-    advanced: Callable[[int, int], None],
+    finding: Finding, analysis: Analysis, *, limit: int, advanced: Callable[[int, int], None]
 ) -> list[HeatmapPicture]:
-    """Render the heatmaps of the strongest positive slices.
+    """Render the heatmaps of the strongest positive images.
 
     Parameters
     ----------
-    spec : InputSpec
     finding : Finding
     analysis : Analysis
     limit : int
@@ -134,37 +145,39 @@ def pictures(
     advanced : callable
         Takes the number of heatmaps done, and of all.
     """
-    answers = dict(zip(analysis.looked.kept, analysis.scored, strict=True)) if analysis.scored else {}
-    strongest = sorted(
-        (index for index, item in enumerate(finding.slices) if item.positive),
-        key=lambda index: (-answers[index].probability, index),
-    )[:limit]
+    scores = {index: item.probability or 0.0 for index, item in enumerate(finding.slices) if item.positive}
+    strongest = sorted(scores, key=lambda index: (-scores[index], index))[:limit]
     made = []
     for rank, index in enumerate(strongest, start=1):
+        picture = analysis.picture(finding, index)
         made.append(
             HeatmapPicture(
-                slice=finding.slices[index],
-                rgb=_picture(spec, finding, analysis.looked, index, answers[index]),
-                rank=rank,
+                slice=finding.slices[index], rgb=picture.rgb, rank=rank, directions=picture.directions
             )
         )
         advanced(rank, len(strongest))
     return made
 
 
-def _picture(spec: InputSpec, finding: Finding, looked: LookedAt, index: int, answer: Scored) -> Grey:
-    source = looked.sources[index]
-    return render(
-        windowed_by(source.v(), spec.input.window or DISPLAY_WINDOW),
-        answer.cam,
-        answer.box,
-        source.pixel_spacing,
-        HeatmapCaption(
-            model=f"{finding.model.name} version {finding.model.version}, {finding.model.status.value}",
-            score=answer.probability,
-            image="slice",
-            place=f"slice {index + 1} of {len(finding.slices)}, position {source.position:.1f} mm",
-        ),
+def caption(finding: Finding, index: int, *, image: str, place: str) -> HeatmapCaption:
+    """Return what stands beside the map of an image.
+
+    Parameters
+    ----------
+    finding : Finding
+    index : int
+        Of the image in ``finding.slices``.
+    image : str
+        What is shown.
+    place : str
+        Which one of the study's it is.
+    """
+    model = finding.model
+    return HeatmapCaption(
+        model=f"{model.name} version {model.version}, {model.status.value}",
+        score=finding.slices[index].probability or 0.0,
+        image=image,
+        place=place,
     )
 
 

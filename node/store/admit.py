@@ -12,6 +12,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
+from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
+from node.decide.routing import KINDS
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.text import normalised_name
 from node.domain.identity import PatientKey
@@ -40,8 +42,6 @@ from node.store.intake_statements import (
     STUDY_WITH_PATIENT,
 )
 from node.store.schema import asides, patients, series, studies
-
-COMPUTED_TOMOGRAPHY = "CT"  # Modality, PS3.3 C.7.3.1.1.1
 
 STUDY_TEXTS = (
     "patient_name",
@@ -108,7 +108,7 @@ def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Adm
         return _conflict(connection, arrival, held, "SeriesInstanceUID under two studies")
     if study is not None and not same_patient(study, header.patient):
         return _conflict(connection, arrival, [study["id"]], "StudyInstanceUID under two patients")
-    reopens = opens_again(header) or (owner is not None and owner["series_modality"] == COMPUTED_TOMOGRAPHY)
+    reopens = opens_again(header) or (owner is not None and owner["series_modality"] in KINDS)
     study_id = (
         _new_study(connection, arrival)
         if study is None
@@ -133,7 +133,8 @@ def opens_again(header: InstanceHeader) -> bool:
     Dose reports, presentation states and key objects come for hours, some of them because of the results of
     this node; none of them changes what it answers.
     """
-    return header.modality == COMPUTED_TOMOGRAPHY or header.sop_class_uid in CT_SOP_CLASSES
+    read_by_models = CT_SOP_CLASSES | RADIOGRAPH_SOP_CLASSES
+    return header.modality in KINDS or header.sop_class_uid in read_by_models
 
 
 def set_aside(

@@ -16,7 +16,7 @@ from node.domain.study import InstanceHeader, SeriesState, Verdict
 from node.imaging.geometry import slice_plane
 from node.imaging.prepare import Framing
 from node.imaging.selection import DarkCount, Plausibility
-from node.run.findings import Method, analysed, method, model_warnings, not_analysed, sentence
+from node.run.findings import CtMethod, analysed, method, model_warnings, not_analysed, sentence
 from node.run.looking import LookedAt
 from node.run.scoring import Scored
 from tests.model_folder import tiny_spec
@@ -50,7 +50,7 @@ CHOSEN = SeriesChoice(
 
 def how(
     *, spec: InputSpec | None = None, minimum_slices: int | None = None, source_probe: str = "", **model: Any
-) -> Method:
+) -> CtMethod:
     return method(
         spec or tiny_spec(),
         dataclasses.replace(MODEL, **model),
