@@ -73,10 +73,10 @@ def test_a_file_becomes_domain_records(tmp_path: Path) -> None:
 
 
 def test_folders_begin_where_the_file_lies(tmp_path: Path) -> None:
-    path = tmp_path / "groundglass.toml"
-    path.write_text('[infer]\nmodels_dir = "models"\ncache_dir = "compiled"\n', encoding="utf-8")
-    infer = load_settings(path).infer
-    assert (infer.models_dir, infer.cache_dir) == (tmp_path / "models", tmp_path / "compiled")
+    infer = load(write(tmp_path, '[infer]\nmodels_dir = "models"\ncache_dir = "compiled"\n'), {}).infer
+    folder = tmp_path.resolve()
+    assert (infer.models_dir, infer.cache_dir) == (folder / "models", folder / "compiled")
+    assert load(None, {}).infer.cache_dir is None
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
