@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from node.cli import models_build
+from node.cli import models_accept, models_build
 
 
 def register(app: typer.Typer) -> None:
@@ -15,4 +15,5 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     models_build.register(group)
+    models_accept.register(group)
     app.add_typer(group, name="models")

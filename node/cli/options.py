@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
@@ -46,8 +47,15 @@ ReasonOption = Annotated[
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="StudyInstanceUID.")]
 
 
-def settings_of(config: Path | None) -> Settings:
+def settings_of(config: Path | None, overrides: Mapping[str, str] = MappingProxyType({})) -> Settings:
     """Read the settings that a command was given.
+
+    Parameters
+    ----------
+    config : Path or None
+        The settings file.
+    overrides : mapping
+        In place of variables of the environment.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def settings_of(config: Path | None) -> Settings:
     """
     if config is None and DEFAULT_FILE.is_file():
         config = DEFAULT_FILE
-    return load(config, os.environ)
+    return load(config, {**os.environ, **overrides})
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def build_repository(
         The target has not, or a bundle does not allow, the precision.
     """
     chosen, options = Target(target), options or RepositoryOptions()
-    networks = [_versions(models_dir / name) for name in _installed(models_dir, names)]
+    networks = [_versions(models_dir / name) for name in installed_names(models_dir, names)]
     texts = [_checked(config_text(bundles, chosen, options)) for bundles in networks]
     try:
         _claim(out)
@@ -103,8 +103,14 @@ def build_repository(
         ) from error
 
 
-def _installed(models_dir: Path, names: Sequence[str]) -> list[str]:
-    """Return the names to build; a name is never a path, because it must be one of those that lie here."""
+def installed_names(models_dir: Path, names: Sequence[str]) -> list[str]:
+    """Return the names asked for, or all; a name is never a path, because it must be one of those here.
+
+    Raises
+    ------
+    ModelNotServed
+        A name is not installed, or nothing is.
+    """
     known = sorted(path.parent.name for path in models_dir.glob(f"*/{CONFIG}"))
     for name in names:
         if name not in known:

@@ -10,8 +10,9 @@ import pytest
 from tests.model_folder import tiny_bundle
 from tests.screening_ground import ends, ground
 from tests.station.receiving_node import Receiving, start_receiving
+from tests.triton_server import own_triton, triton
 
-__all__ = ["ends", "ground", "tiny_bundle"]
+__all__ = ["ends", "ground", "own_triton", "tiny_bundle", "triton"]
 
 
 @pytest.fixture
