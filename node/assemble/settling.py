@@ -12,9 +12,9 @@ from node.domain.study import SeriesState, Study, Verdict
 def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now: datetime) -> bool:
     """Whether a receiving study may be screened now.
 
-    Only the series count that a model reads: presentation states and dose reports trickle in for hours. A
-    study without CT and radiographs settles by all of its series. What an operator has declared complete waits
-    for no quiet time.
+    Only series that a model reads count: presentation states and dose reports trickle in for hours. A study
+    without CT and radiographs settles by all of its series. What an operator has declared complete waits for
+    no quiet time.
 
     Parameters
     ----------

@@ -20,7 +20,13 @@ class Hospital:
     """The machines of one test."""
 
     def __init__(
-        self, folder: Path, *, quiet: float = 1.0, select: str = "", authority: bool = False
+        self,
+        folder: Path,
+        *,
+        quiet: float = 1.0,
+        select: str = "",
+        infer: str = "",
+        authority: bool = False,
     ) -> None:
         self.folder = folder
         node_port = free_port()
@@ -31,6 +37,7 @@ class Hospital:
             pacs_port=self.pacs.dicom_port,
             quiet=quiet,
             select=select,
+            infer=infer,
             authority=authority,
         )
 

@@ -55,6 +55,9 @@ longest_retry_seconds = 1.0
 [select]
 {select}
 
+[infer]
+{infer}
+
 [health]
 port = {health_port}
 """
@@ -71,6 +74,7 @@ class NodeProcess:
         pacs_port: int,
         quiet: float = 1.0,
         select: str = "",
+        infer: str = "",
         authority: bool = False,
     ) -> None:
         self.folder = folder
@@ -86,6 +90,7 @@ class NodeProcess:
                 ceiling=max(quiet, 1.0),
                 health_port=self.health_port,
                 select=select,
+                infer=infer,
                 authority="authority = true" if authority else "",
             )
         )
