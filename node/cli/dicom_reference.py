@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
+from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.pixel_file import DECODERS, NATIVE, RLE_LOSSLESS
@@ -97,6 +98,7 @@ def _sop_classes() -> Iterator[str]:
     def row(uid: str) -> tuple[str, str, str]:
         notes = [
             *(["screened"] if uid in CT_SOP_CLASSES else []),
+            *(["screened where a model for it is installed"] if uid in RADIOGRAPH_SOP_CLASSES else []),
             *(["made and sent"] if uid in RESULT_SOP_CLASSES else []),
             *(["of a manufacturer"] if uid in private else []),
             *(["retired"] if UID(uid).is_retired else []),

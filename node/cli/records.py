@@ -45,6 +45,7 @@ def screening_record(screening: Screening) -> dict[str, Any]:
     return {
         "id": screening.id,
         "model": screening.model_name,
+        "purpose": screening.purpose.value,
         "state": screening.state.value,
         "cause": screening.cause.value,
         "reason": screening.reason,
@@ -160,6 +161,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
     """Return the outcome of a screening with all its evidence."""
     point = finding.operating_point
     return {
+        "modality": finding.modality.value,
         "outcome": finding.outcome.value,
         "run_outcome": finding.run_outcome.value,
         "reason": finding.reason,
