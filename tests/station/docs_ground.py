@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from node.cli.main import app
-from tests.docs_reading import Block, Document, Step
+from tests.docs_reading import ROOT, Block, Document, Step
 
 DEADLINE = 120.0
 PORTS = ("11112", "11113", "8042")
@@ -226,6 +226,7 @@ def answers(port: str) -> bool:
 def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
     """Return a walk in a folder, with the environment of somebody who reads the document."""
     walk = Walk(folder)
+    (folder / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(folder)
     for name, value in FAST.items():
         monkeypatch.setenv(name, value)

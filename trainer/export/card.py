@@ -248,5 +248,9 @@ def _technical(facts: CardFacts) -> str:
                 f"torch to OpenVINO f32 {trip.graph:.1g}; stored weights {trip.half:.1g}{rounded};",
                 f"closed-form Grad-CAM to autograd {trip.autograd:.1g}.",
             ),
+            bullet(
+                "Checked in OpenVINO. Never run by ONNX Runtime or TensorRT on a GPU: a server must pass",
+                "`groundglass models accept` first.",
+            ),
         )
     )
