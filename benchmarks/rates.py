@@ -27,6 +27,7 @@ Work = Callable[[Real], object]
 REFERENCE: Final = "ONNX Runtime f32"
 EMBEDDED: Final = "OpenVINO {}"
 ONE_CLIENT: Final = "Triton {}, 1 client"
+SHARED_MEMORY: Final = "Triton {}, 1 client, shared memory"
 CLIENTS: Final = 16
 MANY_CLIENTS: Final = "Triton {}, 16 clients"
 
