@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from node.decide.routing import Routing, Shadow, model_reference
 from node.domain.errors import BundleError, HandshakeFailed, InputSpecError, ModelError, SettingsError
 from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
-from node.domain.model import ModelIdentity
+from node.domain.model import ModelIdentity, Precision
 from node.domain.ports import Clock, Scorer
 from node.domain.selection_spec import SelectionSpec
 from node.infer.bundle import Bundle, installed, load_bundle, read_spec
@@ -59,10 +59,20 @@ def open_scorer(bundle: Bundle, settings: Settings, clock: Clock) -> Scorer[NDAr
     """
     if settings.infer.engine == TRITON:
         return TritonScorer(bundle, settings.infer.triton.record(), clock=clock)
+    return open_embedded(bundle, settings, settings.infer.precision)
+
+
+def open_embedded(bundle: Bundle, settings: Settings, precision: Precision) -> EmbeddedScorer:
+    """Start the engine within this process, whatever the settings' engine is.
+
+    Raises
+    ------
+    SettingsError, ModelError
+    """
     infer = settings.infer
     return EmbeddedScorer(
         bundle,
-        precision=infer.precision,
+        precision=precision,
         threads=infer.threads,
         cache_dir=infer.cache_dir,
         streams=infer.streams,
@@ -156,7 +166,7 @@ def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence
             registry=store.operations,
             open_scorer=lambda bundle: open_scorer(bundle, settings, clock),
             prove=prove,
-            approve=_server_approval(settings, store) if remote else _approved,
+            approve=approval_of(settings, store),
             canary_every=timedelta(seconds=0 if remote else settings.infer.canary_seconds),
         ),
         clock,
@@ -224,17 +234,19 @@ def _problem(reading: CanaryReading) -> str:
     return "" if reading.state is CanaryState.CLOSED else reading.reason or reading.state.value
 
 
-def _approved(bundle: Bundle, identity: ModelIdentity) -> None:
-    """Let the engine within this process answer: its golden replay is all there is to accept."""
-    del bundle, identity
+Approval = Callable[[Bundle, ModelIdentity], None]
 
 
-def _server_approval(settings: Settings, store: Store) -> Callable[[Bundle, ModelIdentity], None]:
-    """Return what lets a server answer for patients once its golden replay was accepted by somebody."""
+def approval_of(settings: Settings, store: Store) -> Approval:
+    """Return what lets an engine answer for patients: a server, once its golden replay was accepted.
+
+    Within this process the replay itself is all there is to accept. What is returned raises HandshakeFailed.
+    """
     triton = settings.infer.triton
 
     def approve(bundle: Bundle, identity: ModelIdentity) -> None:
-        if triton.require_acceptance and not store.acceptances.accepted(
+        asked = settings.infer.engine == TRITON and triton.require_acceptance
+        if asked and not store.acceptances.accepted(
             triton.url,
             bundle.name,
             bundle.version,

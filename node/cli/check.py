@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ import typer
 
 from node.app import SystemClock, sender_to
 from node.cli.exits import ExitCode
+from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.domain.errors import GroundglassError
@@ -74,12 +76,11 @@ def _attempt(subject: str, action: Callable[[], str]) -> Check:
 
 def _replay(settings: Settings) -> str:
     """Shake hands with the model's folder and replay the golden answer."""
-    engine = open_engine(settings, None, SystemClock())
-    try:
+    with known_store(settings) as store:
+        engine = open_engine(settings, store, SystemClock())
+    with closing(engine.scorer):
         engine.replay()
-    finally:
-        engine.scorer.close()
-    model = engine.scorer.identity
+        model = engine.scorer.identity
     return f"{model.name} version {model.version} ({model.status.value}): digests agree, golden replay passed"
 
 

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from node.cli import check, destinations, models, report, send, serve, status, studies, triton, upkeep
+from node.cli import (
+    check,
+    destinations,
+    models,
+    report,
+    reprocess,
+    send,
+    serve,
+    status,
+    studies,
+    triton,
+    upkeep,
+)
 from node.cli.demo import command as demo
 from node.cli.exits import code_for
 from node.cli.output import complain
@@ -58,5 +70,18 @@ def _main(
     """Hold the options that stand before the command."""
 
 
-for group in (demo, serve, check, destinations, send, status, studies, report, models, triton, upkeep):
+for group in (
+    demo,
+    serve,
+    check,
+    destinations,
+    send,
+    status,
+    studies,
+    reprocess,
+    report,
+    models,
+    triton,
+    upkeep,
+):
     group.register(app)

@@ -107,12 +107,12 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
     destination = destination_of(settings, to)
     with store_of(settings) as store:
         study_id = store.studies.get(study).id
-        _, finding = store.screenings.latest(study_id) or (None, None)
-        if finding is not None and not destination.accepts(finding.model.status):
-            raise SettingsError(
-                f"{destination.name}: results of a {finding.model.status.value} model are not sent there; "
-                "nothing was queued. Set its accept_demonstration only where no patient depends on it"
-            )
+        for model in store.screenings.models_in_force(study_id):
+            if not destination.accepts(model.status):
+                raise SettingsError(
+                    f"{destination.name}: results of a {model.status.value} model are not sent there; "
+                    "nothing was queued. Set its accept_demonstration only where no patient depends on it"
+                )
         count = store.outbox.release(study_id, destination.name, by, reason)
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
 

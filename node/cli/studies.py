@@ -1,4 +1,4 @@
-"""``studies`` and ``reprocess``: what was received, what was thought of it, and deciding by hand."""
+"""``studies``: what was received, what was thought of it, and deciding by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from node.cli.options import (
 )
 from node.cli.output import counted, show, show_json, table
 from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
-from node.domain.job import Assignment
 from node.domain.result import Finding
 from node.domain.study import Study
 from node.store.store import Store
@@ -28,7 +27,6 @@ group = typer.Typer(no_args_is_help=True, help="Received studies.", rich_markup_
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(group, name="studies")
-    app.command("reprocess")(reprocess)
 
 
 @group.command("list")
@@ -62,7 +60,7 @@ def list_studies(
 
 @group.command("show")
 def show_study(study: StudyArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show one study: its series with their verdicts, its screening, its results and deliveries."""
+    """Show one study: its series with their verdicts, its screenings, its results and deliveries."""
     with store_of(settings_of(config)) as store:
         record = _details(store, store.studies.get(study))
     if as_json:
@@ -73,7 +71,11 @@ def show_study(study: StudyArgument, config: ConfigOption = None, as_json: JsonO
         "Series", record["series"], ("series_number", "description", "modality", "instances", "verdict")
     )
     _show_rows("Reasons", record["series"], ("series_instance_uid", "verdict_reason"))
-    _show_rows("Screenings", record["screenings"], ("id", "model", "state", "cause", "reason", "detail"))
+    _show_rows(
+        "Screenings",
+        record["screenings"],
+        ("id", "model", "version", "purpose", "state", "cause", "outcome", "reason", "detail"),
+    )
     if record["finding"] is not None:
         finding = record["finding"]
         show(f"Outcome: {finding['outcome']} ({finding['reason']})")
@@ -116,15 +118,6 @@ def confirm_correction(
     show("The correction is in force; the study settles anew after its quiet time.")
 
 
-def reprocess(study: StudyArgument, by: ByOption, reason: ReasonOption, config: ConfigOption = None) -> None:
-    """Screen a study again with the model of the settings; the same input makes no new result."""
-    settings = settings_of(config)
-    assignment = Assignment(model_name=settings.infer.model)
-    with store_of(settings) as store:
-        screening = store.screenings.requeue(store.studies.get(study).id, assignment, by, reason)
-    show(f"Queued as screening {screening}.")
-
-
 def _summary(store: Store, study: Study) -> dict[str, Any]:
     latest = store.screenings.latest(study.id)
     return study_record(study) | {
@@ -144,8 +137,13 @@ def _details(store: Store, study: Study) -> dict[str, Any]:
     return study_record(study) | {
         "series": [series_record(series) for series in study.series],
         "screenings": [
-            screening_record(screening) | {"detail": store.screenings.detail(screening.id)}
-            for screening, _ in store.screenings.history(study.id)
+            screening_record(screening)
+            | {
+                "version": found.model.version if found is not None else screening.model_version or None,
+                "outcome": _outcome(found),
+                "detail": store.screenings.detail(screening.id),
+            }
+            for screening, found in store.screenings.history(study.id)
         ],
         "finding": finding_record(finding) if finding is not None else None,
         "deliveries": [delivery_record(delivery) for delivery in store.outbox.for_study(study.id)],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from enum import StrEnum
 
-from node.domain.job import Screening
+from node.domain.job import Purpose, Screening
 from node.domain.ports import Clock
 from node.domain.result import Finding
 from node.domain.study import Arrival, AssociationEnd, Intake
@@ -87,14 +87,13 @@ class CountedScreenings(SilentListener):
         self._metrics = metrics
 
     def stage_finished(self, screening: Screening, stage: StrEnum, seconds: float) -> None:
-        """Record the duration."""
-        del screening
-        self._metrics.stage(stage.value, seconds)
+        """Record the duration; a shadow's is left out."""
+        if screening.purpose is Purpose.REPORT:
+            self._metrics.stage(stage.value, seconds)
 
     def decided(self, screening: Screening, finding: Finding) -> None:
         """Count the decision."""
-        del screening
-        self._metrics.decided(finding.outcome)
+        self._metrics.decided(finding.outcome, screening.purpose)
 
 
 class WhenEnded(SilentListener):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from node.domain.errors import GroundglassError
+from node.domain.job import Purpose
 from node.operate.metrics import Figures
 from node.store.store import Store
 
@@ -10,11 +11,16 @@ from node.store.store import Store
 def figures_of(store: Store) -> Figures:
     """Return what the index counts."""
     return Figures(
-        screenings={str(state): count for state, count in store.screenings.counts().items()},
+        screenings=_counts(store, Purpose.REPORT),
+        shadows=_counts(store, Purpose.SHADOW),
         deliveries={
             (destination, str(state)): count for (destination, state), count in store.outbox.counts().items()
         },
     )
+
+
+def _counts(store: Store, purpose: Purpose) -> dict[str, int]:
+    return {str(state): count for state, count in store.screenings.counts(purpose).items()}
 
 
 def index_problem(store: Store) -> str:

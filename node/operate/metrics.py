@@ -14,6 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from node.domain.job import Purpose
 from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
 
@@ -25,7 +26,9 @@ class Figures:
     """What the index counts."""
 
     screenings: Mapping[str, int]
-    """By state."""
+    """By state; shadows are counted apart."""
+    shadows: Mapping[str, int]
+    """Shadow screenings by state."""
     deliveries: Mapping[tuple[str, str], int]
     """By destination and state."""
 
@@ -64,8 +67,15 @@ class Metrics:
         self._outcomes = Counter(
             "groundglass_outcomes", "Decisions by outcome", ["outcome"], registry=self.registry
         )
+        self._shadow_outcomes = Counter(
+            "groundglass_shadow_outcomes",
+            "Decisions of shadows by outcome",
+            ["outcome"],
+            registry=self.registry,
+        )
         for outcome in Outcome:
             self._outcomes.labels(outcome.value)
+            self._shadow_outcomes.labels(outcome.value)
         for intake in Intake:
             self._instances.labels(intake.value)
         self.registry.register(_IndexCollector(figures))
@@ -87,9 +97,10 @@ class Metrics:
         """Count one caller that was not let in."""
         self._refused.inc()
 
-    def decided(self, outcome: Outcome) -> None:
+    def decided(self, outcome: Outcome, purpose: Purpose) -> None:
         """Count one decision."""
-        self._outcomes.labels(outcome.value).inc()
+        counter = self._outcomes if purpose is Purpose.REPORT else self._shadow_outcomes
+        counter.labels(outcome.value).inc()
 
     def stage(self, name: str, seconds: float) -> None:
         """Record how long a stage took."""
@@ -108,7 +119,7 @@ class _IndexCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Name the gauges without reading the index."""
-        return _families(Figures(screenings={}, deliveries={}))
+        return _families(Figures(screenings={}, shadows={}, deliveries={}))
 
     def collect(self) -> Iterator[Metric]:
         """Read the index."""
@@ -117,11 +128,15 @@ class _IndexCollector(Collector):
 
 def _families(figures: Figures) -> list[Metric]:
     screenings = GaugeMetricFamily("groundglass_screenings", "Screenings by state", labels=["state"])
-    for state, count in sorted(figures.screenings.items()):
-        screenings.add_metric([state], count)
+    shadows = GaugeMetricFamily(
+        "groundglass_shadow_screenings", "Shadow screenings by state", labels=["state"]
+    )
+    for family, counts in ((screenings, figures.screenings), (shadows, figures.shadows)):
+        for state, count in sorted(counts.items()):
+            family.add_metric([state], count)
     deliveries = GaugeMetricFamily(
         "groundglass_deliveries", "Outbox rows by destination and state", labels=["destination", "state"]
     )
     for (destination, state), count in sorted(figures.deliveries.items()):
         deliveries.add_metric([destination, state], count)
-    return [screenings, deliveries]
+    return [screenings, shadows, deliveries]

@@ -75,7 +75,7 @@ def read_finding(connection: Connection, screening_id: int) -> Finding | None:
             _slice(item) for item in connection.execute(scored.order_by(slice_scores.c.ordinal)).mappings()
         ),
         operating_point=_decode_point(row["operating_point"]),
-        model=_decode_model(row["model"]),
+        model=decode_model(row["model"]),
         modality=InputModality(row["modality"]),
     )
 
@@ -90,7 +90,8 @@ def _decode_point(document: dict[str, Any] | None) -> OperatingPoint | None:
     return OperatingPoint(**{**document, "share": Fraction(document["share"])})
 
 
-def _decode_model(document: dict[str, Any]) -> ModelIdentity:
+def decode_model(document: dict[str, Any]) -> ModelIdentity:
+    """Return which model answered, of the column ``findings.model``."""
     return ModelIdentity(
         **{
             **document,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
+from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind, ResultObject, ResultState, ResultVersion
 from node.store import rows
 from node.store.database import Database
-from node.store.schema import result_objects, result_versions, version_objects
+from node.store.evidence import decode_model
+from node.store.schema import findings, result_objects, result_versions, version_objects
 
 
 class ResultRecords:
@@ -75,3 +77,14 @@ class ResultRecords:
         )
         with self._database.read() as connection:
             return [rows.result_object(row) for row in connection.execute(query).mappings()]
+
+    def models_in_force(self, study_id: int) -> list[ModelIdentity]:
+        """Return which models made the results in force of a study."""
+        query = (
+            select(findings.c.model)
+            .join(result_versions, result_versions.c.screening_id == findings.c.screening_id)
+            .where(result_versions.c.study_id == study_id, result_versions.c.state == ResultState.CURRENT)
+            .order_by(result_versions.c.id)
+        )
+        with self._database.read() as connection:
+            return [decode_model(document) for document in connection.execute(query).scalars()]

@@ -14,6 +14,7 @@ from node.store.object_files import LocalObjectFiles
 from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
 from node.store.promotions import PromotionRecords
+from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
 from node.store.studies import StudyRecords
 
@@ -32,6 +33,7 @@ class Store:
     operations: OperationRecords
     promotions: PromotionRecords
     acceptances: AcceptanceRecords
+    scores: ScoreRecords
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -69,4 +71,5 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         operations=OperationRecords(database),
         promotions=PromotionRecords(database),
         acceptances=AcceptanceRecords(database),
+        scores=ScoreRecords(database),
     )

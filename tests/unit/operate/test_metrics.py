@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.domain.job import Purpose
 from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
 from node.operate.metrics import Figures, Metrics
 
 FIGURES = Figures(
     screenings={"done": 3, "queued": 1},
+    shadows={"done": 2},
     deliveries={("pacs", "delivered"): 7},
 )
 
@@ -35,6 +37,7 @@ def test_the_index_is_read_at_each_scrape() -> None:
     found = samples(metrics)
     assert found["groundglass_screenings", ("done",)] == 3
     assert found["groundglass_screenings", ("queued",)] == 1
+    assert found["groundglass_shadow_screenings", ("done",)] == 2
     assert found["groundglass_deliveries", ("pacs", "delivered")] == 7
     samples(metrics)
     assert len(reads) == 2
@@ -48,7 +51,8 @@ def test_events_are_counted() -> None:
     metrics.caller_refused()
     metrics.received(Intake.NEW)
     metrics.received(Intake.NEW)
-    metrics.decided(Outcome.NEGATIVE)
+    metrics.decided(Outcome.NEGATIVE, Purpose.REPORT)
+    metrics.decided(Outcome.POSITIVE, Purpose.SHADOW)
     metrics.stage("infer", 3.0)
     found = samples(metrics)
     assert found["groundglass_associations_open", ()] == 1
@@ -58,6 +62,8 @@ def test_events_are_counted() -> None:
     assert found["groundglass_instances_received_total", ("own",)] == 0
     assert found["groundglass_outcomes_total", ("negative",)] == 1
     assert found["groundglass_outcomes_total", ("positive",)] == 0
+    assert found["groundglass_shadow_outcomes_total", ("negative",)] == 0
+    assert found["groundglass_shadow_outcomes_total", ("positive",)] == 1
     assert found["groundglass_stage_seconds_sum", ("infer",)] == 3.0
 
 
