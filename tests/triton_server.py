@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,28 @@ import pytest
 
 from node.app import SystemClock
 from node.infer.bundle import Bundle, load_bundle
-from node.infer.development_server import DevelopmentServer, Ports, RunningServer
-from node.infer.process import end
+from node.infer.development_server import DevelopmentServer, RunningServer
+from node.infer.process import collect, kill
 from node.infer.repository import build_repository
 from node.infer.server_environment import ServerEnvironment
 from node.infer.triton_connection import Connection
 from node.infer.triton_options import TritonOptions
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
+from tests.station.app_ground import wait_for
 
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-triton"
+PATIENCE = 60.0
 GATED = "gated"
 """Name of a network like the tiny one, which waits while its gate is shut."""
 
 GATED_BACKEND = '''
-"""As the backend it wraps, but waits while a file named "shut" lies beside it, and says so in "waiting"."""
+"""As the backend it wraps, but waits while a file named "shut" lies beside it, and says so in "waiting".
+
+Like the vendor's backends it takes whatever file lies there, without a look at its digest.
+"""
+import hashlib
 import importlib.util
+import json
 import threading
 from pathlib import Path
 
@@ -40,6 +48,12 @@ _spec.loader.exec_module(_served)
 
 
 class TritonPythonModel(_served.TritonPythonModel):
+    def initialize(self, args):
+        config = json.loads(args["model_config"])
+        found = hashlib.sha256((HERE / "model.onnx").read_bytes()).hexdigest()
+        config["parameters"]["onnx_sha256_" + args["model_version"]]["string_value"] = found
+        super().initialize({**args, "model_config": json.dumps(config)})
+
     def execute(self, requests):
         while (HERE / "shut").exists():
             (HERE / "waiting").touch()
@@ -75,24 +89,43 @@ class Site:
     repository: Path
     tiny: Bundle
     gated: Bundle
+    models: Sequence[str]
+    """Loaded at the start."""
     running: RunningServer
 
     @property
     def gate(self) -> Gate:
         return Gate(folder=self.repository / GATED / str(self.gated.version))
 
-    @property
-    def connection(self) -> Connection:
-        return Connection(options_for(self.running))
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        connection = Connection(options_for(self.running))
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def load_again(self, bundle: Bundle) -> None:
+        """Let the server load a network anew, with whatever lies in the repository now."""
+        (self.repository / bundle.name / "config.pbtxt").touch()
+        with self.connection() as connection:
+            connection.load(bundle.name, seconds=PATIENCE)
+
+    def swap_weights(self, bundle: Bundle, weights: bytes) -> None:
+        """Put other weights where the server looks for those of a network."""
+        file = self.repository / bundle.name / str(bundle.version) / "model.onnx"
+        file.unlink()  # it may be the same file as the model folder's
+        file.write_bytes(weights)
 
     def kill(self) -> None:
         """End the server as a crash does."""
-        end(self.running.pid, self.running.started, SystemClock(), patience_seconds=0)
+        kill(self.running.pid)
+        wait_for(lambda: not self.running.is_alive, "the server is dead")
+        collect(self.running.pid)
 
-    def start(self, arguments: Sequence[str] = ()) -> None:
+    def start(self) -> None:
         """Start it again on the same ports."""
-        models = [self.tiny.name, self.gated.name]
-        self.running = self.server.up(self.repository, models, ports=self.running.ports, arguments=arguments)
+        self.running = self.server.up(self.repository, self.models, ports=self.running.ports)
 
 
 def options_for(running: RunningServer, **changes: Any) -> TritonOptions:
@@ -127,13 +160,13 @@ def write_networks(models: Path, repository: Path) -> tuple[Bundle, Bundle]:
     return tiny, gated
 
 
-def start_site(folder: Path, arguments: Sequence[str] = ()) -> Site:
+def start_site(folder: Path, models: Sequence[str] = ("tiny", GATED), arguments: Sequence[str] = ()) -> Site:
     """Write the networks into a folder and start a server of them."""
     repository = folder / "repository"
     tiny, gated = write_networks(folder / "models", repository)
     server = DevelopmentServer(ServerEnvironment(folder=ENVIRONMENT), folder / "server", clock=SystemClock())
-    running = server.up(repository, [tiny.name, gated.name], ports=Ports.free(), arguments=arguments)
-    return Site(server=server, repository=repository, tiny=tiny, gated=gated, running=running)
+    running = server.up(repository, models, arguments=arguments)
+    return Site(server=server, repository=repository, tiny=tiny, gated=gated, models=models, running=running)
 
 
 @pytest.fixture(scope="session")
@@ -146,14 +179,14 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def own_triton(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Return a function that starts a server for this test alone."""
+    """Return a function that starts a server for this test alone, with networks and options of its own."""
     started: list[Site] = []
 
-    def start(arguments: Sequence[str] = ()) -> Site:
-        started.append(start_site(tmp_path / f"site{len(started)}", arguments))
+    def start(models: Sequence[str], arguments: Sequence[str] = ()) -> Site:
+        started.append(start_site(tmp_path / f"site{len(started)}", models, arguments))
         return started[-1]
 
     yield start
     for site in started:
-        site.gate.open()
+        site.kill()
         site.server.down()

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from node.domain.errors import EngineUnavailable, SettingsError
 from node.domain.ports import Clock
-from node.infer.process import LOOK_SECONDS, collect, end, pause, spawn, started_at
+from node.infer.process import LOOK_SECONDS, collect, end, kill, pause, session_of, spawn, started_at
 from node.infer.server_environment import TAIL_CHARACTERS, ServerEnvironment
 
 LOOPBACK = "127.0.0.1"
 STATE_FILE = "server.json"
 LOG_FILE = "server.log"
 BACKENDS = "backends"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- where shm_open(3) keeps its objects on Linux
 READY_SECONDS = 120.0
 STOP_SECONDS = 15.0
 EXIT_SECONDS = 5
@@ -108,17 +109,15 @@ class DevelopmentServer:
         return self._folder / LOG_FILE
 
     def running(self) -> RunningServer | None:
-        """Return the server that was started in this folder and still runs."""
-        try:
-            found = json.loads((self._folder / STATE_FILE).read_text(encoding="utf-8"))
-            server = RunningServer(**{**found, "ports": Ports(**found["ports"])})
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise SettingsError(
-                f"{self._folder / STATE_FILE} cannot be read ({error}); end the server by hand and remove it"
-            ) from error
-        return server if server.is_alive else None
+        """Return the server that was started in this folder and still runs.
+
+        Raises
+        ------
+        SettingsError
+            What is known of it cannot be read.
+        """
+        server = self._known()
+        return server if server is not None and server.is_alive else None
 
     def up(
         self,
@@ -159,6 +158,7 @@ class DevelopmentServer:
             )
         if not repository.is_dir():
             raise SettingsError(f"{repository}: no such folder; write it with `groundglass models build`")
+        self.down()
         self._environment.install()
         self._environment.write_backends(self._folder / BACKENDS)
         for _ in range(1 if ports else STARTS):
@@ -168,12 +168,30 @@ class DevelopmentServer:
         raise EngineUnavailable(f"the server ended at its start: {self._log_tail()}")
 
     def down(self) -> bool:
-        """Stop the server; whether there was one."""
-        server = self.running()
-        if server is not None:
-            end(server.pid, server.started, self._clock, patience_seconds=STOP_SECONDS)
+        """Stop the server, and what one that crashed left behind; whether there was one."""
+        server = self._known()
+        if server is None:
+            return False
+        was_alive = server.is_alive
+        end(server.pid, server.started, self._clock, patience_seconds=STOP_SECONDS)
+        # A stub that computes when its server crashes waits for it for ever.
+        for pid in session_of(server.pid, self._folder / BACKENDS):
+            kill(pid)
+        for region in SHARED_MEMORY.glob(f"{_prefix(server.ports)}*"):
+            region.unlink(missing_ok=True)
         (self._folder / STATE_FILE).unlink(missing_ok=True)
-        return server is not None
+        return was_alive
+
+    def _known(self) -> RunningServer | None:
+        try:
+            found = json.loads((self._folder / STATE_FILE).read_text(encoding="utf-8"))
+            return RunningServer(**{**found, "ports": Ports(**found["ports"])})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise SettingsError(
+                f"{self._folder / STATE_FILE} cannot be read ({error}); end the server by hand and remove it"
+            ) from error
 
     def _launch(
         self, repository: Path, models: Sequence[str], ports: Ports, arguments: Sequence[str]
@@ -186,6 +204,7 @@ class DevelopmentServer:
             *(f"--load-model={name}" for name in models),
             *(f"--{kind}-address={LOOPBACK}" for kind in ("http", "grpc", "metrics")),
             *(f"--{kind}-port={port}" for kind, port in asdict(ports).items()),
+            f"--backend-config=python,shm-region-prefix-name={_prefix(ports)}",
             f"--exit-timeout-secs={EXIT_SECONDS}",
             *arguments,
         ]
@@ -217,3 +236,8 @@ class DevelopmentServer:
     def _log_tail(self) -> str:
         text = self.log_file.read_text(encoding="utf-8", errors="replace")
         return f"{self.log_file} ends with: {text[-TAIL_CHARACTERS:]}"
+
+
+def _prefix(ports: Ports) -> str:
+    """Return how the names of the shared memory begin in which a server talks with its python backend."""
+    return f"triton-{ports.grpc}-"

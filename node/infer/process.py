@@ -13,8 +13,8 @@ from node.domain.ports import Clock
 
 PROC = Path("/proc")
 LOOK_SECONDS = 0.05
-_STATE, _START = 0, 19
-"""Fields 3 and 22 of proc_pid_stat(5), counted behind the name in parentheses."""
+_STATE, _SESSION, _START = 0, 3, 19
+"""Fields 3, 6 and 22 of proc_pid_stat(5), counted behind the name in parentheses."""
 
 
 def spawn(program: Path, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> int:
@@ -42,12 +42,26 @@ def started_at(pid: int) -> int | None:
     A number is given again to other processes, but never with the same start. One that ended and that
     nobody asked about yet (a zombie) does not run.
     """
-    try:
-        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[_STATE] in "ZX" else int(fields[_START])
+    fields = _fields(pid)
+    return None if fields is None or fields[_STATE] in "ZX" else int(fields[_START])
+
+
+def session_of(leader: int, folder: Path) -> list[int]:
+    """Return the processes of a session whose program lies in a folder.
+
+    Parameters
+    ----------
+    leader : int
+        Number of the process that began the session; it may have ended long ago.
+    folder : Path
+        Tells them from another session that was given the same number later.
+    """
+    found = []
+    for pid in (int(item.name) for item in PROC.iterdir() if item.name.isdecimal()):
+        fields = _fields(pid)
+        if fields is not None and int(fields[_SESSION]) == leader and _program(pid).is_relative_to(folder):
+            found.append(pid)
+    return found
 
 
 def end(pid: int, started: int, clock: Clock, *, patience_seconds: float) -> bool:
@@ -85,7 +99,31 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def kill(pid: int) -> None:
+    """End a process at once."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 def collect(pid: int) -> None:
     """Take note of the end of a process of our own; whose parent is another one, it does so."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def _fields(pid: int) -> list[str] | None:
+    """Return what the kernel says of a process, from the field behind its name on."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def _program(pid: int) -> Path:
+    """Return what a process was called as."""
+    try:
+        called = (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return Path()
+    return Path(os.fsdecode(called.partition(b"\0")[0]))

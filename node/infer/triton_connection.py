@@ -96,6 +96,30 @@ class Connection:
         found = self._ask(self._client.get_inference_statistics, name, str(version))
         return sum(int(item.inference_stats.success.count) for item in found.model_stats)
 
+    def index(self) -> list[tuple[str, str, str]]:
+        """Return every network of the server's repository: name, version, state; empty where unknown."""
+        found = self._ask(self._client.get_model_repository_index)
+        return [(item.name, item.version, item.state) for item in found.models]
+
+    def load(self, name: str, *, seconds: float) -> None:
+        """Let the server load a network, all versions that its configuration names, or load what has changed.
+
+        Raises
+        ------
+        CallFailed
+            It cannot, or not within so many seconds.
+        """
+        self._ask(self._client.load_model, name, seconds=seconds)
+
+    def unload(self, name: str, *, seconds: float) -> None:
+        """Let it drop a network; it does so once no request uses it.
+
+        Raises
+        ------
+        CallFailed
+        """
+        self._ask(self._client.unload_model, name, seconds=seconds)
+
     def register(self, region: str, size: int) -> None:
         """Let the server map a region of shared memory of that name."""
         self._ask(self._client.register_system_shared_memory, region, f"/{region}", size)
@@ -151,10 +175,9 @@ class Connection:
         """Close the channel; calls under way are cancelled."""
         self._client.close()
 
-    def _ask(self, action: Callable[..., Answer], *arguments: Any) -> Answer:
-        return self._guarded(
-            action, *arguments, headers=self._headers(), client_timeout=self._options.control_seconds
-        )
+    def _ask(self, action: Callable[..., Answer], *arguments: Any, seconds: float | None = None) -> Answer:
+        limit = self._options.control_seconds if seconds is None else seconds
+        return self._guarded(action, *arguments, headers=self._headers(), client_timeout=limit)
 
     def _guarded(self, action: Callable[..., Answer], *arguments: Any, **options: Any) -> Answer:
         try:

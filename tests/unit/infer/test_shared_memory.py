@@ -1,0 +1,58 @@
+"""Regions of shared memory, as far as this side goes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.domain.errors import EngineUnavailable
+from node.infer.shared_memory import ALIGNMENT, FOLDER, Region, aligned, remove_abandoned
+
+
+def test_what_is_written_is_read_back_as_a_copy() -> None:
+    region = Region(1024)
+    batch = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    region.write(batch)
+    found = region.read((3, 4), offset=48)
+    region.write(np.zeros_like(batch))
+    assert (found == batch[1]).all()
+    region.close()
+
+
+def test_regions_have_names_of_their_own_and_go_with_their_owner() -> None:
+    regions = [Region(64) for _ in range(3)]
+    names = {region.name for region in regions}
+    assert len(names) == 3
+    assert all((FOLDER / name).stat().st_mode & 0o777 == 0o600 for name in names)
+    for region in regions:
+        region.close()
+    assert not any((FOLDER / name).exists() for name in names)
+
+
+def test_more_than_there_is_room_for_is_refused_before_it_is_touched() -> None:
+    own = f"groundglass-{os.getpid()}-*"
+    with pytest.raises(EngineUnavailable, match="no room for"):
+        Region(shutil.disk_usage(FOLDER).total + 2**30)
+    assert list(FOLDER.glob(own)) == []
+
+
+def test_what_a_dead_owner_left_is_removed_and_what_a_living_one_has_is_not() -> None:
+    living = Region(64)
+    abandoned = FOLDER / "groundglass-0-abandoned"
+    abandoned.write_bytes(b"")
+    remove_abandoned()
+    assert not abandoned.exists()
+    assert (FOLDER / living.name).exists()
+    living.close()
+
+
+@given(st.integers(0, 2**40))
+def test_offsets_are_aligned_and_never_before_what_comes_first(size: int) -> None:
+    offset = aligned(size)
+    assert offset % ALIGNMENT == 0
+    assert size <= offset < size + ALIGNMENT
