@@ -22,6 +22,7 @@ from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from tests import small_sets
 from tests.model_folder import of_wide_scope
+from tests.radiograph_objects import HIGHEST, chest, radiograph_object
 from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 from trainer.cli.fit import RECIPES
@@ -130,7 +131,7 @@ def test_a_data_set_becomes_a_report(name: str, tmp_path: Path, ground: Ground, 
     assert ResultKind.REPORT in kinds
 
 
-def test_three_parts_become_a_network_for_radiographs(tmp_path: Path) -> None:
+def test_three_parts_become_a_network_for_radiographs(tmp_path: Path, ground: Ground, ends: Ends) -> None:
     parts = []
     for number, data in ((1, small_sets.chexpert), (2, small_sets.kaggle_pneumonia)):
         way = Way(
@@ -162,3 +163,16 @@ def test_three_parts_become_a_network_for_radiographs(tmp_path: Path) -> None:
     bundle = load_bundle(model)
     assert bundle.spec.modality is InputModality.CR
     answers_its_golden_slices(bundle)
+
+    # The same chest in both polarities, stored as seen from the front and from behind.
+    from_behind = {"PhotometricInterpretation": "MONOCHROME1", "PatientOrientation": ["R", "F"]}
+    ground.receive(
+        [radiograph_object(), radiograph_object(HIGHEST - chest()[:, ::-1], number=2, **from_behind)]
+    )
+    ground.settle(bundle.name)
+    screening = ground.claim()
+    ground.pipeline(bundle, ends).run(screening)
+    finding = ground.store.screenings.finding(screening.id)
+    assert finding.run_outcome is RunOutcome.SUCCEEDED, ends.ends
+    assert finding.scored == 2
+    assert finding.slices[0].probability == pytest.approx(finding.slices[1].probability, abs=1e-6)
