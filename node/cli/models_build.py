@@ -26,41 +26,53 @@ def register(group: typer.Typer) -> None:
     group.command("build")(build)
 
 
+TargetOption = Annotated[
+    Target,
+    typer.Option(help="Who computes: OpenVINO on processors, ONNX Runtime or a TensorRT plan on a GPU."),
+]
+OutOption = Annotated[
+    Path, typer.Option(metavar="DIR", help="The repository: absent, empty, or made by this command.")
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="A network, may be given again; by default every installed one."),
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="Arithmetic; another than f32 only where the export judged it.")
+]
+InstancesOption = Annotated[int, typer.Option(help="Copies of the network on each device.")]
+ThreadsOption = Annotated[
+    int, typer.Option(help="Target cpu: threads of one copy; 0 leaves the number to OpenVINO.")
+]
+DelayOption = Annotated[
+    int, typer.Option(help="Microseconds a request waits for others; each lone request pays them.")
+]
+LimitOption = Annotated[int, typer.Option(help="Requests that wait, at most; more are refused.")]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--response-cache", help="Answer repeated requests from memory; golden replays then prove less."
+    ),
+]
+AcceleratorOption = Annotated[bool, typer.Option(help="Target onnx: compute by TensorRT where it can.")]
+EngineCacheOption = Annotated[
+    str, typer.Option(metavar="DIR", help="Target onnx: the server's folder for TensorRT's engines.")
+]
+
+
 def build(
     *,
-    target: Annotated[
-        Target,
-        typer.Option(help="Who computes: OpenVINO on processors, ONNX Runtime or a TensorRT plan on a GPU."),
-    ],
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="The repository: absent, empty, or made by this command.")
-    ],
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="A network, may be given again; by default every installed one."),
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="Arithmetic; another than f32 only where the export judged it.")
-    ] = Precision.F32,
-    instances: Annotated[int, typer.Option(help="Copies of the network on each device.")] = 1,
-    threads: Annotated[
-        int, typer.Option(help="Target cpu: threads of one copy; 0 leaves the number to OpenVINO.")
-    ] = 0,
-    queue_delay_us: Annotated[
-        int, typer.Option(help="Microseconds a request waits for others; each lone request pays them.")
-    ] = 0,
-    queue_limit: Annotated[int, typer.Option(help="Requests that wait, at most; more are refused.")] = 64,
-    response_cache: Annotated[
-        bool,
-        typer.Option(
-            "--response-cache",
-            help="Answer repeated requests from memory; golden replays then prove less.",
-        ),
-    ] = False,
-    accelerator: Annotated[bool, typer.Option(help="Target onnx: compute by TensorRT where it can.")] = True,
-    engine_cache: Annotated[
-        str, typer.Option(metavar="DIR", help="Target onnx: the server's folder for TensorRT's engines.")
-    ] = "",
+    target: TargetOption,
+    out: OutOption,
+    model: ModelOption = None,
+    precision: PrecisionOption = Precision.F32,
+    instances: InstancesOption = 1,
+    threads: ThreadsOption = 0,
+    queue_delay_us: DelayOption = 0,
+    queue_limit: LimitOption = 64,
+    response_cache: CacheOption = False,
+    accelerator: AcceleratorOption = True,
+    engine_cache: EngineCacheOption = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -42,6 +42,8 @@ ONNX = "model.onnx"
 GOLDEN = "golden.npz"
 _VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
+EMBEDDED = "openvino"
+"""Name of the engine within this process."""
 SPEC_SHA256 = "spec_sha256"
 ONNX_SHA256 = "onnx_sha256"
 INT8_SHA256 = "int8_sha256"
@@ -106,8 +108,11 @@ class Bundle:
     def identity(
         self, *, engine: str, engine_version: str, precision: Precision, device: str
     ) -> ModelIdentity:
-        """Return who answers when this engine runs the bundle."""
-        quantised = precision is Precision.INT8
+        """Return who answers when this engine runs the bundle.
+
+        At int8 the embedded engine runs a file of its own; a server makes its 8 bits from the ONNX file.
+        """
+        quantised = precision is Precision.INT8 and engine == EMBEDDED
         return ModelIdentity(
             name=self.name,
             version=self.version,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from node.domain.errors import BundleError, HandshakeFailed, InputSpecError
 from node.domain.model import ModelStatus, Precision
 from node.infer.bundle import Bundle, load_bundle
+from node.infer.openvino import ENGINE
 from tests.model_folder import TinyNet, tiny_spec, write_model_folder
 
 Rewrite = Callable[[Path, str, str], None]
@@ -134,3 +136,15 @@ def test_registers_its_digests(bundle: Bundle) -> None:
 def test_spec_helper_writes_what_it_reads(tmp_path: Path, golden_slices: list[Any]) -> None:
     spec = tiny_spec()
     assert load_bundle(write_model_folder(tmp_path, golden_slices, spec=spec)).spec == spec
+
+
+def test_int8_of_a_server_is_made_from_the_onnx_file(bundle: Bundle) -> None:
+    kept = dataclasses.replace(bundle, int8_sha256="0" * 64)
+
+    def weights(engine: str, precision: Precision) -> str:
+        identity = kept.identity(engine=engine, engine_version="1", precision=precision, device="CPU")
+        return identity.weights_sha256
+
+    assert weights(ENGINE, Precision.INT8) == "0" * 64
+    assert weights(ENGINE, Precision.F32) == bundle.weights_sha256
+    assert weights("triton", Precision.INT8) == bundle.weights_sha256
