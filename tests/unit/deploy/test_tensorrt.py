@@ -67,6 +67,13 @@ def test_shellcheck_finds_nothing(program):
     assert answer.returncode == 0, answer.stdout
 
 
+def test_ruff_finds_nothing_in_what_the_script_hands_over(program):
+    folder = ROOT / "deploy"
+    answer = program("ruff", "check", folder)
+    assert answer.returncode == 0, answer.stdout
+    assert program("ruff", "format", "--check", folder).returncode == 0
+
+
 def test_a_dry_run_prints_the_command_and_does_nothing(repository):
     before = sorted(repository.rglob("*"))
     answer = run("--dry-run", repository)

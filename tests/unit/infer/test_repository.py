@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from google.protobuf import text_format
 from hypothesis import given
@@ -16,7 +17,9 @@ from tritonclient.grpc import model_config_pb2 as schema
 
 from node.domain.errors import BundleError, ModelNotServed, SettingsError
 from node.domain.model import Precision
+from node.infer.bundle import load_bundle
 from node.infer.config import parse_config
+from node.infer.golden import normalised
 from node.infer.protobuf_text import protobuf_text
 from node.infer.repository import build_repository
 from node.infer.repository_config import RepositoryOptions, Target
@@ -70,6 +73,19 @@ def test_every_shipped_network_has_every_variant(target: Target, tmp_path: Path)
         assert labels == spec["outputs"]["classes"]
         assert digest(folder / "1" / "model.onnx") == parameters["onnx_sha256_1"]
         assert dict(parse_config((folder / "config.pbtxt").read_text()).parameters) == parameters
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/config.pbtxt")))
+def test_onnx_runtime_reads_the_file_and_answers_within_the_tolerance(name: str) -> None:
+    """On a processor: that is as near to its backend on a GPU as a machine without one comes."""
+    bundle = load_bundle(SHIPPED / name)
+    session = onnxruntime.InferenceSession(bundle.onnx, providers=["CPUExecutionProvider"])
+    names = [bundle.spec.outputs.probabilities, bundle.spec.outputs.cam]
+    golden = bundle.golden
+    probabilities, cam = session.run(names, {bundle.config.input: golden.prepared})
+    tolerance = golden.tolerances[Precision.F32]
+    np.testing.assert_allclose(probabilities, golden.probabilities, atol=tolerance)
+    np.testing.assert_allclose(normalised(cam), normalised(golden.cam), atol=tolerance)
 
 
 def test_the_cpu_variant_runs_python_on_processors(models: Path, tmp_path: Path) -> None:
