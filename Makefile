@@ -5,17 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 NODE_STAMP := $(VENV)/.installed-node
 TEST_STAMP := $(VENV)/.installed-test
+# The inference server's own environment: its python backend needs another numpy than the node.
+TRITON_STAMP := .venv-triton/installed-pins.sha256
 SOURCES := node trainer tests benchmarks
 
-.PHONY: demo test test-all parity lint types imports unit long system-packages docs clean
+.PHONY: demo test test-all parity lint types imports unit long system-packages triton-env docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
-test: $(TEST_STAMP) system-packages lint types imports
+test: $(TEST_STAMP) triton-env system-packages lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long"
 
-test-all: $(TEST_STAMP) system-packages lint types imports
+test-all: $(TEST_STAMP) triton-env system-packages lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal
 
 parity: $(TEST_STAMP)
@@ -38,6 +40,12 @@ docs: $(TEST_STAMP)
 system-packages:
 	@tests/system-packages.sh
 
+triton-env: $(TRITON_STAMP)
+
+$(TRITON_STAMP): node/infer/triton-constraints.txt | $(TEST_STAMP)
+	$(BIN)/groundglass triton install --environment $(@D)
+	@touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Groundglass needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
@@ -53,4 +61,4 @@ $(TEST_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(NODE_STAMP)
 
 clean:
-	rm -rf $(VENV) .venv-parity build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-parity .venv-triton .triton build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

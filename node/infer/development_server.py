@@ -30,6 +30,7 @@ STOP_SECONDS = 15.0
 EXIT_SECONDS = 5
 """What the server itself allows requests under way after it was told to end."""
 ASK_SECONDS = 2.0
+PORT_TAKEN = "already in use"
 STARTS = 3
 """Between finding a free port and taking it another process may have taken it."""
 
@@ -165,6 +166,9 @@ class DevelopmentServer:
             server = self._launch(repository, models, ports or Ports.free(), arguments)
             if self._wait(server):
                 return server
+            if PORT_TAKEN not in self._log_tail():
+                break
+        self.down()
         raise EngineUnavailable(f"the server ended at its start: {self._log_tail()}")
 
     def down(self) -> bool:
