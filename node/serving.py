@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,11 +223,15 @@ def model_checks(readings: Sequence[ModelReading]) -> tuple[ModelCheck, ...]:
             version=item.version,
             reports=item.reports,
             state=item.canary.state.value,
-            checked_at="" if item.canary.checked_at is None else item.canary.checked_at.isoformat(),
+            checked_at=_seconds(item.canary.checked_at),
             problem=_problem(item.canary),
         )
         for item in readings
     )
+
+
+def _seconds(at: datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="seconds")
 
 
 def _problem(reading: CanaryReading) -> str:

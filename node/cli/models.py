@@ -199,18 +199,11 @@ def _rows(settings: Settings, store: Store | None) -> Iterator[dict[str, Any]]:
 
 
 def _roles(settings: Settings, store: Store | None) -> dict[tuple[str, int], str]:
-    """Return what studies are assigned to; the active version of a model that none goes to is told too."""
-    roles = {
-        (name, _active(settings, store, name)): "active, unused"
-        for name in installed_names(settings.infer.models_dir, [])
-    }
+    """Return what studies are assigned to."""
+    roles: dict[tuple[str, int], str] = {}
     for item in routing_of(settings).assignments:
         version = item.model_version or _active(settings, store, item.model_name)
-        key = (item.model_name, version)
-        if item.purpose is Purpose.REPORT:
-            roles[key] = "active"
-        elif roles.get(key) != "active":
-            roles[key] = "shadow"
+        roles.setdefault((item.model_name, version), "active" if item.purpose is Purpose.REPORT else "shadow")
     return roles
 
 
