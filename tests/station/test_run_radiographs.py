@@ -297,3 +297,28 @@ def test_a_large_radiograph_gets_a_heatmap_of_a_bounded_size(
     assert heatmap.Rows < 1024 + 200
     assert heatmap.SourceImageSequence[0].ReferencedSOPInstanceUID == derived_uid("radiograph", "1", "1")
     assert ResultKind.HEATMAP in {item.kind for item in ground.store.screenings.results(1)}
+
+
+def test_a_study_of_both_kinds_gets_a_report_of_each_model(
+    ground: Ground, ends: Ends, bundle: Bundle, tiny_bundle: Bundle
+) -> None:
+    series = phantom_series(patches=6)
+    image = radiograph_object(StudyInstanceUID=series[0].StudyInstanceUID, series=7)
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
+        setattr(image, keyword, series[0][keyword].value)
+    ground.receive([*series, image])
+    ground.settle(tiny_bundle.name)
+    again = Assignment(model_name=bundle.name)
+    ground.store.screenings.requeue(ground.study().id, again, "tester", "the other kind")
+    reports = {}
+    for _ in range(2):
+        screening = ground.claim()
+        served = {one.name: one for one in (bundle, tiny_bundle)}[screening.model_name]
+        ground.pipeline(served, ends).run(screening)
+        finding = ground.store.screenings.finding(screening.id)
+        assert finding is not None
+        assert finding.run_outcome is RunOutcome.SUCCEEDED
+        made = ground.store.screenings.results(screening.id)
+        reports[finding.modality] = next(item for item in made if item.kind is ResultKind.REPORT)
+    assert set(reports) == set(InputModality)
+    assert len({item.series_instance_uid for item in reports.values()}) == 2
