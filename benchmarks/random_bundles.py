@@ -75,19 +75,26 @@ def specification_of(net: Net, side: int | None = None) -> InputSpec:
 
 
 def served(net: Net, spec: InputSpec) -> ServedNet:
-    """Return a network with random weights, the same ones each time, ready to export."""
+    """Return a network with random weights, the same ones each time, ready to export.
+
+    Its batch norms know the phantom's images, so that values neither vanish nor grow from layer to layer.
+    """
     torch.manual_seed(SEED)
     member: nn.Module = build_net(
         net.name, spec.input.channels, len(spec.outputs.classes), 0.0, None, size=spec.input.size
     )
-    positive = spec.outputs.positive_index
-    plain = ServedNet([member.eval()], positive)
     images = torch.from_numpy(_prepared(spec))
+    for layer in member.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    positive = spec.outputs.positive_index
     with torch.no_grad():
+        member.train()(images)
+        plain = ServedNet([member.eval()], positive)
         scores = plain.scores(plain.features(images))
     others = torch.cat([scores[:, :positive], scores[:, positive + 1 :]], dim=1)
     spread = float((scores[:, positive] - torch.logsumexp(others, 1)).abs().max())
-    return ServedNet([member], positive, temperature=max(1.0, spread))
+    return ServedNet([member], positive, temperature=spread)
 
 
 def operations(net: Net, spec: InputSpec) -> int:
