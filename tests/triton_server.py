@@ -6,6 +6,7 @@ The server lives as long as the test session. Tests that stop or kill one start 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tritonclient import grpc
 
 from node.app import SystemClock
 from node.infer.bundle import Bundle, load_bundle
@@ -20,6 +22,7 @@ from node.infer.development_server import DevelopmentServer, RunningServer
 from node.infer.process import collect, kill
 from node.infer.repository import build_repository
 from node.infer.server_environment import ServerEnvironment
+from node.infer.shared_memory import PREFIX
 from node.infer.triton_connection import Connection
 from node.infer.triton_options import TritonOptions
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
@@ -104,6 +107,15 @@ class Site:
             yield connection
         finally:
             connection.close()
+
+    def regions(self) -> list[str]:
+        """Names of this process's shared memory that the server holds."""
+        client = grpc.InferenceServerClient(self.running.url)
+        try:
+            held = client.get_system_shared_memory_status().regions
+        finally:
+            client.close()
+        return [name for name in held if name.startswith(f"{PREFIX}{os.getpid()}-")]
 
     def load_again(self, bundle: Bundle) -> None:
         """Let the server load a network anew, with whatever lies in the repository now."""

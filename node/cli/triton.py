@@ -44,16 +44,20 @@ def install(environment: EnvironmentOption = DEFAULT_ENVIRONMENT) -> None:
 
 @commands.command("up")
 def up(
+    *,
     repository: Annotated[
         Path, typer.Option(help="The networks, as `groundglass models build --target cpu` wrote them.")
     ],
     model: Annotated[list[str] | None, typer.Option(help="Load this network; repeat it for several.")] = None,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of its gRPC endpoint; 0 takes a free one.")
+    ] = 0,
     environment: EnvironmentOption = DEFAULT_ENVIRONMENT,
     folder: FolderOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Start the server on free ports of loopback and wait until it answers."""
-    server = _server(environment, folder).up(repository, model or ())
+    """Start the server on loopback and wait until it answers."""
+    server = _server(environment, folder).up(repository, model or (), grpc_port=grpc_port)
     _tell(server, as_json=as_json)
 
 

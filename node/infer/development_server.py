@@ -44,13 +44,13 @@ class Ports:
     metrics: int
 
     @classmethod
-    def free(cls) -> Ports:
-        """Return ports that nobody listens on now."""
+    def free(cls, grpc: int = 0) -> Ports:
+        """Return ports that nobody listens on now; ``grpc`` as given unless that is 0."""
         sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(3)]
         numbers = [int(item.getsockname()[1]) for item in sockets]
         for item in sockets:
             item.close()
-        return cls(http=numbers[0], grpc=numbers[1], metrics=numbers[2])
+        return cls(http=numbers[0], grpc=grpc or numbers[1], metrics=numbers[2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +125,7 @@ class DevelopmentServer:
         repository: Path,
         models: Sequence[str] = (),
         *,
+        grpc_port: int = 0,
         ports: Ports | None = None,
         arguments: Sequence[str] = (),
     ) -> RunningServer:
@@ -136,8 +137,10 @@ class DevelopmentServer:
             The networks, as ``groundglass models build --target cpu`` writes them.
         models : sequence of str
             Loaded at the start; others by request.
+        grpc_port : int
+            Of its gRPC endpoint; 0 takes a free one.
         ports : Ports, optional
-            By default free ones.
+            All of them; by default free ones.
         arguments : sequence of str
             Further options of ``tritonserver``, for example those of TLS.
 
@@ -163,7 +166,7 @@ class DevelopmentServer:
         self._environment.install()
         self._environment.write_backends(self._folder / BACKENDS)
         for _ in range(1 if ports else STARTS):
-            server = self._launch(repository, models, ports or Ports.free(), arguments)
+            server = self._launch(repository, models, ports or Ports.free(grpc_port), arguments)
             if self._wait(server):
                 return server
             if PORT_TAKEN not in self._log_tail():

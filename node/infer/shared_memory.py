@@ -81,20 +81,47 @@ class Region:
         os.close(self._file)
 
 
+class Retired:
+    """Names of regions that are no longer in use here and that the server may still hold.
+
+    They outlive a connection: what could not be unregistered on one is on the next. Safe to share.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: set[str] = set()
+
+    def add(self, name: str) -> None:
+        """Note a name."""
+        with self._lock:
+            self._names.add(name)
+
+    def discard(self, name: str) -> None:
+        """Forget a name that the server let go."""
+        with self._lock:
+            self._names.discard(name)
+
+    def names(self) -> list[str]:
+        """Return all of them."""
+        with self._lock:
+            return sorted(self._names)
+
+
 class Regions:
     """The regions of one connection: registered when made, used again after success only.
 
     Parameters
     ----------
     connection : Connection
+    retired : Retired
+        Where names go that the server still holds.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, retired: Retired) -> None:
         self._connection = connection
+        self._retired = retired
         self._lock = threading.Lock()
         self._free: list[Region] = []
-        self._retired: set[str] = set()
-        """Names that the server still holds."""
         self._closed = False
 
     def take(self, size: int) -> Region:
@@ -133,8 +160,7 @@ class Regions:
     def retire(self, region: Region) -> None:
         """Take a region out of use; the server is told when it no longer works with it."""
         region.close()
-        with self._lock:
-            self._retired.add(region.name)
+        self._retired.add(region.name)
 
     def close(self) -> None:
         """Take all regions out of use, and the server's hold on them where it still answers."""
@@ -154,19 +180,15 @@ class Regions:
         The server refuses while a request uses a region, also right after its answer. Where it no longer
         answers, nothing is left to be done.
         """
-        with self._lock:
-            names = list(self._retired)
-        for name in names:
+        for name in self._retired.names():
             try:
                 self._connection.unregister(name)
             except CallFailed as failure:
                 if "in use" not in str(failure):
                     return True
                 continue
-            with self._lock:
-                self._retired.discard(name)
-        with self._lock:
-            return not self._retired
+            self._retired.discard(name)
+        return not self._retired.names()
 
 
 def remove_abandoned() -> None:

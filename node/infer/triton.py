@@ -16,6 +16,7 @@ from node.infer.answers import Scores
 from node.infer.breaker import Breaker, BreakerState
 from node.infer.bundle import Bundle
 from node.infer.golden import replay
+from node.infer.shared_memory import Retired
 from node.infer.triton_connection import CallFailed, Code, Connection
 from node.infer.triton_link import Call, Link, split
 from node.infer.triton_options import TritonOptions
@@ -69,6 +70,7 @@ class TritonScorer:
         self._link: Link | None = None
         self._opening: Link | None = None
         self._last: Link | None = None
+        self._retired = Retired()
         self._closing = threading.Event()
 
     @property
@@ -101,10 +103,13 @@ class TritonScorer:
         """
         link = self._counted(self._linked)
         try:
-            self._counted(link.shake_hands)
+            found = self._counted(link.shake_hands)
         except ModelError:
             self._drop(link)
             raise
+        if found != link.served or not self.trusts(link):
+            self._drop(link)
+            self._counted(self._linked)
 
     def submit(self, batch: Scores) -> Pending[Scores]:
         """Send a batch and go on; waits while ``in_flight`` others are under way.
@@ -239,7 +244,7 @@ class TritonScorer:
         with self._lock:
             if self._link is not None:
                 return self._link
-            link = self._opening = Link(self._bundle, self._options)
+            link = self._opening = Link(self._bundle, self._options, self._retired)
             try:
                 replay(self._bundle, link)
                 if self._closing.is_set():

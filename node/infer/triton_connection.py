@@ -14,7 +14,8 @@ from node.domain.errors import EngineUnavailable, SettingsError
 from node.infer.triton_options import TlsOptions, TokenOptions, TritonOptions
 
 MAX_TOKEN_BYTES = 16_384
-LARGEST_MESSAGE = 2**31 - 1  # what the server allows
+LARGEST_REQUEST = 2**31 - 1  # what the server allows
+LARGEST_ANSWER = 64 << 20  # bytes; scores and maps of a batch are below one MiB
 _TOKEN = re.compile(rb"[\x21-\x7e]+")  # a header value without blanks: RFC 9110 section 5.5
 
 Answer = TypeVar("Answer")
@@ -54,13 +55,14 @@ class Connection:
 
     def __init__(self, options: TritonOptions) -> None:
         self._options = options
-        self._headers()
-        self._client = triton.InferenceServerClient(
-            options.url,
-            **_tls(options.tls),
-            channel_args=[
-                ("grpc.max_send_message_length", LARGEST_MESSAGE),
-                ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        if options.token is not None:
+            _credential(options.token)
+        self._client = _client(
+            options,
+            [
+                ("grpc.max_send_message_length", LARGEST_REQUEST),
+                ("grpc.max_receive_message_length", LARGEST_ANSWER),
+                ("grpc.enable_http_proxy", 0),  # images go to the server that was named, by no detour
                 # A new channel must be a new connection: it is opened to find out what answers now.
                 ("grpc.use_local_subchannel_pool", 1),
                 ("grpc.enable_retries", 0),  # repeating is decided where the answer's load is known
@@ -188,8 +190,19 @@ class Connection:
             raise CallFailed(Code.CANCELLED, f"the connection is closed: {error}") from error
 
     def _headers(self) -> dict[str, str]:
+        """Return the metadata of a call; a token that is just being replaced is looked for again later."""
         token = self._options.token
-        return {} if token is None else {token.header: _credential(token)}
+        try:
+            return {} if token is None else {token.header: _credential(token)}
+        except SettingsError as error:
+            raise CallFailed(Code.UNAVAILABLE, str(error)) from error
+
+
+def _client(options: TritonOptions, arguments: list[tuple[str, int]]) -> triton.InferenceServerClient:
+    try:
+        return triton.InferenceServerClient(options.url, **_tls(options.tls), channel_args=arguments)
+    except OSError as error:
+        raise SettingsError(f"infer.triton: a file of TLS cannot be read: {error}") from error
 
 
 def _failure(error: InferenceServerException) -> CallFailed:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from tritonclient import grpc as triton
 
-from node.domain.errors import EngineUnavailable, ModelError, ScoresInvalid
+from node.domain.errors import EngineUnavailable, ModelError, ScoresInvalid, SettingsError
 from node.domain.model import ModelIdentity
 from node.infer.answers import Scores, verified
 from node.infer.bundle import Bundle
 from node.infer.handshake import FLOAT, Served, shake_hands
 from node.infer.process import pause
-from node.infer.shared_memory import Region, Regions, aligned, remove_abandoned
+from node.infer.shared_memory import Region, Regions, Retired, aligned, remove_abandoned
 from node.infer.triton_connection import CallFailed, Code, Connection
 from node.infer.triton_options import TritonOptions
 
@@ -59,35 +59,41 @@ class Link:
     ----------
     bundle : Bundle
     options : TritonOptions
+    retired : Retired
+        Names of shared memory that former links could not unregister.
 
     Raises
     ------
-    SettingsError
-        A certificate, key or token cannot be read.
+    EngineUnavailable
+        Also where a certificate, key or token can no longer be read.
     ModelError
         As ``shake_hands``.
     """
 
-    def __init__(self, bundle: Bundle, options: TritonOptions) -> None:
+    def __init__(self, bundle: Bundle, options: TritonOptions, retired: Retired) -> None:
         self._bundle = bundle
         self._options = options
-        self._connection = Connection(options)
+        try:
+            self._connection = Connection(options)
+        except SettingsError as error:
+            raise EngineUnavailable(str(error)) from error
         self._lock = threading.Lock()
         self._answered = 0
         try:
-            self._served = self.shake_hands()
+            self.served = self.shake_hands()
+            """What the handshake found."""
             self._before = self._connection.successes(bundle.name, bundle.version)
         except ModelError:
             self._connection.close()
             raise
-        self._regions = Regions(self._connection) if options.shared_memory else None
+        self._regions = Regions(self._connection, retired) if options.shared_memory else None
         if options.shared_memory:
             remove_abandoned()
 
     @property
     def identity(self) -> ModelIdentity:
         """Who answers."""
-        return self._served.identity
+        return self.served.identity
 
     @property
     def in_flight(self) -> int:
@@ -97,7 +103,7 @@ class Link:
     @property
     def max_batch(self) -> int:
         """Slices in one request, at most."""
-        return self._served.max_batch
+        return self.served.max_batch
 
     def shake_hands(self) -> Served:
         """Hold the server's network against the bundle.
@@ -149,7 +155,7 @@ class Link:
         EngineUnavailable
         """
         batch = np.ascontiguousarray(batch, np.float32)
-        request = triton.InferInput(self._served.input, list(batch.shape), FLOAT)
+        request = triton.InferInput(self.served.input, list(batch.shape), FLOAT)
         outputs = [triton.InferRequestedOutput(name) for name in self._names]
         region = None
         if self._regions is None:

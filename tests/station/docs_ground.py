@@ -21,7 +21,7 @@ from node.cli.main import app
 from tests.docs_reading import ROOT, Block, Document, Step
 
 DEADLINE = 120.0
-PORTS = ("11112", "11113", "8042")
+PORTS = ("11112", "11113", "8042", "8001")
 """The ports that the documents name; each becomes a free one."""
 SHELL = re.compile(r"[|;&$*<>`]")
 VARIABLE = re.compile(r"(?P<name>[A-Z]+)=\$\(")
@@ -148,6 +148,8 @@ class Walk:
         """End every program."""
         for program in self.running.values():
             program.end()
+        if (self.folder / ".triton").is_dir():
+            self.once("groundglass triton down")
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,8 @@ def answers(port: str) -> bool:
 def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
     """Return a walk in a folder, with the environment of somebody who reads the document."""
     walk = Walk(folder)
-    (folder / "deploy").symlink_to(ROOT / "deploy")
+    for name in ("deploy", ".venv-triton"):
+        (folder / name).symlink_to(ROOT / name)
     monkeypatch.chdir(folder)
     for name, value in FAST.items():
         monkeypatch.setenv(name, value)

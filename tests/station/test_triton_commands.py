@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from node.cli.main import app
 from node.infer.process import started_at
+from tests.station.app_ground import free_port
 from tests.triton_server import ENVIRONMENT, Site, write_networks
 
 
@@ -41,9 +42,13 @@ def test_up_status_and_down(shell: Shell, tmp_path: Path) -> None:
     write_networks(tmp_path / "models", tmp_path / "repository")
     assert shell.status() == (3, {"up": False, "ready": False})
 
-    first = shell.run("up", "--repository", str(tmp_path / "repository"), "--model", "tiny")
+    port = free_port()
+    first = shell.run(
+        "up", "--repository", str(tmp_path / "repository"), "--model", "tiny", "--grpc-port", str(port)
+    )
     assert first.exit_code == 0, first.output
     code, found = shell.status()
+    assert found["ports"]["grpc"] == port
     assert (code, found["up"], found["ready"]) == (0, True, True)
     assert f'infer.triton.url = "{found["url"]}"' in first.stdout
     assert found["url"] == f"127.0.0.1:{found['ports']['grpc']}"

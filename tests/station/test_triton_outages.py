@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from node.app import SystemClock
-from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, ModelNotServed
+from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, HandshakeFailed, ModelNotServed
 from node.infer.breaker import BreakerState
 from node.infer.shared_memory import FOLDER, PREFIX
 from node.infer.triton import TritonScorer
@@ -112,10 +112,12 @@ def test_an_unloaded_network_is_not_served_until_it_is_loaded(
     assert_right("tiny", batch_of(2), scorer.score(batch_of(2)))
 
 
+@BOTH_WAYS
 def test_the_same_weights_loaded_again_are_proven_and_the_batch_is_sent_again(
-    triton: Site, closing: Keep
+    triton: Site, closing: Keep, shared_memory: bool
 ) -> None:
-    scorer = closing(TritonScorer(triton.tiny, options_for(triton.running), clock=SystemClock()))
+    options = options_for(triton.running, shared_memory=shared_memory)
+    scorer = closing(TritonScorer(triton.tiny, options, clock=SystemClock()))
     for seed in range(2):
         assert_right("tiny", batch_of(2, seed), scorer.score(batch_of(2, seed)))
         triton.load_again(triton.tiny)
@@ -151,7 +153,7 @@ def test_a_repository_with_other_digests_is_found_by_the_canarys_handshake(
     try:
         config.write_text(text.replace(triton.tiny.spec_sha256, "f" * 64))
         triton.load_again(triton.tiny)
-        with pytest.raises(Exception, match="parameter spec_sha256_1"):
+        with pytest.raises(HandshakeFailed, match="parameter spec_sha256_1"):
             scorer.verify()
         assert scorer.breaker is BreakerState.OPEN
     finally:

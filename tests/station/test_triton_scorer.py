@@ -54,6 +54,7 @@ def scorer_of(triton: Site) -> Iterator[Open]:
     triton.gate.open()
     for scorer in opened:
         scorer.close()
+    assert triton.regions() == []
     assert not list(FOLDER.glob(f"{PREFIX}{os.getpid()}-*"))
 
 

@@ -123,13 +123,14 @@ def test_a_token_is_read_for_every_call_and_told_to_nobody(
     file = guarded.token.file
     with closing(guarded.scorer(attempts=1)) as scorer:
         assert_right("tiny", batch_of(1), scorer.score(batch_of(1)))
-        try:
-            file.write_text("an-old-secret\n")
-            with pytest.raises(EngineUnavailable) as refused:
-                scorer.score(batch_of(1))
-        finally:
-            file.write_text(f"{SECRET}\n")
-        assert_right("tiny", batch_of(1), scorer.score(batch_of(1)))
+        for text in ("", "an-old-secret\n"):
+            try:
+                file.write_text(text)
+                with pytest.raises(EngineUnavailable) as refused:
+                    scorer.score(batch_of(1))
+            finally:
+                file.write_text(f"{SECRET}\n")
+            assert_right("tiny", batch_of(1), scorer.score(batch_of(1)))
     for secret in (SECRET, "an-old-secret"):
         assert secret not in str(refused.value)
         assert secret not in caplog.text
