@@ -33,7 +33,6 @@ from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
 from node.receive.storage import StorageService
-from node.report.identity import device_uid_of
 from node.report.request import Producer
 from node.run.options import PipelineSettings
 from node.run.pipeline import Pipeline
@@ -41,7 +40,7 @@ from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.workers import Workers
-from node.serving import TRITON, engine_room, model_checks, open_wanted, routing_of, selection_of
+from node.serving import TRITON, KnownModels, engine_room, model_checks, open_wanted, routing_of, selection_of
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
@@ -198,7 +197,8 @@ class Node:
         opened.callback(store.close)
         store.files.sweep_spool()
         routing = routing_of(settings)
-        models = engine_room(settings, store, clock, routing.assignments)
+        known = KnownModels(store.operations)
+        models = engine_room(settings, store, clock, known, routing.assignments)
         opened.callback(models.close)
         open_wanted(models, routing.assignments, remote=settings.infer.engine == TRITON)
         metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
@@ -208,7 +208,7 @@ class Node:
         ]
         if self._progress is not None:
             listeners.append(self._progress)
-        storage, sweep = self._storage(store, metrics), self._sweep(store, routing)
+        storage, sweep = self._storage(store, known, metrics), self._sweep(store, routing)
         pipeline = self._pipeline(store, models, Listeners(listeners))
         opened.callback(pipeline.close)
         lease = timedelta(seconds=settings.infer.lease_seconds)
@@ -307,10 +307,12 @@ class Node:
             jitter=random.random,
         )
 
-    def _storage(self, store: Store, metrics: Metrics) -> StorageService:
-        ours = frozenset(device_uid_of(*model) for model in store.operations.registered_models())
+    def _storage(self, store: Store, known: KnownModels, metrics: Metrics) -> StorageService:
         return StorageService(
-            files=store.files, records=CountedIntake(store, metrics), clock=self._clock, own_device_uids=ours
+            files=store.files,
+            records=CountedIntake(store, metrics),
+            clock=self._clock,
+            own_device_uids=known.device_uids,
         )
 
     def _listener(self, services: StorageService) -> Listener:

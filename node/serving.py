@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.decide.routing import Routing, Shadow, model_reference
-from node.domain.errors import BundleError, HandshakeFailed, InputSpecError, ModelError, SettingsError
+from node.domain.errors import (
+    BundleError,
+    GroundglassError,
+    HandshakeFailed,
+    InputSpecError,
+    SettingsError,
+)
 from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity, Precision
 from node.domain.ports import Clock, Scorer
@@ -23,7 +30,9 @@ from node.infer.openvino import EmbeddedScorer
 from node.infer.served import EngineRoom, EngineSource, ModelReading
 from node.infer.triton import TritonScorer
 from node.operate.health import ModelCheck
+from node.report.identity import device_uid_of
 from node.settings.settings import Settings
+from node.store.operations import OperationRecords
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -123,6 +132,40 @@ def open_engine(
     return Engine(bundle=bundle, scorer=open_scorer(bundle, settings, clock))
 
 
+class KnownModels:
+    """The registry of models, with the Device UIDs of all that they ever made here.
+
+    Parameters
+    ----------
+    operations : OperationRecords
+    """
+
+    def __init__(self, operations: OperationRecords) -> None:
+        self._operations = operations
+        self._lock = threading.Lock()
+        self._device_uids = frozenset(device_uid_of(*model) for model in operations.registered_models())
+
+    def register_model(self, name: str, version: int, spec_sha256: str, weights_sha256: str) -> None:
+        """Remember the digests of a model version.
+
+        Raises
+        ------
+        HandshakeFailed
+            It is known with other digests.
+        """
+        self._operations.register_model(name, version, spec_sha256, weights_sha256)
+
+    def note(self, bundle: Bundle) -> None:
+        """Remember what the results of a bundle will name as their device."""
+        digests = [bundle.weights_sha256, *([bundle.int8_sha256] if bundle.int8_sha256 else [])]
+        with self._lock:
+            self._device_uids |= {device_uid_of(bundle.name, bundle.version, item) for item in digests}
+
+    def device_uids(self) -> frozenset[str]:
+        """Return the Device UIDs (0018,1002) of this node's results, for the loop guard."""
+        return self._device_uids
+
+
 def routing_of(settings: Settings) -> Routing:
     """Return the rules of the settings, once every model that they name is installed and reads what it must.
 
@@ -153,18 +196,25 @@ def routing_of(settings: Settings) -> Routing:
     return routing
 
 
-def engine_room(settings: Settings, store: Store, clock: Clock, wanted: Sequence[Assignment]) -> EngineRoom:
+def engine_room(
+    settings: Settings, store: Store, clock: Clock, known: KnownModels, wanted: Sequence[Assignment]
+) -> EngineRoom:
     """Return the served models, none of them open.
 
     On a server, where somebody else may change what answers, the golden answer is replayed before each study.
     """
     remote = settings.infer.engine == TRITON
+
+    def opened(bundle: Bundle) -> Scorer[NDArray[np.float32]]:
+        known.note(bundle)
+        return open_scorer(bundle, settings, clock)
+
     return EngineRoom(
         EngineSource(
             models_dir=settings.infer.models_dir,
             active=store.promotions.active,
-            registry=store.operations,
-            open_scorer=lambda bundle: open_scorer(bundle, settings, clock),
+            registry=known,
+            open_scorer=opened,
             prove=prove,
             approve=approval_of(settings, store),
             canary_every=timedelta(seconds=0 if remote else settings.infer.canary_seconds),
@@ -190,15 +240,15 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: boo
 
     Raises
     ------
-    ModelError
+    SettingsError, ModelError
         A model that answers for studies cannot be opened, or its golden replay fails.
     """
     for item in wanted:
         try:
             with models.serve(item.model_name, item.model_version):
                 pass
-        except ModelError as error:
-            installed_wrongly = isinstance(error, BundleError | InputSpecError)
+        except GroundglassError as error:
+            installed_wrongly = isinstance(error, BundleError | InputSpecError | SettingsError)
             if item.purpose is Purpose.REPORT and (installed_wrongly or not remote):
                 raise
             log.error("model %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- no bug

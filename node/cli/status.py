@@ -11,7 +11,7 @@ from node.cli.output import counted, printable, show, show_json, table
 from node.cli.records import refused_caller_record, study_record
 from node.domain.errors import ModelError
 from node.domain.study import StudyState
-from node.infer.bundle import load_bundle
+from node.infer.bundle import installed, load_bundle
 from node.operate.health import ask
 from node.settings.settings import Settings
 from node.store.store import Store
@@ -46,7 +46,7 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             "data_dir": str(settings.node.data_dir),
             **_running(settings),
         },
-        "model": _model(settings),
+        "model": _model(settings, store),
         "mode": "halted" if halted else "live" if any(live.values()) else "silent",
         "destinations": [
             {
@@ -84,10 +84,11 @@ def _running(settings: Settings) -> dict[str, Any]:
     return {"running": True, "ready": answer.get("ready"), "problems": answer.get("problems", [])}
 
 
-def _model(settings: Settings) -> dict[str, Any]:
-    """Return what lies in the model's folder, or why it cannot be used."""
+def _model(settings: Settings, store: Store) -> dict[str, Any]:
+    """Return the active version of the model for CT, or why it cannot be used."""
     try:
-        bundle = load_bundle(settings.infer.models_dir / settings.infer.model)
+        name = settings.infer.model
+        bundle = load_bundle(installed(settings.infer.models_dir, name), store.promotions.active(name))
     except ModelError as error:
         return {"name": settings.infer.model, "problem": str(error)}
     return {

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.domain.errors import ModelError
+from node.domain.errors import ModelError, SettingsError
 from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Scorer
@@ -142,7 +142,7 @@ class EngineRoom:
             try:
                 with self.serve(name, version) as served:
                     served.guard.tick()
-            except ModelError as error:
+            except (ModelError, SettingsError) as error:
                 log.warning("model %s: %s", name, error)
 
     def readings(self) -> tuple[ModelReading, ...]:
@@ -200,7 +200,7 @@ class EngineRoom:
                     served = self._open(key, slot)
                     served.guard.check()
             self._source.approve(served.bundle, served.scorer.identity)
-        except ModelError as error:
+        except (ModelError, SettingsError) as error:
             self._note(key, error)
             raise
         with self._lock:
@@ -226,7 +226,7 @@ class EngineRoom:
         log.info("model %s version %d is open", name, version)
         return served
 
-    def _note(self, key: tuple[str, int], error: ModelError) -> None:
+    def _note(self, key: tuple[str, int], error: Exception) -> None:
         reading = CanaryReading(state=CanaryState.OPEN, checked_at=self._clock.now(), reason=str(error))
         with self._lock:
             self._problems[key] = reading
@@ -245,7 +245,7 @@ class EngineRoom:
         """Return the version that is asked for, ``ACTIVE_VERSION`` where that cannot be told."""
         try:
             return self._source.version(name, version)
-        except ModelError as error:
+        except (ModelError, SettingsError) as error:
             self._note((name, ACTIVE_VERSION), error)
             return ACTIVE_VERSION
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -26,8 +27,8 @@ class Intakes:
     files: ObjectFiles
     records: IntakeRecords
     clock: Clock
-    own_device_uids: frozenset[str]
-    """Device UIDs of this node's results, for the loop guard."""
+    own_device_uids: Callable[[], frozenset[str]]
+    """Returns the Device UIDs of this node's results, for the loop guard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +50,9 @@ class StorageService:
         The index.
     clock : Clock
         Time of arrival.
-    own_device_uids : frozenset of str
-        Device UIDs of this node's results: an object that bears one opens no study.
+    own_device_uids : callable
+        Returns the Device UIDs of this node's results: an object that bears one opens no study. Asked for
+        each object, for a model may come into use at any time.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class StorageService:
         files: ObjectFiles,
         records: IntakeRecords,
         clock: Clock,
-        own_device_uids: frozenset[str] = frozenset(),
+        own_device_uids: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._intakes = Intakes(files=files, records=records, clock=clock, own_device_uids=own_device_uids)
         self._unrecorded: dict[int, AssociationEnd] = {}
@@ -173,7 +175,7 @@ class Reception:
                 calling_ae_title=self._origin.calling_ae_title,
                 association_id=self._origin.association_id,
             ),
-            own_device_uids=self._intakes.own_device_uids,
+            own_device_uids=self._intakes.own_device_uids(),
         )
         level = logging.DEBUG if intake in {Intake.NEW, Intake.REPEATED} else logging.INFO
         logger.log(level, "intake %s by association %d", intake.value, self._origin.association_id)

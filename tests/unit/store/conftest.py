@@ -28,6 +28,7 @@ from node.domain.result import (
 from node.domain.study import Arrival, InstanceHeader, Intake, SeriesEvent, SeriesState, Verdict
 from node.store.database import Database
 from node.store.store import Store, open_store
+from tests.conftest import CountingUids, FrozenClock, ct_header
 
 MODEL = "covid"
 
@@ -225,6 +226,23 @@ def store(tmp_path: Path, empty_index: Path, clock: Any, uids: Any) -> Iterator[
 @pytest.fixture
 def ward(store: Store, clock: Any, make_header: Callable[..., InstanceHeader]) -> Ward:
     return Ward(store, clock, make_header)
+
+
+@pytest.fixture(scope="session")
+def make_ward(empty_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Ward]]:
+    """Return a function that makes a ward of its own, for tests with many examples."""
+    opened: list[Store] = []
+
+    def make() -> Ward:
+        folder = tmp_path_factory.mktemp("ward")
+        shutil.copy(empty_index, folder)
+        clock = FrozenClock()
+        opened.append(open_store(folder, clock=clock, uids=CountingUids()))
+        return Ward(opened[-1], clock, ct_header)
+
+    yield make
+    for item in opened:
+        item.close()
 
 
 @pytest.fixture

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import sqlite3
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from node.domain.job import Purpose, ScreeningState
+from node.domain.preparation_spec import InputModality
 from node.store import schema, schema_models
 from node.store.database import Database
+from node.store.migrate import alembic_config
+from node.store.store import open_store
 
 
 def definitions(path) -> dict[str, list[str]]:
@@ -52,3 +57,35 @@ def test_opening_again_changes_nothing(tmp_path, clock):
         Database.open(f"sqlite:///{path}", clock=clock).close()
         before = definitions(path)
     assert definitions(path) == before
+
+
+def test_an_index_of_the_former_revision_keeps_its_rows(tmp_path, clock):
+    path = tmp_path / "index.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0003")
+        for statement in FORMER_ROWS.split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    store = open_store(tmp_path, clock=clock, uids=None)
+    screening, finding = store.screenings.latest(1)
+    assert (screening.model_name, screening.model_version, screening.purpose) == ("covid", 0, Purpose.REPORT)
+    assert (finding.modality, finding.model.version) == (InputModality.CT, 1)
+    assert store.screenings.counts() == {ScreeningState.DONE: 1}
+    assert store.promotions.active("covid") is None
+    store.close()
+
+
+FORMER_ROWS = """
+INSERT INTO patients (id, patient_id, issuer) VALUES (1, 'P', '');
+INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date, patient_sex,
+    accession_number, study_date, study_description, first_arrival_at, last_arrival_at)
+VALUES (1, 1, '1.2.3', 'settled', '', '', '', '', '', '', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
+INSERT INTO screenings (id, study_id, model_name, state, cause, queued_at, due_at)
+VALUES (1, 1, 'covid', 'done', 'settled', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
+INSERT INTO findings (screening_id, outcome, run_outcome, reason, warnings, selection_rule,
+    selection_threshold, model, recipe, seconds)
+VALUES (1, 'negative', 'succeeded', 'why', '[]', 'rule', '', '{"name": "covid", "version": 1,
+    "status": "demonstration", "spec_sha256": "a", "weights_sha256": "b", "engine": "openvino",
+    "engine_version": "1", "precision": "f32", "device": "CPU"}', 'recipe', '{}')
+"""
