@@ -53,7 +53,6 @@ class Region:
         except OSError as error:
             raise EngineUnavailable(f"no shared memory on this host: {error}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
             os.posix_fallocate(self._file, 0, size)
             self._memory = mmap.mmap(self._file, size)
         except OSError as error:
@@ -209,10 +208,16 @@ def aligned(size: int) -> int:
 
 
 def _create() -> tuple[int, str]:
-    """Make a file under a name that is free, for this user alone."""
+    """Make a locked file under a name that is free, for this user alone."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     for number in itertools.count():
         name = f"{PREFIX}{os.getpid()}-{number}"
-        with contextlib.suppress(FileExistsError):
-            return os.open(FOLDER / name, flags, 0o600), name
+        try:
+            file = os.open(FOLDER / name, flags, 0o600)
+        except FileExistsError:
+            continue
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            return file, name
+        os.close(file)  # taken for abandoned by another process before it was locked
     raise AssertionError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -49,6 +50,25 @@ def test_what_a_dead_owner_left_is_removed_and_what_a_living_one_has_is_not() ->
     assert not abandoned.exists()
     assert (FOLDER / living.name).exists()
     living.close()
+
+
+def test_a_region_is_not_taken_for_abandoned_while_it_is_made() -> None:
+    done = threading.Event()
+
+    def sweep() -> None:
+        while not done.is_set():
+            remove_abandoned()
+
+    sweeper = threading.Thread(target=sweep)
+    sweeper.start()
+    try:
+        for _ in range(300):
+            region = Region(64)
+            assert (FOLDER / region.name).exists()
+            region.close()
+    finally:
+        done.set()
+        sweeper.join()
 
 
 @given(st.integers(0, 2**40))
