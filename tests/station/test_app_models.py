@@ -15,12 +15,13 @@ from node.app import Node, build
 from node.cli.exits import ExitCode
 from node.cli.options import store_of
 from node.domain.input_spec import SpecModel, WindowSpec
+from node.domain.job import ScreeningState
 from node.domain.model import ModelStatus
 from node.infer.bundle import load_bundle
 from node.operate.health import ask
 from node.store.schema import slice_scores
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder, write_version
-from tests.station.app_ground import Place, install, phantom_folder, wait_for
+from tests.station.app_ground import Place, free_port, install, phantom_folder, wait_for
 
 AUDIT = ("--by", "tester", "--reason", "test")
 BLIND = TinyNet(bias=-40.0)
@@ -193,3 +194,36 @@ def test_options_that_do_not_go_together_are_refused(place: Place, node: Node, t
     assert kept.exit_code == 0
     wait_for(lambda: len(done(place, study)) == 3, "the shadow by hand")
     assert [item["purpose"] for item in done(place, study)].count("shadow") == 2
+
+
+def test_a_node_whose_server_is_away_receives_and_waits(place: Place, tmp_path: Path) -> None:
+    text = place.config.read_text().replace("[infer]\n", '[infer]\nengine = "triton"\n')
+    server = f'url = "127.0.0.1:{free_port()}"\ncontrol_seconds = 0.5\nbreaker_seconds = 0.2\n'
+    place.config.write_text(f"{text}\n[infer.triton]\n{server}")
+    node = build(place.settings)
+    node.start()
+    try:
+        assert not node.health().ready
+        told = {(item.version, bool(item.problem)) for item in node.health().facts.models}
+        assert told == {(1, True), (2, True)}
+        phantom_folder(tmp_path / "series")
+        address = f"GROUNDGLASS@127.0.0.1:{place.port}"
+        sent = place.json("send", str(tmp_path / "series"), "--to", address, "--as", "CT1")
+        assert {item["fate"] for item in sent} == {"sent"}
+        wait_for(lambda: node.store.screenings.counts().get(ScreeningState.PARKED), "the screening to wait")
+        assert node.store.outbox.counts() == {}
+    finally:
+        node.stop()
+
+
+def test_a_shadow_that_cannot_be_opened_keeps_nothing_from_working(place: Place) -> None:
+    golden = place.config.parent / "models" / "tiny" / "2" / "golden.npz"
+    golden.write_bytes((golden.parents[1] / "1" / "golden.npz").read_bytes())
+    node = build(place.settings)
+    node.start()
+    try:
+        assert node.health().ready
+        (shadow,) = [item for item in node.health().facts.models if not item.reports]
+        assert "differ from the export's" in shadow.problem
+    finally:
+        node.stop()

@@ -18,6 +18,7 @@ from node.run.progress import Stage
 from tests.model_folder import TinyNet, phantom_slices, write_version
 from tests.screening_ground import phantom_series
 from tests.station.app_ground import Place, install, wait_for
+from tests.station.test_provenance import assert_names, reported
 from tests.triton_server import Site
 
 AUDIT = ("--by", "tester", "--reason", "test")
@@ -103,6 +104,11 @@ def test_a_version_is_promoted_while_studies_run(own_triton: Callable[..., Site]
     with running(place, AtFirstInference(promote)) as node:
         first = answered(node, scan(place, 1))
         second = answered(node, scan(place, 2))
+        for study in node.store.studies.list():
+            screening, finding = node.store.screenings.latest(study.id) or (None, None)
+            assert screening is not None
+            assert finding is not None
+            assert_names(reported(node.store, screening), finding.model)
         listed = place.json("models", "list")
         assert [item["version"] for item in listed if item["role"] == "active"] == [2]
     assert (first.model.version, first.outcome) == (1, Outcome.POSITIVE), "it began with version 1"

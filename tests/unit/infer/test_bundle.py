@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from node.domain.errors import BundleError, HandshakeFailed, InputSpecError
+from node.domain.errors import BundleError, HandshakeFailed, InputSpecError, ModelNotServed
 from node.domain.model import ModelStatus, Precision
-from node.infer.bundle import Bundle, load_bundle
+from node.infer.bundle import Bundle, files_of, installed, load_bundle, versions_of
 from node.infer.openvino import ENGINE
-from tests.model_folder import TinyNet, tiny_spec, write_model_folder
+from tests.model_folder import Stored, TinyNet, tiny_spec, write_model_folder, write_version
 
 Rewrite = Callable[[Path, str, str], None]
 
@@ -148,3 +148,41 @@ def test_int8_of_a_server_is_made_from_the_onnx_file(bundle: Bundle) -> None:
     assert weights(ENGINE, Precision.INT8) == "0" * 64
     assert weights(ENGINE, Precision.F32) == bundle.weights_sha256
     assert weights("triton", Precision.INT8) == bundle.weights_sha256
+
+
+def test_a_further_version_describes_itself(tmp_path: Path, golden_slices: list[Stored]) -> None:
+    folder = write_model_folder(tmp_path, golden_slices)
+    assert versions_of(folder) == (1,)
+    write_version(folder, golden_slices, 2, net=TinyNet(gain=3.0))
+    write_version(folder, golden_slices, 12)
+    for name in ("notes", "0", "003", "7"):  # no versions: other names, and one without a description
+        (folder / name).mkdir()
+    assert versions_of(folder) == (1, 2, 12)
+    second = load_bundle(folder, 2)
+    assert (second.name, second.version, second.folder) == ("tiny", 2, folder)
+    assert second.onnx == folder / "2" / "model.onnx"
+    assert second.weights_sha256 != load_bundle(folder).weights_sha256
+    assert load_bundle(folder, 1).onnx == load_bundle(folder).onnx
+    assert {path.parent for path in files_of(second)} == {folder / "2"}
+
+
+def test_a_version_that_is_not_there_is_named_with_those_that_are(
+    tmp_path: Path, golden_slices: list[Stored]
+) -> None:
+    folder = write_model_folder(tmp_path, golden_slices)
+    with pytest.raises(ModelNotServed, match=r"no version 3 .* installed: 1"):
+        load_bundle(folder, 3)
+    with pytest.raises(BundleError, match="no model folder"):
+        installed(tmp_path, "absent")
+
+
+def test_a_description_of_another_version_is_refused(tmp_path: Path, golden_slices: list[Stored]) -> None:
+    folder = write_model_folder(tmp_path, golden_slices)
+    write_version(folder, golden_slices, 2)
+    (folder / "2" / "input_spec.json").rename(folder / "spec")
+    (folder / "3").mkdir()
+    (folder / "spec").rename(folder / "3" / "input_spec.json")
+    for name in ("config.pbtxt", "CARD.md"):
+        (folder / "2" / name).rename(folder / "3" / name)
+    with pytest.raises(HandshakeFailed, match=r"version of input_spec\.json says '2', the folder has '3'"):
+        load_bundle(folder, 3)

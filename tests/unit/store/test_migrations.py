@@ -78,8 +78,8 @@ def test_an_index_of_the_former_revision_keeps_its_rows(tmp_path, clock):
 
 FORMER_ROWS = """
 INSERT INTO patients (id, patient_id, issuer) VALUES (1, 'P', '');
-INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date, patient_sex,
-    accession_number, study_date, study_description, first_arrival_at, last_arrival_at)
+INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date,
+    patient_sex, accession_number, study_date, study_description, first_arrival_at, last_arrival_at)
 VALUES (1, 1, '1.2.3', 'settled', '', '', '', '', '', '', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
 INSERT INTO screenings (id, study_id, model_name, state, cause, queued_at, due_at)
 VALUES (1, 1, 'covid', 'done', 'settled', '2026-01-01 00:00:00', '2026-01-01 00:00:00');
