@@ -13,6 +13,7 @@ from node.cli.output import show, show_json, table
 from node.infer.acceptance import Trial, try_bundles
 from node.infer.bundle import Bundle, load_bundle, versions_of
 from node.infer.repository import installed_names
+from node.infer.shared_memory import Retired
 from node.infer.triton_link import Link
 from node.settings.settings import Settings
 
@@ -60,7 +61,7 @@ def accept(
     signed = _signed(by, reason)
     settings = settings_of(config, {} if url is None else {"GROUNDGLASS_INFER__TRITON__URL": url})
     options = settings.infer.triton.record()
-    trials = try_bundles(_bundles(settings, model or []), lambda bundle: Link(bundle, options))
+    trials = try_bundles(_bundles(settings, model or []), lambda bundle: Link(bundle, options, Retired()))
     passed = all(trial.passed for trial in trials)
     if passed and signed is not None:
         _record(settings, trials, *signed)
