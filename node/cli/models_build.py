@@ -47,7 +47,6 @@ ThreadsOption = Annotated[
 DelayOption = Annotated[
     int, typer.Option(help="Microseconds a request waits for others; each lone request pays them.")
 ]
-LimitOption = Annotated[int, typer.Option(help="Requests that wait, at most; more are refused.")]
 CacheOption = Annotated[
     bool,
     typer.Option(
@@ -69,7 +68,6 @@ def build(
     instances: InstancesOption = 1,
     threads: ThreadsOption = 0,
     queue_delay_us: DelayOption = 0,
-    queue_limit: LimitOption = 64,
     response_cache: CacheOption = False,
     accelerator: AcceleratorOption = True,
     engine_cache: EngineCacheOption = "",
@@ -85,7 +83,6 @@ def build(
         instances=instances,
         threads=threads,
         queue_delay_us=queue_delay_us,
-        queue_limit=queue_limit,
         response_cache=response_cache,
         accelerator=accelerator,
         engine_cache=engine_cache,

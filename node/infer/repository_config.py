@@ -58,8 +58,6 @@ class RepositoryOptions:
     """Threads of OpenVINO in one instance; 0 leaves the number to it."""
     queue_delay_us: int = 0
     """How long a request waits for others to join it, in microseconds; each lone request pays it."""
-    queue_limit: int = 64
-    """Requests that wait, at most; the next one is refused and tried again by its sender."""
     response_cache: bool = False
     """Answer repeated requests from memory. Off: a golden replay would be answered from there as well."""
     accelerator: bool = True
@@ -68,7 +66,7 @@ class RepositoryOptions:
     """Folder on the server where ONNX Runtime keeps the engines that TensorRT made; empty: none."""
 
     def __post_init__(self) -> None:
-        for name, least in (("instances", 1), ("threads", 0), ("queue_delay_us", 0), ("queue_limit", 1)):
+        for name, least in (("instances", 1), ("threads", 0), ("queue_delay_us", 0)):
             if getattr(self, name) < least:
                 raise SettingsError(f"{name} must be {least} or more, not {getattr(self, name)}")
 
@@ -188,14 +186,11 @@ def config_text(bundles: Sequence[Bundle], target: Target, options: RepositoryOp
             {"name": signature.cam, "data_type": Symbol("TYPE_FP32"), "dims": signature.grid},
         ],
         "version_policy": {"specific": {"versions": [bundle.version for bundle in bundles]}},
+        # No queue policy: with one, a server (2.51) leaves a waiting request lying for half a second when
+        # the network becomes free at that moment. What waits is bounded by the batches that each node sends.
         "dynamic_batching": {
             "preferred_batch_size": signature.preferred,
             "max_queue_delay_microseconds": options.queue_delay_us,
-            "default_queue_policy": {
-                "max_queue_size": options.queue_limit,
-                "timeout_action": Symbol("REJECT"),
-                "allow_timeout_override": True,
-            },
         },
         "instance_group": {
             "count": options.instances,

@@ -59,7 +59,7 @@ class Link:
     ----------
     bundle : Bundle
     options : TritonOptions
-    retired : Retired
+    retired : Retired, optional
         Names of shared memory that former links could not unregister.
 
     Raises
@@ -70,7 +70,7 @@ class Link:
         As ``shake_hands``.
     """
 
-    def __init__(self, bundle: Bundle, options: TritonOptions, retired: Retired) -> None:
+    def __init__(self, bundle: Bundle, options: TritonOptions, retired: Retired | None = None) -> None:
         self._bundle = bundle
         self._options = options
         try:
@@ -86,7 +86,7 @@ class Link:
         except ModelError:
             self._connection.close()
             raise
-        self._regions = Regions(self._connection, retired) if options.shared_memory else None
+        self._regions = Regions(self._connection, retired or Retired()) if options.shared_memory else None
         if options.shared_memory:
             remove_abandoned()
 

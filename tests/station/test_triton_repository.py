@@ -122,7 +122,7 @@ def test_the_server_reads_the_variants_for_a_gpu_as_far_as_their_backend(
 def test_the_server_is_able_to_complain_of_a_configuration(served: Served) -> None:
     config = served.repository / "for-onnx" / "config.pbtxt"
     text = config.read_text()
-    config.write_text(text.replace("max_queue_size", "max_queue_length"))
+    config.write_text(text.replace("max_queue_delay_microseconds", "max_queue_delay_seconds"))
     try:
         assert "backend library" not in served.load("for-onnx")
     finally:

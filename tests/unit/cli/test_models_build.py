@@ -47,11 +47,11 @@ def test_the_next_step_of_tensorrt_is_the_plan(config: Path) -> None:
 
 
 def test_every_option_reaches_the_repository(config: Path) -> None:
-    options = ["--instances", "2", "--queue-delay-us", "7", "--queue-limit", "9", "--response-cache"]
+    options = ["--instances", "2", "--queue-delay-us", "7", "--response-cache"]
     answer = build(config, "--target", "onnx", *options, "--engine-cache", "/var/cache/engines")
     assert answer.exit_code == 0, answer.output
     text = (config.parent / "out" / "tiny" / "config.pbtxt").read_text()
-    for line in ("count: 2", "max_queue_delay_microseconds: 7", "max_queue_size: 9", "enable: true"):
+    for line in ("count: 2", "max_queue_delay_microseconds: 7", "enable: true"):
         assert line in text
     assert 'value: "/var/cache/engines"' in text
     build(config, "--target", "onnx", "--no-accelerator")

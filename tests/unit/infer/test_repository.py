@@ -99,7 +99,7 @@ def test_the_cpu_variant_runs_python_on_processors(models: Path, tmp_path: Path)
     assert config.parameters["threads"].string_value == "3"
     assert list(config.dynamic_batching.preferred_batch_size) == [4, 8, 16]
     assert config.dynamic_batching.max_queue_delay_microseconds == 500
-    assert config.dynamic_batching.default_queue_policy.max_queue_size == 64
+    assert not config.dynamic_batching.HasField("default_queue_policy")
     assert [warmup.batch_size for warmup in config.model_warmup] == [1, 16]
     assert not config.response_cache.enable
     assert "class TritonPythonModel" in (folder / "1" / "model.py").read_text()
@@ -314,7 +314,7 @@ def test_a_folder_that_cannot_be_written(models: Path, tmp_path: Path) -> None:
         build_repository(models, [], Target.CPU, tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize("field", ["instances", "threads", "queue_delay_us", "queue_limit"])
+@pytest.mark.parametrize("field", ["instances", "threads", "queue_delay_us"])
 def test_options_have_limits(field: str) -> None:
     with pytest.raises(SettingsError, match=field):
         RepositoryOptions(**{field: -1})
