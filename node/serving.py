@@ -251,7 +251,7 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: boo
             installed_wrongly = isinstance(error, BundleError | InputSpecError | SettingsError)
             if item.purpose is Purpose.REPORT and (installed_wrongly or not remote):
                 raise
-            log.error("model %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- no bug
+            log.error("model %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- the error says all
 
 
 def selection_of(settings: Settings, store: Store) -> SelectionSpec:

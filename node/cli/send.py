@@ -16,6 +16,8 @@ from node.cli.output import counted, show, show_json, table
 from node.cli.sending import Fate, FileFate, files_under, readable, send
 from node.dimse.scu import Remote, echo
 from node.domain.errors import SettingsError
+from node.domain.model import ModelIdentity
+from node.domain.network import Destination
 from node.settings.settings import Settings
 
 ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
@@ -107,14 +109,22 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
     destination = destination_of(settings, to)
     with store_of(settings) as store:
         study_id = store.studies.get(study).id
-        for model in store.screenings.models_in_force(study_id):
-            if not destination.accepts(model.status):
-                raise SettingsError(
-                    f"{destination.name}: results of a {model.status.value} model are not sent there; "
-                    "nothing was queued. Set its accept_demonstration only where no patient depends on it"
-                )
-        count = store.outbox.release(study_id, destination.name, by, reason)
+        models = store.screenings.models_in_force(study_id)
+        taken = {model.name for model in models if destination.accepts(model.status)}
+        refused = [model for model in models if model.name not in taken]
+        if refused and not taken:
+            raise SettingsError(_refusal(destination, refused[0]))
+        count = store.outbox.release(study_id, destination.name, by, reason, model_names=taken)
+    for model in refused:
+        show(f"Left out: {_refusal(destination, model)}")
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
+
+
+def _refusal(destination: Destination, model: ModelIdentity) -> str:
+    return (
+        f"{destination.name}: results of a {model.status.value} model ({model.name}) are not sent there; "
+        "nothing of it was queued. Set its accept_demonstration only where no patient depends on it"
+    )
 
 
 def _print(fates: list[FileFate], to: str, *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, insert, select, update
@@ -103,11 +104,28 @@ class OutboxRecords:
                 _send_later(connection, row, DeliveryEvent.RESTART, due_at=now, now=now, detail=row["detail"])
         return len(found)
 
-    def release(self, study_id: int, destination: str, by: str, reason: str) -> int:
+    def release(
+        self,
+        study_id: int,
+        destination: str,
+        by: str,
+        reason: str,
+        *,
+        model_names: Collection[str] | None = None,
+    ) -> int:
         """Send the results in force of a study to a destination, by an operator's order.
 
         What is withheld or refused becomes due, and objects that have no row for the destination get one;
         what was delivered is not sent again. Nothing leaves before the destination is live.
+
+        Parameters
+        ----------
+        study_id : int
+        destination : str
+        by, reason : str
+            For the audit trail.
+        model_names : collection of str, optional
+            Only results of these models; by default of all.
 
         Returns
         -------
@@ -115,7 +133,9 @@ class OutboxRecords:
             How many deliveries became due.
         """
         now = self._database.clock.now()
-        objects = select(result_objects.c.id).where(result_objects.c.study_id == study_id, is_in_force())
+        objects = select(result_objects.c.id).where(
+            result_objects.c.study_id == study_id, is_in_force(model_names)
+        )
         with self._database.write() as connection:
             if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,15 +30,22 @@ class ResultSet:
     """Names, each with whether the objects may leave for it at once."""
 
 
-def is_in_force() -> ColumnElement[bool]:
-    """Return the condition that a row of ``result_objects`` belongs to a current version."""
-    return exists().where(
-        and_(
-            version_objects.c.object_id == result_objects.c.id,
-            result_versions.c.id == version_objects.c.version_id,
-            result_versions.c.state == ResultState.CURRENT,
-        )
-    )
+def is_in_force(model_names: Collection[str] | None = None) -> ColumnElement[bool]:
+    """Return the condition that a row of ``result_objects`` belongs to a current version.
+
+    Parameters
+    ----------
+    model_names : collection of str, optional
+        A version of one of these models; by default of any.
+    """
+    conditions = [
+        version_objects.c.object_id == result_objects.c.id,
+        result_versions.c.id == version_objects.c.version_id,
+        result_versions.c.state == ResultState.CURRENT,
+    ]
+    if model_names is not None:
+        conditions.append(result_versions.c.model_name.in_(model_names))
+    return exists().where(and_(*conditions))
 
 
 def put_in_force(connection: Connection, screening: RowMapping, results: ResultSet, *, at: datetime) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from node.app import Node, build
 from node.cli.exits import ExitCode
 from node.cli.options import store_of
+from node.domain.delivery import DeliveryState
 from node.domain.input_spec import SpecModel, WindowSpec
 from node.domain.job import ScreeningState
 from node.domain.model import ModelStatus
@@ -182,6 +183,32 @@ def test_stored_scores_come_out_again_until_one_is_changed(place: Place, node: N
     text = place.command("reprocess", study, "--verify", *AUDIT)
     assert "1 differ by more" in text.output
     assert place.command("reprocess", study, "--verify", "--tolerance", "1", *AUDIT).exit_code == 0
+
+
+def test_only_results_of_models_that_a_destination_takes_are_released_to_it(
+    place: Place, node: Node, tmp_path: Path
+) -> None:
+    model = SpecModel(name="shown", version=1, status=ModelStatus.DEMONSTRATION)
+    write_model_folder(tmp_path / "models", phantom_slices(), spec=tiny_spec(model=model))
+    study = screened(place, tmp_path)
+    assert place.command("reprocess", study, "--model", "shown", *AUDIT).exit_code == 0
+    wait_for(lambda: len(done(place, study)) == 3, "the demonstration")
+    answer = place.command("send", "--study", study, "--to", "pacs", *AUDIT)
+    assert answer.exit_code == 0, answer.output
+    assert "Left out: pacs: results of a demonstration model (shown)" in answer.output
+    with store_of(place.settings) as store:
+        models = {item.name: item.status for item in store.screenings.models_in_force(1)}
+        assert models == {"tiny": ModelStatus.VALIDATED, "shown": ModelStatus.DEMONSTRATION}
+        shown = {item.sop_instance_uid for item in store.screenings.results(_newest(place, study, "shown"))}
+        sent = {item.sop_instance_uid: item.state for item in store.outbox.for_study(1)}
+    assert shown
+    assert {sent[uid] for uid in shown} == {DeliveryState.WITHHELD}
+    assert {state for uid, state in sent.items() if uid not in shown} == {DeliveryState.PENDING}
+
+
+def _newest(place: Place, study: str, model: str) -> int:
+    found = place.json("studies", "show", study)["screenings"]
+    return int(next(item["id"] for item in found if item["model"] == model))
 
 
 def test_options_that_do_not_go_together_are_refused(place: Place, node: Node, tmp_path: Path) -> None:
