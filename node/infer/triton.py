@@ -7,9 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-import numpy as np
-
-from node.domain.errors import CircuitOpen, EngineUnavailable, ModelError, ScoresInvalid
+from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, ModelError, ScoresInvalid
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Pending
 from node.infer.answers import Scores
@@ -17,7 +15,8 @@ from node.infer.breaker import Breaker, BreakerState
 from node.infer.bundle import Bundle
 from node.infer.golden import replay
 from node.infer.shared_memory import Retired
-from node.infer.triton_connection import CallFailed, Code, Connection
+from node.infer.triton_batch import Batch, Part
+from node.infer.triton_connection import CallFailed, Connection
 from node.infer.triton_link import Call, Link, split
 from node.infer.triton_options import TritonOptions
 
@@ -28,12 +27,6 @@ Found = TypeVar("Found")
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 """Seconds between two attempts; the pause doubles."""
-
-
-REPEATED = frozenset({Code.UNAVAILABLE, Code.CANCELLED, Code.NOT_FOUND})
-"""The connection was lost, the server's queue was full, or another batch found that the link ended: inference
-changes nothing on the server, so that it is safe to send the batch again. Not found: the handshake on the new
-connection says what is missing."""
 
 
 class TritonScorer:
@@ -128,7 +121,7 @@ class TritonScorer:
         """
         until = self._clock.monotonic() + self._options.deadline_seconds
         parts = split(batch, self._known().max_batch)
-        return self._counted(lambda: _Batch([_Part(self, part, until) for part in parts]))
+        return self._counted(lambda: Batch([Part(self, part, until) for part in parts]))
 
     def score(self, batch: Scores) -> tuple[Scores, Scores]:
         """Score a batch and wait for its answer.
@@ -229,14 +222,18 @@ class TritonScorer:
         if (link := self._link) is not None:
             return link
         is_probe = self._breaker.admit()
+        reason = "the probe was broken off"
         try:
             link = self._connect()
         except ModelError as error:
-            if is_probe:
-                self.failed(error)
+            reason = str(error)
             raise
-        if is_probe:
-            self.passed()
+        finally:
+            # Whatever became of the probe, it must be told: nobody else is let through until then.
+            if is_probe and self._link is None:
+                self._breaker.failed(reason)
+            elif is_probe:
+                self._breaker.passed()
         return link
 
     def _connect(self) -> Link:
@@ -246,7 +243,7 @@ class TritonScorer:
                 return self._link
             link = self._opening = Link(self._bundle, self._options, self._retired)
             try:
-                replay(self._bundle, link)
+                self._replay(link)
                 if self._closing.is_set():
                     raise EngineUnavailable("the engine is closed")
                 self._link = self._last = link
@@ -257,6 +254,13 @@ class TritonScorer:
         found = link.identity
         log.info("model %s version %d served by %s", found.name, found.version, found.engine_version)
         return link
+
+    def _replay(self, link: Link) -> None:
+        """Replay the golden answer; one that is no answer at all is the server's fault, not a study's."""
+        try:
+            replay(self._bundle, link)
+        except ScoresInvalid as error:
+            raise CanaryFailed(f"golden replay: {error}") from error
 
     def _drop(self, link: Link) -> None:
         """Trust a link no more."""
@@ -271,108 +275,3 @@ class TritonScorer:
             seconds = self._options.deadline_seconds
             raise EngineUnavailable(f"the inference server did not answer within {seconds:g} s")
         return left
-
-
-class _Batch:
-    """A batch in one or several requests. Implements ``Pending``."""
-
-    def __init__(self, parts: list[_Part]) -> None:
-        self._parts = parts
-
-    def result(self) -> tuple[Scores, Scores]:
-        """Wait for the answer and return it, each time the same.
-
-        Raises
-        ------
-        EngineUnavailable
-            The server did not answer in time, or failed as often as it may.
-        ModelNotServed, ServerTooOld, HandshakeFailed, CanaryFailed
-            What answers there now is not what shall answer.
-        ScoresInvalid
-            The answer is not a set of scores, or the server refused the batch.
-        """
-        answers = [part.result() for part in self._parts]
-        if len(answers) == 1:
-            return answers[0]
-        return np.concatenate([item[0] for item in answers]), np.concatenate([item[1] for item in answers])
-
-
-class _Part:
-    """One request's share of a batch, sent again where that is safe.
-
-    Parameters
-    ----------
-    scorer : TritonScorer
-    batch : float32 array, shape (slices, channels, rows, columns)
-    until : float
-        Monotonic time at which it must be answered, however often it is sent.
-    """
-
-    def __init__(self, scorer: TritonScorer, batch: Scores, until: float) -> None:
-        self._scorer = scorer
-        self._batch: Scores | None = batch
-        self._until = until
-        self._lock = threading.Lock()
-        self._outcome: tuple[Scores, Scores] | ModelError | None = None
-        self._sent: tuple[Link, Call] | None = None
-        self._unsent: CallFailed | None = None
-        self._send(batch)
-
-    def result(self) -> tuple[Scores, Scores]:
-        """Wait for the answer; the first asker does the waiting and the sending again."""
-        with self._lock:
-            if self._outcome is None and self._batch is not None:
-                self._outcome = self._settled(self._batch)
-                self._batch = self._sent = None
-        if isinstance(self._outcome, ModelError):
-            raise self._outcome
-        assert self._outcome is not None  # noqa: S101 -- settled above
-        return self._outcome
-
-    def _settled(self, batch: Scores) -> tuple[Scores, Scores] | ModelError:
-        attempt = 0
-        while True:
-            try:
-                answer = self._answer(len(batch))
-            except ModelError as error:
-                repeats = isinstance(error, CallFailed) and error.code in REPEATED
-                if not repeats or not self._scorer.pause(attempt, self._until):
-                    self._scorer.failed(error)
-                    return error
-            else:
-                self._scorer.passed()
-                return answer
-            attempt += 1
-            try:
-                self._send(batch)
-            except ModelError as error:
-                self._scorer.failed(error)
-                return error
-
-    def _send(self, batch: Scores) -> None:
-        """Send the batch; where it cannot be sent just now, leave that to the next attempt."""
-        self._sent = self._unsent = None
-        try:
-            self._sent = self._scorer.send(batch, self._until)
-        except CallFailed as failure:
-            if failure.code not in REPEATED:
-                raise
-            self._unsent = failure
-
-    def _answer(self, count: int) -> tuple[Scores, Scores]:
-        """Return the answer to what was sent last, where the load that gave it is the proven one."""
-        if self._sent is None:
-            raise self._unsent or CallFailed(Code.CANCELLED, "the batch was not sent")
-        link, call = self._sent
-        try:
-            answer = call.result()
-        except CallFailed as failure:
-            trusted = self._scorer.trusts(link)
-            if failure.code is not Code.INVALID_ARGUMENT:
-                raise
-            if trusted:
-                raise ScoresInvalid(f"a batch of {count} slices was refused: {failure}") from failure
-            raise CallFailed(Code.UNAVAILABLE, str(failure)) from failure
-        if not self._scorer.trusts(link):
-            raise CallFailed(Code.UNAVAILABLE, "the inference server runs another load of the network now")
-        return answer

@@ -136,6 +136,12 @@ def test_other_weights_under_the_same_name_and_digests_answer_nothing(
             scorer.score(batch_of(2))
         with pytest.raises(CircuitOpen, match="probabilities differ"):
             scorer.score(batch_of(2))
+        triton.swap_weights(triton.gated, TinyNet(gain=float("nan")).onnx())
+        triton.load_again(triton.gated)
+        clock.advance(PAUSE)
+        with pytest.raises(CanaryFailed, match="not finite"):
+            scorer.score(batch_of(2))
+        assert scorer.breaker is BreakerState.OPEN
     finally:
         triton.swap_weights(triton.gated, triton.gated.onnx.read_bytes())
         triton.load_again(triton.gated)
