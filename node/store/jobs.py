@@ -145,12 +145,12 @@ def waiting_for_others(connection: Connection, routed: Collection[Assignment]) -
     wanted any more. An operator's order for one version stands.
     """
     waiting = screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED])
-    asked = {(item.model_name, item.purpose) for item in routed}
+    asked = {(item.model_name, item.model_version, item.purpose) for item in routed}
     found = connection.execute(select(screenings).where(waiting).order_by(screenings.c.id)).mappings()
     return [
         row
         for row in found
-        if (row["model_name"], Purpose(row["purpose"])) not in asked
+        if (row["model_name"], row["model_version"], Purpose(row["purpose"])) not in asked
         and (row["cause"] == ScreeningCause.SETTLED or row["model_version"] == ACTIVE_VERSION)
     ]
 

@@ -127,6 +127,13 @@ def test_what_nothing_leads_to_any_more_is_handed_over(ward):
     assert ward.store.screenings.hand_over(routed, lambda _: routed) == 0
 
 
+def test_a_shadow_of_a_version_that_is_not_asked_for_any_more_ends(ward):
+    ward.add(1)
+    settle(ward, CT, SHADOW)
+    assert ward.store.screenings.hand_over([CT, SHADOW_4], lambda _: [CT, SHADOW_4]) == 1
+    assert standing(ward) == shape(CT, SHADOW_4)
+
+
 def test_an_order_for_one_version_is_not_handed_over(ward):
     ward.add(1)
     settle(ward, CT)
