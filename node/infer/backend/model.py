@@ -2,7 +2,7 @@
 
 `groundglass models build --target cpu` copies this file into each version's folder, where the server's own
 Python runs it (numpy 1, no part of the node). The server hands over several requests at once; they are
-computed together and each gets its own answer, or its own error.
+computed side by side and each gets its own answer, or its own error.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ MOST_STREAMS = 2
 """Parts of a batch that are computed at once, as in the node's own engine."""
 PART = 4
 """Slices in a part: larger ones leave the processor's cache, and every new size is compiled first."""
+
+Arrays = tuple[np.ndarray[Any, Any], ...]
+"""One part's probabilities and maps."""
 
 
 class TritonPythonModel:
@@ -80,52 +84,56 @@ class TritonPythonModel:
         return responses
 
     def _answers(self, tensors: dict[int, np.ndarray[Any, Any]]) -> list[tuple[int, Any]]:
-        """Compute all tensors as one batch and take the results apart."""
-        if not tensors:
-            return []
-        parts = list(tensors.values())
-        batch = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        """Compute all tensors together; each gets its own response."""
         try:
-            results = self._computed(np.require(batch, requirements=["C", "W"]))
+            results = self._computed(tensors)
         except RuntimeError as error:
             reason = f"OpenVINO failed: {error}"
             return [(index, _failed(reason, pb_utils.TritonError.INTERNAL)) for index in tensors]
-        ends = np.cumsum([len(part) for part in parts])
         return [
             (
                 index,
                 pb_utils.InferenceResponse(
-                    [pb_utils.Tensor(name, result[end - len(part) : end]) for name, result in results]
+                    [
+                        pb_utils.Tensor(name, np.concatenate(parts))
+                        for name, parts in zip(self._outputs, zip(*results[index], strict=True), strict=True)
+                    ]
                 ),
             )
-            for (index, part), end in zip(tensors.items(), ends, strict=True)
+            for index in tensors
         ]
 
-    def _computed(self, batch: np.ndarray[Any, Any]) -> list[tuple[str, np.ndarray[Any, Any]]]:
-        """Compute a batch in parts, as many at once as there are streams; return each output by its name."""
-        found: dict[str, list[np.ndarray[Any, Any]]] = {name: [] for name in self._outputs}
-        waiting: list[Any] = []
+    def _computed(self, tensors: dict[int, np.ndarray[Any, Any]]) -> dict[int, list[Arrays]]:
+        """Compute tensors in parts, as many at once as there are streams; return each tensor's answers."""
+        found: dict[int, list[Arrays]] = {index: [] for index in tensors}
+        waiting: deque[tuple[int, Any]] = deque()
+        idle = deque(self._requests)
+        # Parts are read in place, so these outlive them.
+        whole = {index: np.require(item, requirements=["C", "W"]) for index, item in tensors.items()}
         try:
-            for number, start in enumerate(range(0, len(batch), PART)):
-                if len(waiting) == len(self._requests):
-                    self._collect(waiting.pop(0), found)
-                request = self._requests[number % len(self._requests)]
-                part = openvino.Tensor(batch[start : start + PART], shared_memory=True)
-                request.set_input_tensor(part)
-                request.start_async()
-                waiting.append(request)
+            for index, tensor in whole.items():
+                for start in range(0, len(tensor), PART):
+                    if not idle:
+                        idle.append(self._collect(waiting, found))
+                    request = idle.popleft()
+                    part = openvino.Tensor(tensor[start : start + PART], shared_memory=True)
+                    request.set_input_tensor(part)
+                    request.start_async()
+                    waiting.append((index, request))
             while waiting:
-                self._collect(waiting.pop(0), found)
+                self._collect(waiting, found)
         finally:
-            for request in waiting:  # after an error, which is the one to tell: none may still read the batch
+            for _, request in waiting:  # after an error, the one that is told: none may still read its part
                 with contextlib.suppress(RuntimeError):
                     request.wait()
-        return [(name, np.concatenate(arrays)) for name, arrays in found.items()]
+        return found
 
-    def _collect(self, request: Any, found: dict[str, list[np.ndarray[Any, Any]]]) -> None:
+    def _collect(self, waiting: deque[tuple[int, Any]], found: dict[int, list[Arrays]]) -> Any:
+        """Wait for the oldest part, keep its answer and return its request."""
+        index, request = waiting.popleft()
         request.wait()
-        for name, arrays in found.items():
-            arrays.append(np.array(request.get_tensor(name).data))
+        found[index].append(tuple(np.array(request.get_tensor(name).data) for name in self._outputs))
+        return request
 
 
 def _verified(onnx: Path, expected: str) -> bytes:
