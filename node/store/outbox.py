@@ -150,26 +150,7 @@ class OutboxRecords:
                 )
                 .values(state=DeliveryState.PENDING, due_at=now, attempts=0, changed_at=now)
             ).rowcount
-            present = exists().where(
-                deliveries.c.object_id == result_objects.c.id,
-                deliveries.c.destination == destination,
-                deliveries.c.state != DeliveryState.CANCELLED,
-            )
-            missing = connection.execute(
-                objects.where(~present).order_by(result_objects.c.kind, result_objects.c.object_index)
-            )
-            for object_id in missing.scalars().all():
-                connection.execute(
-                    insert(deliveries).values(
-                        object_id=object_id,
-                        destination=destination,
-                        state=DeliveryState.PENDING,
-                        due_at=now,
-                        changed_at=now,
-                    )
-                )
-                changed += 1
-            return changed
+            return changed + _add_missing(connection, objects, destination, now)
 
     def counts(self) -> dict[tuple[str, DeliveryState], int]:
         """Return how many deliveries stand in each state, by destination."""
@@ -219,6 +200,29 @@ class OutboxRecords:
                     changed_at=now,
                 )
             )
+
+
+def _add_missing(connection: Connection, objects: Select[tuple[int]], destination: str, now: datetime) -> int:
+    """Write a due row for each object that has none for the destination; returns how many."""
+    present = exists().where(
+        deliveries.c.object_id == result_objects.c.id,
+        deliveries.c.destination == destination,
+        deliveries.c.state != DeliveryState.CANCELLED,
+    )
+    missing = objects.where(~present).order_by(result_objects.c.kind, result_objects.c.object_index)
+    rows_to_write = [
+        {
+            "object_id": object_id,
+            "destination": destination,
+            "state": DeliveryState.PENDING,
+            "due_at": now,
+            "changed_at": now,
+        }
+        for object_id in connection.execute(missing).scalars()
+    ]
+    if rows_to_write:
+        connection.execute(insert(deliveries), rows_to_write)
+    return len(rows_to_write)
 
 
 def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]]:
