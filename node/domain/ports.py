@@ -12,7 +12,7 @@ from node.domain.delivery import OutgoingObject, SendReply
 from node.domain.model import ModelIdentity
 
 Tensor = TypeVar("Tensor")
-TensorOut = TypeVar("TensorOut", covariant=True)
+Tensor_co = TypeVar("Tensor_co", covariant=True)
 
 
 class Clock(Protocol):
@@ -39,10 +39,10 @@ class UidSource(Protocol):
         ...
 
 
-class Pending(Protocol, Generic[TensorOut]):
+class Pending(Protocol, Generic[Tensor_co]):
     """A batch that the engine works on."""
 
-    def result(self) -> tuple[TensorOut, TensorOut]:
+    def result(self) -> tuple[Tensor_co, Tensor_co]:
         """Wait for the answer and return it, as ``Scorer.score`` does.
 
         Raises
