@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from node.domain.errors import GroundglassError, ModelError, ScoresInvalid
+from node.domain.errors import GroundglassError, ModelError, ScoresInvalid, SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class Retry:
 def after_error(error: Exception, attempts: int, policy: RetryPolicy) -> Retry:
     """Decide what becomes of a screening after an error.
 
-    An engine that is away, a model that fails its handshake or its canary, and a full disk say nothing of
-    the study: such a screening waits as long as it takes, and is never answered meanwhile. Any other error,
-    a meaningless answer among them, may lie in the study or in the node, and is tried a few times.
+    An engine that is away or that the settings keep from starting, a model that fails its handshake or its
+    canary, and a full disk say nothing of the study: such a screening waits as long as it takes, and is never
+    answered meanwhile. Any other error, a meaningless answer among them, may lie in the study or in the node,
+    and is tried a few times.
 
     Parameters
     ----------
@@ -50,8 +51,8 @@ def after_error(error: Exception, attempts: int, policy: RetryPolicy) -> Retry:
     """
     known = isinstance(error, GroundglassError)
     reason = f"{type(error).__name__}: {error}" if known else f"unexpected {type(error).__name__}"
-    of_the_model = isinstance(error, ModelError) and not isinstance(error, ScoresInvalid)
-    waits = of_the_model or (isinstance(error, GroundglassError) and error.retryable)
+    of_the_engine = isinstance(error, ModelError | SettingsError) and not isinstance(error, ScoresInvalid)
+    waits = of_the_engine or (isinstance(error, GroundglassError) and error.retryable)
     if not waits and attempts >= policy.max_attempts:
         return Retry(after=None, counts=True, reason=f"{reason} (after {attempts} attempts)")
     return Retry(after=_delay(attempts, policy), counts=not waits, reason=reason)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
 
 from node.domain.errors import UnknownSubject
 from node.domain.job import (
@@ -89,7 +89,7 @@ def queue_screening(
         cause=cause,
         reason=reason,
         queued_at=queued_at or at,
-        due_at=at,
+        due_at=min(at, queued_at or at),
     )
 
 
@@ -101,16 +101,10 @@ def cancel_active(
     Whatever version waits for a report is overtaken by another one; shadows of several versions go on side
     by side.
     """
-    chosen = [
-        screenings.c.study_id == study_id,
-        screenings.c.model_name == assignment.model_name,
-        screenings.c.purpose == assignment.purpose,
-        screenings.c.state.in_(ACTIVE),
-    ]
-    if assignment.purpose is Purpose.SHADOW:
-        chosen.append(screenings.c.model_version == assignment.model_version)
     connection.execute(
-        update(screenings).where(*chosen).values(state=ScreeningState.CANCELLED, ended_at=at, detail=detail)
+        update(screenings)
+        .where(*_in_place(study_id, assignment))
+        .values(state=ScreeningState.CANCELLED, ended_at=at, detail=detail)
     )
 
 
@@ -126,7 +120,7 @@ def queue_settled(
     for row in found:
         step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=at, detail="the study settled anew")
     orders = {
-        (row["model_name"], row["purpose"]): row
+        _place(_assignment(row)): row
         for row in found
         if row["cause"] == ScreeningCause.REPROCESS and row["model_version"] != ACTIVE_VERSION
     }
@@ -134,7 +128,7 @@ def queue_settled(
         order = _assignment(row)
         queue_screening(connection, study_id, order, ScreeningCause.REPROCESS, at=at, reason=row["reason"])
     for assignment in assignments:
-        if (assignment.model_name, assignment.purpose) not in orders:
+        if _place(assignment) not in orders:
             queue_screening(connection, study_id, assignment, ScreeningCause.SETTLED, at=at)
 
 
@@ -167,12 +161,7 @@ def hand_over(
     step_screening(connection, row, ScreeningEvent.CANCEL, ended_at=at, detail=detail)
     count = 0
     for assignment in assignments:
-        present = select(screenings.c.id).where(
-            screenings.c.study_id == row["study_id"],
-            screenings.c.model_name == assignment.model_name,
-            screenings.c.purpose == assignment.purpose,
-            screenings.c.state.in_(ACTIVE),
-        )
+        present = select(screenings.c.id).where(*_in_place(row["study_id"], assignment))
         if row["purpose"] != assignment.purpose or connection.execute(present).first() is not None:
             continue
         queue_screening(
@@ -209,6 +198,25 @@ def supersede_older(connection: Connection, row: RowMapping, states: tuple[Scree
         )
         .values(state=ScreeningState.SUPERSEDED)
     )
+
+
+def _place(assignment: Assignment) -> tuple[str, Purpose, int]:
+    """Return what only one screening of a study may wait for: any version's report, one version's shadow."""
+    version = assignment.model_version if assignment.purpose is Purpose.SHADOW else ACTIVE_VERSION
+    return assignment.model_name, assignment.purpose, version
+
+
+def _in_place(study_id: int, assignment: Assignment) -> list[ColumnElement[bool]]:
+    """Return the conditions of what is on its way in the place of an assignment."""
+    chosen = [
+        screenings.c.study_id == study_id,
+        screenings.c.model_name == assignment.model_name,
+        screenings.c.purpose == assignment.purpose,
+        screenings.c.state.in_(ACTIVE),
+    ]
+    if assignment.purpose is Purpose.SHADOW:
+        chosen.append(screenings.c.model_version == assignment.model_version)
+    return chosen
 
 
 def _assignment(row: RowMapping) -> Assignment:

@@ -51,7 +51,7 @@ class ScreeningRecords(ResultRecords):
         self._files = files
 
     def claim(self, worker: str, *, lease: timedelta) -> Screening | None:
-        """Take the oldest screening that is due, of a settled study; no two workers get the same.
+        """Take the screening that has been due for longest, of a settled study; no two workers get the same.
 
         Shadows come when no report is due. A running one whose lease has passed is taken over.
 
@@ -301,7 +301,7 @@ class ScreeningRecords(ResultRecords):
 
 
 def _claimable(now: datetime) -> Select[Any]:
-    """Return the query of the oldest screening that may be claimed, with its study's revision."""
+    """Return the query of the next screening that may be claimed, with its study's revision."""
     due = and_(
         screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED]), screenings.c.due_at <= now
     )
@@ -316,7 +316,9 @@ def _claimable(now: datetime) -> Select[Any]:
             or_(due, abandoned),
             settled,
         )
-        .order_by(screenings.c.purpose, screenings.c.queued_at, screenings.c.id)  # "report" < "shadow"
+        # By the time since when it is due: what waits for a broken model again and again must not take every
+        # turn from what waits for a sound one. "report" < "shadow".
+        .order_by(screenings.c.purpose, screenings.c.due_at, screenings.c.queued_at, screenings.c.id)
         .limit(1)
     )
 

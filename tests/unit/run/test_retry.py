@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.domain.errors import CanaryFailed, DecodeFailed, EngineUnavailable, OutOfSpace
+from node.domain.errors import CanaryFailed, DecodeFailed, EngineUnavailable, OutOfSpace, SettingsError
 from node.run.retry import RetryPolicy, after_error
 
 POLICY = RetryPolicy(first=timedelta(seconds=10), factor=3.0, longest=timedelta(seconds=200), max_attempts=3)
 
 
-@pytest.mark.parametrize("error", [CanaryFailed("differs"), EngineUnavailable("gone"), OutOfSpace("full")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        CanaryFailed("differs"),
+        EngineUnavailable("gone"),
+        OutOfSpace("full"),
+        SettingsError("infer.triton.token_file: no such file"),
+    ],
+)
 def test_what_is_not_the_studys_fault_waits_for_ever(error: Exception) -> None:
     retry = after_error(error, 1000, POLICY)
     assert retry.after == timedelta(seconds=200)

@@ -17,6 +17,7 @@ from node.domain.study import StudyState
 CT = Assignment(model_name="covid")
 CT_2 = Assignment(model_name="covid", model_version=2)
 CXR = Assignment(model_name="cxr")
+SHADOW_2 = Assignment(model_name="covid", model_version=2, purpose=Purpose.SHADOW)
 SHADOW = Assignment(model_name="covid", model_version=3, purpose=Purpose.SHADOW)
 SHADOW_4 = Assignment(model_name="covid", model_version=4, purpose=Purpose.SHADOW)
 
@@ -92,6 +93,33 @@ def test_shadows_of_several_versions_stand_side_by_side(ward):
     settle(ward, CT, SHADOW, SHADOW_4)
     ward.store.screenings.requeue(ward.study.id, SHADOW, "Ada", "again")
     assert standing(ward) == shape(CT, SHADOW, SHADOW_4)
+
+
+def test_orders_for_shadows_outlast_growth_version_by_version(ward):
+    ward.add(1)
+    settle(ward, CT)
+    for order in (SHADOW, SHADOW_4):
+        ward.store.screenings.requeue(ward.study.id, order, "Ada", "compare")
+    grow(ward, 2)
+    settle(ward, CT, SHADOW_2)
+    assert standing(ward) == shape(CT, SHADOW_2, SHADOW, SHADOW_4)
+
+
+def test_shadows_of_several_versions_are_handed_over_side_by_side(ward):
+    ward.add(1)
+    settle(ward, CT, SHADOW_2)
+    routed = [CT, SHADOW, SHADOW_4]
+    assert ward.store.screenings.hand_over(routed, lambda _: routed) == 2
+    assert standing(ward) == shape(*routed)
+
+
+def test_what_waits_for_a_broken_model_does_not_keep_others_from_their_turn(ward):
+    ward.add(1)
+    settle(ward, CT, CXR)
+    first, ready = ward.claim(), ward.clock.now()
+    ward.store.screenings.park(first.id, ready + timedelta(seconds=10), "the engine is away")
+    ward.clock.advance(60)
+    assert ward.claim().model_name == "cxr", "it has been due for longer"
 
 
 def test_a_shadow_is_no_answer(ward):
