@@ -1,6 +1,11 @@
 """The real inference server for tests: its own environment, free ports, networks made for the tests.
 
 The server lives as long as the test session. Tests that stop or kill one start one of their own.
+
+On a machine with a GPU the same tests run on it: ``GROUNDGLASS_TEST_TRITON`` names the folder of a server
+that is installed there (in the vendor's container ``/opt/tritonserver``), and ``GROUNDGLASS_TEST_TARGET``
+what its repository is built for (``onnx``; by default ``cpu``). The network that waits at a gate stays in the
+python backend.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from node.infer.bundle import Bundle, load_bundle
 from node.infer.development_server import DevelopmentServer, RunningServer
 from node.infer.process import collect, kill
 from node.infer.repository import build_repository
-from node.infer.server_environment import ServerEnvironment
+from node.infer.server_environment import Installation, InstalledServer, ServerEnvironment
 from node.infer.shared_memory import PREFIX
 from node.infer.triton_connection import Connection
 from node.infer.triton_options import TritonOptions
@@ -29,6 +34,8 @@ from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_f
 from tests.station.app_ground import wait_for
 
 ENVIRONMENT = Path(__file__).resolve().parents[1] / ".venv-triton"
+INSTALLED = "GROUNDGLASS_TEST_TRITON"
+TARGET = "GROUNDGLASS_TEST_TARGET"
 PATIENCE = 60.0
 GATED = "gated"
 """Name of a network like the tiny one, which waits while its gate is shut."""
@@ -165,18 +172,25 @@ def write_networks(models: Path, repository: Path) -> tuple[Bundle, Bundle]:
     spec = tiny_spec()
     spec = dataclasses.replace(spec, model=dataclasses.replace(spec.model, name=GATED))
     gated = load_bundle(write_model_folder(models, slices, net=TinyNet(gain=30.0), spec=spec))
-    build_repository(models, [], "cpu", repository)
+    build_repository(models, [tiny.name], os.environ.get(TARGET, "cpu"), repository)
+    build_repository(models, [GATED], "cpu", repository)
     version = repository / GATED / str(gated.version)
     (version / "model.py").rename(version / "served.py")
     (version / "model.py").write_text(GATED_BACKEND, encoding="utf-8")
     return tiny, gated
 
 
+def installation() -> Installation:
+    """Return what the tests' server runs from."""
+    folder = os.environ.get(INSTALLED)
+    return InstalledServer(server=Path(folder)) if folder else ServerEnvironment(folder=ENVIRONMENT)
+
+
 def start_site(folder: Path, models: Sequence[str] = ("tiny", GATED), arguments: Sequence[str] = ()) -> Site:
     """Write the networks into a folder and start a server of them."""
     repository = folder / "repository"
     tiny, gated = write_networks(folder / "models", repository)
-    server = DevelopmentServer(ServerEnvironment(folder=ENVIRONMENT), folder / "server", clock=SystemClock())
+    server = DevelopmentServer(installation(), folder / "server", clock=SystemClock())
     running = server.up(repository, models, arguments=arguments)
     return Site(server=server, repository=repository, tiny=tiny, gated=gated, models=models, running=running)
 

@@ -13,7 +13,7 @@ from node.cli.exits import ExitCode
 from node.cli.options import JsonOption
 from node.cli.output import show, show_json
 from node.infer.development_server import DevelopmentServer, RunningServer
-from node.infer.server_environment import ServerEnvironment
+from node.infer.server_environment import InstalledServer, ServerEnvironment
 
 EnvironmentOption = Annotated[
     Path, typer.Option(help="Folder of the server's own Python environment; made when it is missing.")
@@ -53,12 +53,17 @@ def up(
         int, typer.Option(min=0, max=65535, help="Port of its gRPC endpoint; 0 takes a free one.")
     ] = 0,
     environment: EnvironmentOption = DEFAULT_ENVIRONMENT,
+    installed: Annotated[
+        Path | None,
+        typer.Option(help="A server installed here in its place, for example /opt/tritonserver."),
+    ] = None,
     folder: FolderOption = DEFAULT_FOLDER,
     as_json: JsonOption = False,
 ) -> None:
     """Start the server on loopback and wait until it answers."""
-    server = _server(environment, folder).up(repository, model or (), grpc_port=grpc_port)
-    _tell(server, as_json=as_json)
+    place = ServerEnvironment(folder=environment) if installed is None else InstalledServer(server=installed)
+    server = DevelopmentServer(place, folder, clock=SystemClock())
+    _tell(server.up(repository, model or (), grpc_port=grpc_port), as_json=as_json)
 
 
 @commands.command("down")

@@ -1,7 +1,7 @@
-"""A real inference server for tests and development: one process on loopback, on free ports, without a GPU.
+"""A real inference server for tests and development: one process on loopback, on free ports.
 
-Not for patients: this build (2.51.0) lies before the fixes of CVE-2025-23319, -23320 and -23334, which is why
-it listens on loopback alone and why the node takes its answers only when told so.
+Not for patients: the build that needs no GPU (2.51.0) lies before the fixes of CVE-2025-23319, -23320 and
+-23334, which is why it listens on loopback alone and why the node takes its answers only when told so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from node.domain.errors import EngineUnavailable, SettingsError
 from node.domain.ports import Clock
 from node.infer.process import LOOK_SECONDS, collect, end, kill, pause, session_of, spawn, started_at
-from node.infer.server_environment import TAIL_CHARACTERS, ServerEnvironment
+from node.infer.server_environment import TAIL_CHARACTERS, Installation
 
 LOOPBACK = "127.0.0.1"
 STATE_FILE = "server.json"
@@ -92,14 +92,14 @@ class DevelopmentServer:
 
     Parameters
     ----------
-    environment : ServerEnvironment
+    environment : Installation
         What it runs from.
     folder : Path
         Where it keeps its log, its links and what is known of the process. One server a folder.
     clock : Clock
     """
 
-    def __init__(self, environment: ServerEnvironment, folder: Path, *, clock: Clock) -> None:
+    def __init__(self, environment: Installation, folder: Path, *, clock: Clock) -> None:
         self._environment = environment
         self._folder = folder.resolve()
         self._clock = clock

@@ -1,4 +1,4 @@
-"""The separate Python environment of the development server, and where its parts lie in it."""
+"""What the development server runs from: a Python environment of its own, or a server installed here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from node.domain.errors import SettingsError
 
@@ -22,9 +23,75 @@ STUB = "triton_python_backend_stub"
 TAIL_CHARACTERS = 2000
 
 
+class Installation(Protocol):
+    """Where a server's parts lie."""
+
+    @property
+    def server(self) -> Path:
+        """Folder of the server; its program is ``bin/tritonserver``."""
+        ...
+
+    def install(self) -> None:
+        """Make sure that it is there.
+
+        Raises
+        ------
+        SettingsError
+        """
+        ...
+
+    def write_backends(self, folder: Path) -> None:
+        """Write the folder of backends: links to those that it has."""
+        ...
+
+    def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment variables that the server runs with."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledServer:
+    """A server that somebody installed on this machine, as in the vendor's container.
+
+    Implements ``Installation``.
+
+    Parameters
+    ----------
+    server : Path
+        Its folder, for example ``/opt/tritonserver``.
+    """
+
+    server: Path
+
+    def install(self) -> None:
+        """Make sure that it is there.
+
+        Raises
+        ------
+        SettingsError
+        """
+        if not (self.server / "bin" / "tritonserver").is_file():
+            raise SettingsError(f"{self.server}: holds no bin/tritonserver; name the folder of the server")
+
+    def write_backends(self, folder: Path) -> None:
+        """Write the folder of backends: a link to each that it has."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in (self.server / "backends").iterdir():
+            link = folder / source.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(source.resolve())
+
+    def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return this program's own variables but for Python's, which the server's stubs must not follow."""
+        return {key: value for key, value in environ.items() if not key.startswith("PYTHON")}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerEnvironment:
-    """A virtual environment of the server's own: its python backend needs another numpy than the node."""
+    """A virtual environment of the server's own: its python backend needs another numpy than the node.
+
+    Implements ``Installation``.
+    """
 
     folder: Path
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from node.cli.main import app
 from node.infer.process import started_at
+from node.infer.server_environment import ServerEnvironment
 from tests.station.app_ground import free_port
 from tests.triton_server import ENVIRONMENT, Site, write_networks
 
@@ -64,6 +65,31 @@ def test_up_status_and_down(shell: Shell, tmp_path: Path) -> None:
     assert started_at(found["pid"]) is None
     assert shell.status() == (3, {"up": False, "ready": False})
     assert "no server was up" in shell.run("down").stdout
+
+
+def test_a_server_that_is_installed_here_is_started_in_place_of_the_environment(
+    shell: Shell, tmp_path: Path
+) -> None:
+    write_networks(tmp_path / "models", tmp_path / "repository")
+    environment = ServerEnvironment(folder=ENVIRONMENT)
+    environment.install()
+    installed = tmp_path / "opt"
+    environment.write_backends(installed / "backends")
+    missing = shell.run("up", "--repository", str(tmp_path / "repository"), "--installed", str(installed))
+    assert missing.exit_code == 2
+    assert "bin/tritonserver" in missing.stderr
+
+    wanted = environment.variables({"PATH": "/usr/bin:/bin"})
+    settings = " ".join(f'{key}="{wanted[key]}"' for key in ("PATH", "LD_LIBRARY_PATH"))
+    program = installed / "bin" / "tritonserver"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n{settings} exec "{environment.server / "bin" / "tritonserver"}" "$@"\n')
+    program.chmod(0o755)
+    answer = shell.run(
+        "up", "--repository", str(tmp_path / "repository"), "--model", "tiny", "--installed", str(installed)
+    )
+    assert answer.exit_code == 0, answer.output
+    assert shell.status()[0] == 0
 
 
 def test_a_network_that_does_not_load_is_shown_by_the_end_of_the_log(shell: Shell, tmp_path: Path) -> None:
