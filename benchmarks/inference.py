@@ -9,20 +9,19 @@ in its python backend on the same cores as its client: "1 client" keeps batches 
 "16 clients" send one slice at a time each, which the server joins to batches. The share is that of the
 machine's own matrix peak in the same precision: the quickest large product of numpy, torch and OpenVINO.
 
-Predicted before the figures were taken, for two cores with AVX-512, bf16 and 8-bit dot products but no AMX,
-whose peaks in bf16 and int8 are 2 and 4 times that in f32:
+Predicted from trial runs on a busy machine, before the figures were taken, for two cores with AVX-512, bf16 and
+8-bit dot products but no AMX, whose peaks in bf16 and int8 are 2 and 4 times that in f32:
 
-- OpenVINO f32 equals ONNX Runtime f32 within a tenth for plain convolutions, and wins by 1.2 and more in
-  Deep-CT-Net and EfficientNet-Lite0, whose small layers cost memory and fork-joins instead of arithmetic.
-- bf16 gives 1.8 times f32, int8 3 times. The aim of 5 times ONNX Runtime for ResNet50V2-FPN in bf16 is one
-  for AMX: out of reach here.
-- Share of the peak: 0.6 in f32, 0.5 in bf16, 0.4 in int8 for the ResNets, less for the others, least for
-  EfficientNet-Lite0 (0.2), whose depthwise layers multiply little.
-- Triton with one client loses a tenth: a batch of 8 slices is 8 MiB over loopback, a hundredth of the time
-  that the network takes, and the server computes one batch at a time where the node's own engine has two.
-  Shared memory wins back less than a hundredth. 16 clients come within a fifth of one.
-- A study never takes longer than the paper's table in bf16, nor with every slice scored but for 355 slices.
-- 1.5 seconds beside inference for 133 slices, most of them decoding, preparing and report writing.
+- OpenVINO f32 equals ONNX Runtime f32 within a fifth for the ResNets, and wins by 1.4 in Deep-CT-Net and
+  EfficientNet-Lite0, whose small layers cost memory and fork-joins instead of arithmetic.
+- bf16 gives twice f32, int8 3 times. The aim of 5 times ONNX Runtime for ResNet50V2-FPN in bf16 is one for
+  AMX: out of reach here.
+- Share of the peak: 0.8 in f32 and 0.7 in bf16 for the ResNets, half of it for Deep-CT-Net, least for
+  EfficientNet-Lite0, whose depthwise layers multiply little.
+- Triton with one client costs a twentieth for the large networks, a fifth for EfficientNet-Lite0 in f32 and
+  a half in bf16, where a batch takes 25 ms and its way 10; shared memory wins back half of that.
+- A study never takes longer than the paper's table in bf16; with every slice scored it does for 355 slices.
+- 1 second beside inference for 133 slices, most of it decoding, preparing and report writing.
 """
 
 from __future__ import annotations
@@ -136,34 +135,33 @@ def bundle_of(net: Net, folder: Path, arguments: argparse.Namespace) -> Bundle:
 
 def rates_of(bundle: Bundle, arguments: argparse.Namespace) -> list[Rate]:
     """Measure one network by every engine."""
-    precision = Precision.BF16 if bf16() else Precision.F32
     golden = bundle.golden.prepared
     images = np.ascontiguousarray(np.resize(golden, (IMAGES, *golden.shape[1:])))
     with ExitStack() as opened:
         ways = {REFERENCE: reference(bundle, BATCH)} | embedded(bundle, opened, BATCH)
-        if arguments.triton:
+        for precision in precisions() if arguments.triton else ():
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
             running = opened.enter_context(server_of(bundle, precision, folder))
             ways |= triton(bundle, precision, running, opened, BATCH)
         return measured(bundle.name, ways, images, BATCH, arguments.repeat)
 
 
-def bf16() -> bool:
-    """Return whether this processor computes in bf16."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+def precisions() -> list[Precision]:
+    """Return those that server and node share on this processor."""
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return [Precision.F32, Precision.BF16] if "BF16" in able else [Precision.F32]
 
 
 def studies_of(bundles: dict[str, Bundle], folder: Path, arguments: argparse.Namespace) -> list[Study]:
     """Time the paper's studies with its network, and the work beside inference for every bundle."""
-    ways = ["f32", "bf16"] if bf16() else ["f32"]
     counts = [35] if arguments.quick else list(PAPER)
     beside = 35 if arguments.quick else BESIDE
     found = []
     if PAPERS_NET in bundles:
         usual = wide(bundles[PAPERS_NET])
-        for way in ways:
+        for precision in precisions():
             for bundle in (usual, every_slice(usual)):
-                found += timed(bundle, way, counts, folder, arguments.repeat)
+                found += timed(bundle, precision.value, counts, folder, arguments.repeat)
     for bundle in bundles.values():
         if bundle.spec.ct_selection is not None:
             found += timed(wide(bundle), AT_ONCE, [beside], folder, arguments.repeat)

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from node.domain.errors import SettingsError
 from node.domain.model import Precision
 from node.domain.ports import Scorer
 from node.infer.bundle import Bundle
@@ -52,7 +53,11 @@ def embedded(bundle: Bundle, opened: ExitStack, batch: int) -> dict[str, Work]:
     """Return the embedded engine in every precision that bundle and processor have."""
     ways: dict[str, Work] = {}
     for precision in sorted(bundle.precisions, key=list(Precision).index):
-        scorer = EmbeddedScorer(bundle, precision=precision, threads=os.cpu_count() or 1)
+        try:
+            scorer = EmbeddedScorer(bundle, precision=precision, threads=os.cpu_count() or 1)
+        except SettingsError as error:
+            print(f"{bundle.name}: left out: {error}")
+            continue
         opened.callback(scorer.close)
         ways[EMBEDDED.format(precision.value)] = one_client(scorer, batch)
     return ways
