@@ -17,7 +17,7 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
-from node.domain.errors import GroundglassError, ReportImpossible
+from node.domain.errors import EngineUnavailable, GroundglassError, ReportImpossible
 from node.domain.input_spec import InputModality
 from node.domain.job import Purpose, Screening
 from node.domain.model import ModelStatus
@@ -118,7 +118,9 @@ class Pipeline:
             outcome = Examined(candidates=examination.candidates, finding=nothing, analysis=None)
             return self._close_without_results(screening, outcome, watch)
         served.guard.check()
+        _refuse_another(served, examination.how)
         outcome = examination.run(watch)
+        _refuse_another(served, examination.how)
         outcome = dataclasses.replace(
             outcome, finding=with_asides(outcome.finding, outcome.candidates.kept_aside)
         )
@@ -266,3 +268,21 @@ class Pipeline:
             )
             end = ScreeningEnd.PARKED
         return (end, retry.reason) if kept else (ScreeningEnd.OVERTAKEN, retry.reason)
+
+
+def _refuse_another(served: Served, how: Method) -> None:
+    """Refuse an engine that is no longer the one that the study began with.
+
+    A server may be set up anew at any time, at another precision or on another device. What it answers then
+    was neither approved nor is it what the report would name.
+
+    Raises
+    ------
+    EngineUnavailable
+        The screening begins anew.
+    """
+    if (found := served.scorer.identity) != how.model:
+        raise EngineUnavailable(
+            f"another engine answers now: {found.engine} {found.engine_version}, {found.precision.value} on "
+            f"{found.device}; the study is begun anew"
+        )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from node.domain.errors import BundleError, CanaryFailed, HandshakeFailed, ModelNotServed
 from node.domain.job import Assignment, Purpose, Screening, ScreeningState
-from node.domain.model import Precision
+from node.domain.model import ModelIdentity, Precision
+from node.domain.ports import Scorer
 from node.domain.result import Finding, Outcome
 from node.infer.bundle import Bundle, files_of, load_bundle
 from node.infer.canary import CanaryState
@@ -30,6 +34,16 @@ TINY, TINY_2 = Assignment(model_name="tiny"), Assignment(model_name="tiny", mode
 SHADOW_2 = Assignment(model_name="tiny", model_version=2, purpose=Purpose.SHADOW)
 
 
+class Exchangeable(EmbeddedScorer):
+    """An engine that can turn into another one, as a server does that was set up anew."""
+
+    device = "CPU"
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return dataclasses.replace(super().identity, device=self.device)
+
+
 class Room:
     """The served models over a folder with two versions of one model."""
 
@@ -38,8 +52,9 @@ class Room:
         self.models_dir = folder
         self.folder = write_model_folder(folder, phantom_slices())
         write_version(self.folder, phantom_slices(), 2, net=BLIND)
-        self.opened: list[EmbeddedScorer] = []
+        self.opened: list[Exchangeable] = []
         self.approve: Callable[[Bundle], None] = lambda bundle: None
+        self.at_replay: Callable[[], None] = lambda: None
         self.engines = self.make([TINY, SHADOW_2])
 
     def make(self, wanted: list[Assignment], *, keep: int = 1) -> EngineRoom:
@@ -48,15 +63,24 @@ class Room:
             active=self.ground.store.promotions.active,
             registry=self.ground.store.operations,
             open_scorer=self._open,
-            prove=replay,
+            prove=self._prove,
             approve=lambda bundle, identity: self.approve(bundle),
             canary_every=timedelta(minutes=10),
         )
         return EngineRoom(source, self.ground.clock, keep=keep, wanted=wanted)
 
-    def _open(self, bundle: Bundle) -> EmbeddedScorer:
-        self.opened.append(EmbeddedScorer(bundle, precision=Precision.F32, threads=1))
+    def _open(self, bundle: Bundle) -> Exchangeable:
+        self.opened.append(Exchangeable(bundle, precision=Precision.F32, threads=1))
         return self.opened[-1]
+
+    def _prove(self, bundle: Bundle, scorer: Scorer[NDArray[np.float32]]) -> None:
+        self.at_replay()
+        replay(bundle, scorer)
+
+    def exchange(self) -> None:
+        """Have another engine behind the same name."""
+        for scorer in self.opened:
+            scorer.device = "GPU"
 
     @contextmanager
     def pipeline(self, ends: Ends) -> Iterator[Pipeline]:
@@ -290,3 +314,40 @@ def test_what_may_not_answer_parks_the_study_until_it_may(room: Room, ground: Gr
         ground.clock.forward(timedelta(minutes=10))
         pipeline.run(ground.claim())
     assert [end for end, _ in ends.ends] == [ScreeningEnd.PARKED, ScreeningEnd.STORED]
+
+
+class ExchangesTheEngine(Ends):
+    """Has another engine answer from the first slices on."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self._room = room
+
+    def stage_advanced(self, screening: Screening, stage: Stage, done: int, total: int) -> None:
+        super().stage_advanced(screening, stage, done, total)
+        if stage is Stage.INFER:
+            self._room.exchange()
+
+
+@pytest.mark.parametrize("when", ["before the replay", "while slices are scored"])
+def test_an_engine_that_became_another_one_answers_nothing_under_the_old_ones_name(
+    room: Room, ground: Ground, when: str
+) -> None:
+    ends = ExchangesTheEngine(room) if when == "while slices are scored" else Ends()
+    ground.receive(phantom_series())
+    ground.settle()
+    with room.pipeline(ends) as pipeline:
+        with room.engines.serve("tiny"):
+            pass
+        if when == "before the replay":
+            ground.clock.forward(timedelta(minutes=11))
+            room.at_replay = room.exchange
+        screening = ground.claim()
+        pipeline.run(screening)
+        assert ends.ends == [(ScreeningEnd.PARKED, ends.ends[0][1])]
+        assert "another engine answers now" in ends.ends[0][1]
+        assert deliveries(ground) == {}
+        ground.clock.forward(timedelta(minutes=1))
+        pipeline.run(ground.claim())
+    assert ends.ends[-1][0] is ScreeningEnd.STORED
+    assert room.finding(screening).model.device == "GPU"
