@@ -35,8 +35,12 @@ POLARITY: Final = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
 
 POSTERO_ANTERIOR: Final = re.compile(r"PA\b|POSTERO-?ANTERIOR")
 ANTERO_POSTERIOR: Final = re.compile(r"AP\b|ANTERO-?POSTERIOR")
-LATERAL: Final = re.compile(r"\b(LAT|LATERAL|LATERALE|SEITLICH|PROFIL|OBLIQUE|DECUBITUS)\b")
-"""Words of descriptions, asked where no attribute names the view."""
+LATERAL: Final = re.compile(
+    r"(?<![A-Z])([LR]{0,2}LAT|LATERALE?|LL|SEITL(ICH)?|PROFIL|OBL(IQUE)?|DECUB(ITUS)?|LORDOTIC)(?![A-Z])"
+)
+"""Words of descriptions, asked where no attribute names the view; between them stand "_" and digits, too."""
+SAYS_NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "N/A"})
+"""Values of BodyPartExamined that name no part."""
 FRONTAL: Final = "frontal"
 
 
@@ -49,10 +53,14 @@ class View(IntEnum):
     NOT_NAMED = 2
 
 
-VIEW_CODES: Final = {  # SNOMED CT, CID 4010
+VIEW_CODES: Final = {  # CID 4010 in SNOMED CT, and as SNOMED RT, in which most devices in use write it
     "272479007": View.POSTERO_ANTERIOR,
+    "R-10214": View.POSTERO_ANTERIOR,
+    "R-40888": View.POSTERO_ANTERIOR,
     "399348003": View.ANTERO_POSTERIOR,
+    "R-10206": View.ANTERO_POSTERIOR,
     "399033003": View.NOT_NAMED,  # "frontal", of either direction
+    "R-10202": View.NOT_NAMED,
 }
 VIEW_NAMES: Final = {
     View.POSTERO_ANTERIOR: "PA",
@@ -86,7 +94,7 @@ def view_of(header: InstanceHeader, view: RadiographView) -> View | None:
     """Return the frontal view that an image shows, None when it is another one.
 
     ViewPosition decides, else the view code, else the words of the description; directions from front to back
-    contradict all of them.
+    contradict all of them. A code that is not understood may be that of any view.
 
     Parameters
     ----------
@@ -148,10 +156,21 @@ def _unfit_subject(header: InstanceHeader, view: RadiographView) -> str | None:
     part = other_body_part(header) or _other_part_by_words(header)
     if part is not None:
         return f"body part {part}, not the chest"
+    if header.body_part_examined.upper() not in SAYS_NOTHING and not names_the_chest(header):
+        # Radiographs are made of every part, and no list of parts names them all.
+        return f"body part {header.body_part_examined}, not known as the chest"
     if view_of(header, view) is None:
-        named = view.view_position or f"PatientOrientation {'/'.join(view.patient_orientation) or 'absent'}"
-        return f"not a frontal view ({named})"
+        return f"not a frontal view ({_view_named(header, view)})"
     return None
+
+
+def _view_named(header: InstanceHeader, view: RadiographView) -> str:
+    """Return by what an image that is not a frontal view says so."""
+    if is_seen_from_the_side(view.patient_orientation):
+        return f"PatientOrientation {'/'.join(view.patient_orientation)}"
+    if view.view_position:
+        return view.view_position
+    return f"view code {view.view_code}" if view.view_code else f"'{header.series_description}'"
 
 
 def _other_part_by_words(header: InstanceHeader) -> str | None:

@@ -31,6 +31,8 @@ BINARY_REALS = {"FL": "f", "FD": "d"}
 
 MAX_VALUE_BYTES = 1 << 16
 """A wanted value longer than this is taken as absent: no attribute the node asks for comes near it."""
+MAX_KEPT_BYTES = 1 << 26
+"""Of all wanted values of one data set together."""
 MAX_ELEMENTS = 1_000_000
 MAX_DEPTH = 24
 
@@ -164,6 +166,7 @@ class Walk:
     character_set: CharacterSet = field(default=CharacterSet(terms=()), init=False)
     pixel_data: PixelData | None = field(default=None, init=False)
     _count: int = field(default=0, init=False)
+    _kept: int = field(default=0, init=False)
 
     def run(self) -> Attributes:
         """Read the data set up to its pixel data, or to its end.
@@ -218,6 +221,9 @@ class Walk:
         if length > self.wanted.largest_value:
             self.source.skip(length)
             return None
+        self._kept += length
+        if self._kept > MAX_KEPT_BYTES:
+            raise NotDicom(f"the data set has more than {MAX_KEPT_BYTES >> 20} MiB of attributes")
         value = self.source.read(length)
         if tag == SPECIFIC_CHARACTER_SET:
             if depth == 0:

@@ -21,7 +21,6 @@ class RadiographTag(IntEnum):
     """Attributes of radiographs, by keyword (PS3.6)."""
 
     CodeValue = 0x00080100
-    CodingSchemeDesignator = 0x00080102
     PresentationIntentType = 0x00080068
     ImagerPixelSpacing = 0x00181164
     ViewPosition = 0x00185101
@@ -73,10 +72,9 @@ def read_attributes(path: Path) -> Attributes:
 def view_of(attributes: Attributes) -> RadiographView:
     """Return the view; what is malformed is absent."""
     code = next(iter(attributes.items(RadiographTag.ViewCodeSequence)), None)
-    in_snomed = code is not None and code.text(RadiographTag.CodingSchemeDesignator) == "SCT"
     return RadiographView(
         view_position=attributes.text(RadiographTag.ViewPosition).upper(),
-        view_code=code.text(RadiographTag.CodeValue) if code is not None and in_snomed else "",
+        view_code="" if code is None else code.text(RadiographTag.CodeValue).upper(),
         patient_orientation=tuple(
             value.upper() for value in attributes.texts(RadiographTag.PatientOrientation)
         ),

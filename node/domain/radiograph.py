@@ -12,7 +12,7 @@ class RadiographView:
     view_position: str
     """ViewPosition (0018,5101), PS3.3 C.8.1.1 and C.8.11.5."""
     view_code: str
-    """CodeValue of the first item of ViewCodeSequence (0054,0220) in SNOMED CT, else empty."""
+    """CodeValue of the first item of ViewCodeSequence (0054,0220), of whatever coding scheme."""
     patient_orientation: tuple[str, ...]
     """PatientOrientation (0020,0020): direction of the rows, then of the columns (PS3.3 C.7.6.1.1.1)."""
     presentation_intent: str

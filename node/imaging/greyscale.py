@@ -18,6 +18,8 @@ from node.imaging.arrays import Grey
 Values = NDArray[np.float64]
 MOST_VALUES = 1 << 16
 """Values that 16 stored bits distinguish; no detector gives more."""
+LARGEST_VALUE = 1e12
+"""Behind the modality transformation; windows of such numbers are computed without loss."""
 BLACK = 0
 
 
@@ -114,7 +116,7 @@ def grey_levels(stored: NDArray[np.int64], padded: NDArray[np.bool_], greyscale:
     Raises
     ------
     ValueError
-        The values span more than 16 bits.
+        The values span more than 16 bits, or the modality transformation takes them beyond all numbers.
     """
     exposed = ~padded
     if not exposed.any():
@@ -127,7 +129,10 @@ def grey_levels(stored: NDArray[np.int64], padded: NDArray[np.bool_], greyscale:
     places = np.empty(stored.shape, dtype=np.uint16)  # a quarter of what the differences would take
     np.subtract(stored, lowest, out=places, casting="unsafe")
     places[padded] = 0
-    values = greyscale.modality(np.arange(lowest, highest + 1, dtype=np.float64))
+    with np.errstate(over="ignore"):
+        values = greyscale.modality(np.arange(lowest, highest + 1, dtype=np.float64))
+    if np.abs(values).max() > LARGEST_VALUE:
+        raise ValueError("the modality transformation makes numbers that no radiograph has")
     shown = _of_interest(greyscale.voi, values, places, exposed)
     if greyscale.inverted:
         shown = 1 - shown

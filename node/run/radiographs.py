@@ -12,6 +12,7 @@ import numpy as np
 
 from node.decide.radiographs import (
     RADIOGRAPH_SOP_CLASSES,
+    VIEW_NAMES,
     View,
     choose_radiographs,
     decide_radiographs,
@@ -117,7 +118,7 @@ class RadiographAnalysis:
         uid = finding.slices[index].sop_instance_uid
         place = next(i for i, item in enumerate(self.sources) if item.header.sop_instance_uid == uid)
         source, answer = self.sources[place], self.scored[place]
-        view = source.view.view_position or "view not named"
+        view = VIEW_NAMES[view_of(source.header, source.view) or View.NOT_NAMED]
         grey, box, spacing = _reduced(source, answer.box)
         rgb = render(
             grey,

@@ -299,6 +299,17 @@ def test_a_large_radiograph_gets_a_heatmap_of_a_bounded_size(
     assert ResultKind.HEATMAP in {item.kind for item in ground.store.screenings.results(1)}
 
 
+def test_no_text_of_the_sender_is_drawn_into_the_heatmap(ground: Ground, ends: Ends, bundle: Bundle) -> None:
+    """It says BurnedInAnnotation NO, and ViewPosition holds what a person typed."""
+    pictures = []
+    for position, study in (("PA", STUDY), ("PA DOE JOHN", derived_uid("radiograph", "another study"))):
+        image = radiograph_object(ViewPosition=position, StudyInstanceUID=study)
+        image.SOPInstanceUID, image.SeriesInstanceUID = f"{study}.1", f"{study}.2"
+        _, [heatmap, _] = screened(ground, ends, bundle, [image])
+        pictures.append(heatmap.PixelData)
+    assert pictures[0] == pictures[1]
+
+
 def test_a_study_of_both_kinds_gets_a_report_of_each_model(
     ground: Ground, ends: Ends, bundle: Bundle, tiny_bundle: Bundle
 ) -> None:

@@ -68,7 +68,23 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "lateral": ({}, {"view_position": "LL"}, "not a frontal view (LL)"),
     "decubitus": ({}, {"view_position": "AP DECUBITUS"}, "not a frontal view"),
     "lateral by its directions": ({}, {"patient_orientation": ("A", "F")}, "not a frontal view"),
-    "lateral by its code": ({}, {"view_position": "", "view_code": "399173006"}, "not a frontal view"),
+    "femur": (
+        {"body_part_examined": "FEMUR", "study_description": "", "series_description": ""},
+        {},
+        "body part FEMUR",
+    ),
+    "femur by words": (
+        {"body_part_examined": "", "study_description": "Femur AP", "series_description": ""},
+        {},
+        "body part FEMUR",
+    ),
+    "a part that is not understood": (
+        {"body_part_examined": "XYZ", "study_description": "", "series_description": "AP"},
+        {},
+        "body part XYZ, not known as the chest",
+    ),
+    "lateral by its code": ({}, {"view_position": "", "view_code": "399173006"}, "view code 399173006"),
+    "lateral by a former code": ({}, {"view_position": "", "view_code": "R-10236"}, "view code R-10236"),
     "lateral by words": ({"series_description": "Chest lat."}, {"view_position": ""}, "not a frontal view"),
 }
 
@@ -146,6 +162,9 @@ def test_what_is_not_fit_says_why(header: InstanceHeader, name: str) -> None:
         (view("AP SUPINE"), View.ANTERO_POSTERIOR),
         (view("", view_code="272479007"), View.POSTERO_ANTERIOR),
         (view("", view_code="399033003"), View.NOT_NAMED),
+        (view("", view_code="R-10214"), View.POSTERO_ANTERIOR),
+        (view("", view_code="R-10206"), View.ANTERO_POSTERIOR),
+        (view("", view_code="OWN-7"), None),
         (view(), View.NOT_NAMED),
         (view("RL"), None),
         (view("PAX"), None),
@@ -156,6 +175,27 @@ def test_the_view_is_told_by_what_names_it(
     header: InstanceHeader, shown: RadiographView, expected: View | None
 ) -> None:
     assert view_of(header, shown) is expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["CHEST_LAT", "Chest LLAT", "THORAX LL", "Thorax seitl.", "chest obl", "RT DECUB", "Thorax_seitlich"],
+)
+def test_descriptions_of_other_views_are_understood(header: InstanceHeader, words: str) -> None:
+    assert view_of(dataclasses.replace(header, series_description=words), view()) is None
+
+
+@pytest.mark.parametrize("words", ["Chest bilateral", "Chest PA", "THORAX a.p. liegend", "Chest ballistic"])
+def test_other_words_are_not_taken_for_views(header: InstanceHeader, words: str) -> None:
+    assert view_of(dataclasses.replace(header, series_description=words), view()) is View.NOT_NAMED
+
+
+@pytest.mark.parametrize("part", ["", "UNKNOWN", "Other", "TORACE", "CHEST_LUNG"])
+def test_a_part_that_says_nothing_may_be_the_chest(header: InstanceHeader, part: str) -> None:
+    silent = dataclasses.replace(
+        header, body_part_examined=part, study_description="", series_description="AP"
+    )
+    assert unfit_image(silent, PA) is None
 
 
 def test_all_frontal_images_of_the_chosen_series_are_fit(

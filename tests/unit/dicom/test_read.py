@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from node.dicom.elements import MAX_DEPTH
+from node.dicom.elements import MAX_DEPTH, MAX_KEPT_BYTES, MAX_VALUE_BYTES
 from node.dicom.part10 import part10_prefix
 from node.dicom.read import read_dataset, read_header
 from node.domain.errors import DicomError, IdentityMissing, NotDicom, ObjectTooLarge, TruncatedObject
@@ -285,6 +285,16 @@ def test_sequences_nested_without_end() -> None:
     )
     with pytest.raises(NotDicom, match=f"deeper than {MAX_DEPTH}"):
         read_header(nested * 2000, transfer_syntax_uid=EXPLICIT)
+
+
+def test_many_wanted_values_are_bounded_together() -> None:
+    """One value may be of any allowed size, and a data set may not hold it without end."""
+    value = b"A" * (MAX_VALUE_BYTES - 2)
+    element = struct.pack("<HHI", 0x0008, 0x0060, len(value)) + value
+    often = MAX_KEPT_BYTES // len(value)
+    head = struct.pack("<HHI", 0x0008, 0x0016, 4) + b"1.2\0"
+    with pytest.raises(NotDicom, match="more than 64 MiB"):
+        read_header(head + element * (often + 1), transfer_syntax_uid="1.2.840.10008.1.2")
 
 
 def test_a_huge_announced_length_allocates_nothing() -> None:

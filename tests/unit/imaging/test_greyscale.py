@@ -94,6 +94,13 @@ def test_values_beyond_16_bits_are_refused() -> None:
         grey([0, 1 << 16], Greyscale(modality=AS_STORED, voi=None, inverted=False))
 
 
+@pytest.mark.parametrize("slope", [1e305, -1e308])
+def test_a_rescale_beyond_all_numbers_is_refused(slope: float) -> None:
+    huge = Greyscale(modality=Rescale(slope=slope, intercept=0), voi=None, inverted=False)
+    with pytest.raises(ValueError, match="no radiograph has"):
+        grey([0, 65535], huge)
+
+
 @given(values=st.lists(st.integers(0, 4095), min_size=2, max_size=30), function=functions | st.none())
 def test_both_polarities_of_one_image_give_the_same_grey(
     values: list[int], function: WindowFunction | None
