@@ -196,6 +196,8 @@ class TritonScorer:
         if isinstance(error, CircuitOpen | ScoresInvalid) or self._closing.is_set():
             return
         self._breaker.failed(str(error), grave=not isinstance(error, EngineUnavailable))
+        if self._breaker.state is not BreakerState.CLOSED:
+            self._forget()
 
     def pause(self, attempt: int, until: float) -> bool:
         """Wait before the next attempt; whether there shall be one."""
@@ -219,9 +221,12 @@ class TritonScorer:
         """Return the verified link, making it where there is none."""
         if self._closing.is_set():
             raise EngineUnavailable("the engine is closed")
-        if (link := self._link) is not None:
+        link = self._link
+        if link is not None and self._breaker.state is BreakerState.CLOSED:
             return link
         is_probe = self._breaker.admit()
+        if is_probe:
+            self._forget()
         reason = "the probe was broken off"
         try:
             link = self._connect()
@@ -261,6 +266,11 @@ class TritonScorer:
             replay(self._bundle, link)
         except ScoresInvalid as error:
             raise CanaryFailed(f"golden replay: {error}") from error
+
+    def _forget(self) -> None:
+        """Trust the present link no more: a server that was left alone is proven anew."""
+        if (link := self._link) is not None:
+            self._drop(link)
 
     def _drop(self, link: Link) -> None:
         """Trust a link no more."""

@@ -165,3 +165,29 @@ def test_a_repository_with_other_digests_is_found_by_the_canarys_handshake(
     finally:
         config.write_text(text)
         triton.load_again(triton.tiny)
+
+
+def test_a_network_that_hangs_on_a_server_that_lives_is_left_alone_too(
+    triton: Site, closing: Keep, clock: FrozenClock
+) -> None:
+    options = options_for(triton.running, breaker_failures=2, breaker_seconds=PAUSE, deadline_seconds=1.0)
+    hanging = closing(TritonScorer(triton.gated, options, clock=clock))
+    assert_right("gated", batch_of(2), hanging.score(batch_of(2)))
+    triton.gate.shut()
+    try:
+        for _ in range(2):
+            with pytest.raises(EngineUnavailable, match="DEADLINE_EXCEEDED"):
+                hanging.score(batch_of(2))
+        assert hanging.breaker is BreakerState.OPEN
+        with pytest.raises(CircuitOpen, match="probed in 30 s.*DEADLINE_EXCEEDED"):
+            hanging.score(batch_of(2))
+        clock.advance(PAUSE)
+        with pytest.raises(EngineUnavailable, match="DEADLINE_EXCEEDED"):
+            hanging.score(batch_of(2))
+        with pytest.raises(CircuitOpen):
+            hanging.score(batch_of(2))
+    finally:
+        triton.gate.open()
+    clock.advance(PAUSE)
+    assert_right("gated", batch_of(2), hanging.score(batch_of(2)))
+    assert hanging.breaker is BreakerState.CLOSED
