@@ -6,7 +6,9 @@ import re
 
 from node.domain.study import InstanceHeader
 
-CHEST = re.compile(r"CHEST|THORA|LUNG|PULMO|TRUNK|WHOLE ?BODY|POUMON|TORA[XC]|TÓRAX|BRUST|\bCAP\b|\bTAP\b|HRCT")
+CHEST = re.compile(
+    r"CHEST|THORA|LUNG|PULMO|TRUNK|WHOLE ?BODY|POUMON|TORA[XC]|TÓRAX|BRUST|\bCAP\b|\bTAP\b|HRCT"
+)
 """Words for the chest, or for more than it, in the languages of Western Europe."""
 
 OTHER_PARTS = re.compile(  # defined terms of PS3.16 Annex L that exclude the chest

@@ -70,6 +70,18 @@ def test_nobody_but_the_node_reaches_the_server(stack):
     assert on_it == {"triton", "node"}
 
 
+def test_scanners_can_send_whatever_the_server_does(stack):
+    """What is received waits for the server, so the node must not."""
+    _, config = stack
+    assert "triton" not in (config["services"]["node"].get("depends_on") or {})
+
+
+def test_the_pacs_that_comes_along_is_this_machine_s_alone(stack):
+    """It believes any AE title, and its pages ask for no password."""
+    _, config = stack
+    assert {port.get("host_ip") for port in config["services"]["pacs"]["ports"]} == {"127.0.0.1"}
+
+
 def test_the_services_are_locked(stack):
     _, config = stack
     for name, service in config["services"].items():
