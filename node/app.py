@@ -50,6 +50,9 @@ CANARY = "canary"
 COURIER = "courier "
 WORKERS_IDLE = timedelta(seconds=2)
 STOP_WORKERS = timedelta(seconds=60)
+"""For a screening to its end ..."""
+STOP_WAITING = timedelta(seconds=5)
+"""... and, once its engine is closed, to be parked."""
 
 
 class SystemClock:
@@ -154,6 +157,9 @@ class Node:
             _recover(parts, self._settings)
             parts.ticks.start()
             opened.callback(parts.ticks.stop)
+            # A server that hangs would hold up whoever waits for it: what it has is parked.
+            opened.callback(parts.workers.stop, STOP_WAITING)
+            opened.callback(parts.models.close)
             parts.workers.start()
             opened.callback(parts.workers.stop, STOP_WORKERS)
             port = self._listen(parts.listener)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.domain.errors import ModelError, SettingsError
+from node.domain.errors import EngineUnavailable, ModelError, SettingsError
 from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Scorer
@@ -110,6 +110,7 @@ class EngineRoom:
         self._turns = itertools.count()
         self._slots: dict[tuple[str, int], _Slot] = {}
         self._problems: dict[tuple[str, int], CanaryReading] = {}
+        self._closed = False
 
     @contextmanager
     def serve(self, model_name: str, model_version: int = ACTIVE_VERSION) -> Iterator[Served]:
@@ -127,7 +128,7 @@ class EngineRoom:
         ------
         ModelError
             It is not installed, its parts do not belong together, the engine does not start or may not
-            answer here, or the replay failed.
+            answer here, the replay failed, or the room is closed.
         """
         key = (model_name, self._source.version(model_name, model_version))
         slot = self._take(key)
@@ -153,16 +154,21 @@ class EngineRoom:
         )
 
     def close(self) -> None:
-        """Close every engine; no screening may run any more."""
+        """Close every engine and open none any more; whoever still waits for one is told at once."""
         with self._lock:
+            self._closed = True
             slots = list(self._slots.values())
             self._slots.clear()
+            for slot in slots:
+                slot.retired = True  # one that is being opened right now is closed by whoever opens it
         for slot in slots:
             slot.close()
 
     def _take(self, key: tuple[str, int]) -> _Slot:
         """Return the slot of a version, marked as in use; one whose files changed gives way to a new one."""
         with self._lock:
+            if self._closed:
+                raise EngineUnavailable("the node stops: no engine is lent any more")
             slot = self._slots.get(key)
             if slot is None or slot.is_stale():
                 if slot is not None:

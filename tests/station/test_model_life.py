@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from node.domain.errors import BundleError, CanaryFailed, HandshakeFailed, ModelNotServed
+from node.domain.errors import BundleError, CanaryFailed, EngineUnavailable, HandshakeFailed, ModelNotServed
 from node.domain.job import Assignment, Purpose, Screening, ScreeningState
 from node.domain.model import ModelIdentity, Precision
 from node.domain.ports import Scorer
@@ -351,3 +351,14 @@ def test_an_engine_that_became_another_one_answers_nothing_under_the_old_ones_na
         pipeline.run(ground.claim())
     assert ends.ends[-1][0] is ScreeningEnd.STORED
     assert room.finding(screening).model.device == "GPU"
+
+
+def test_a_closed_room_lends_nothing_and_ends_what_was_lent(room: Room) -> None:
+    with room.engines.serve("tiny") as served:
+        room.engines.close()
+        with pytest.raises(EngineUnavailable, match="closed"):
+            served.scorer.score(served.bundle.golden.prepared)
+        with pytest.raises(EngineUnavailable, match="stops"), room.engines.serve("tiny"):
+            pass
+    room.engines.tick()
+    assert len(room.opened) == 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.app import Node, build
+from node.app import Node, SystemClock, build
 from node.cli.exits import ExitCode
 from node.dicom.write import PhantomLabels
 from node.domain.job import Purpose, Screening
@@ -178,3 +178,16 @@ def test_a_network_is_unloaded_and_loaded_by_command(own_triton: Callable[..., S
         assert answered(node, study).outcome is Outcome.POSITIVE
     missing = place.command("models", "load", "tiny:7")
     assert (missing.exit_code, "version_policy" in missing.stderr) == (ExitCode.NOT_READY, True)
+
+
+def test_a_node_stops_in_time_while_its_server_hangs(triton: Site, tmp_path: Path) -> None:
+    place = installed(tmp_path / "node", triton, triton.gated, "canary_seconds = 0.5\n")
+    clock = SystemClock()
+    try:
+        with running(place):
+            triton.gate.shut()
+            wait_for(lambda: triton.gate.holds, "a replay is at the gate")
+            before = clock.monotonic()
+        assert clock.monotonic() - before < 20, "a replay may take a whole minute"
+    finally:
+        triton.gate.open()

@@ -179,7 +179,7 @@ def test_a_network_that_hangs_on_a_server_that_lives_is_left_alone_too(
             with pytest.raises(EngineUnavailable, match="DEADLINE_EXCEEDED"):
                 hanging.score(batch_of(2))
         assert hanging.breaker is BreakerState.OPEN
-        with pytest.raises(CircuitOpen, match="probed in 30 s.*DEADLINE_EXCEEDED"):
+        with pytest.raises(CircuitOpen, match=r"probed in 30 s.*DEADLINE_EXCEEDED"):
             hanging.score(batch_of(2))
         clock.advance(PAUSE)
         with pytest.raises(EngineUnavailable, match="DEADLINE_EXCEEDED"):
