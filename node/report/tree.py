@@ -25,7 +25,7 @@ def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentIte
     """Return the root container."""
     groups = make.container(codes.IMAGING_MEASUREMENTS, measurement_groups(grounds))
     series = make.container(codes.SERIES_FOUND, _series_found(grounds))
-    library = make.container(codes.IMAGE_LIBRARY, _library(grounds.evidence, (groups, series)))
+    library = make.container(codes.IMAGE_LIBRARY, _library(grounds, (groups, series)))
     return make.container(
         codes.IMAGING_MEASUREMENT_REPORT,
         (
@@ -79,24 +79,28 @@ def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:
     yield make.text(codes.SUMMARY, text.summary(finding))
 
 
-def _library(evidence: Evidence, parts: tuple[hd.ContentItem, ...]) -> Iterator[hd.ContentItem]:
+def _library(grounds: Grounds, parts: tuple[hd.ContentItem, ...]) -> Iterator[hd.ContentItem]:
     """Image library (TID 1600): the source images that the other parts name, a group for each series."""
+    evidence = grounds.evidence
+    fit = {item.series_instance_uid for item in grounds.finding.choices if item.eligible or item.chosen}
     named = {reference.sop_instance_uid for part in parts for reference in referenced(part)}
-    for _, instances in evidence.series():
+    for series_instance_uid, instances in evidence.series():
         images = [item for item in instances if item.SOPInstanceUID in named and evidence.is_image(item)]
         if images:
             entries = (make.image(codes.SOURCE, evidence.whole(item)) for item in images)
-            yield make.container(codes.IMAGE_LIBRARY_GROUP, (*_descriptors(images[0]), *entries))
+            common = _descriptors(images[0], of_the_chest=series_instance_uid in fit)
+            yield make.container(codes.IMAGE_LIBRARY_GROUP, (*common, *entries))
 
 
-def _descriptors(instance: Dataset) -> Iterator[hd.ContentItem]:
-    """Descriptors that the images of one series share (TID 1602)."""
+def _descriptors(instance: Dataset, *, of_the_chest: bool) -> Iterator[hd.ContentItem]:
+    """Descriptors that the images of one series share (TID 1602); its region only where it was judged."""
     clean = Dataset()
     inherited.copy(instance, clean, ("Modality", "StudyDate", "StudyTime", "FrameOfReferenceUID"))
     modality = codes.MODALITIES.get(str(clean.get("Modality", "")))
     if modality is not None:
         yield make.code(codes.MODALITY, modality, make.HAS_ACQ_CONTEXT)
-    yield make.code(codes.TARGET_REGION, codes.CHEST, make.HAS_ACQ_CONTEXT)
+    if of_the_chest:
+        yield make.code(codes.TARGET_REGION, codes.CHEST, make.HAS_ACQ_CONTEXT)
     if "StudyDate" in clean:
         yield hd.DateContentItem(codes.STUDY_DATE, clean.StudyDate, make.HAS_ACQ_CONTEXT)
     if "StudyTime" in clean:

@@ -202,6 +202,14 @@ def test_the_library_names_the_modality_and_no_frame_of_reference() -> None:
         assert not group.all(codes.FRAME_OF_REFERENCE_UID)
 
 
+def test_only_what_is_fit_for_the_model_is_called_a_chest() -> None:
+    """A refused series may show a knee, and stands in the library because the report lists it."""
+    for name, expected in (("positive", ["51185008"]), ("not analysed", [])):
+        group = Node(report_of(name)).first(codes.IMAGE_LIBRARY).first(codes.IMAGE_LIBRARY_GROUP)
+        assert group.all(codes.SOURCE)
+        assert [node.code for node in group.all(codes.TARGET_REGION)] == expected
+
+
 def test_the_status_stands_in_title_and_descriptions() -> None:
     for name, word in (("positive", "UNTRAINED MODEL: "), ("demonstration", "DEMONSTRATION MODEL: ")):
         made = [read(item) for item in build_results(REQUESTS[name])]
