@@ -35,6 +35,11 @@ class Pair:
     second: StudyScore
 
     @property
+    def analysed(self) -> bool:
+        """Whether at least one of the two has analysed the study."""
+        return {self.first.outcome, self.second.outcome} != {Outcome.NOT_ANALYSED}
+
+    @property
     def changed(self) -> bool:
         """Whether the two come to different answers."""
         return self.first.outcome is not self.second.outcome
@@ -63,7 +68,7 @@ class Agreement:
     """How far two models agree."""
 
     pairs: tuple[Pair, ...]
-    """Every study that both have judged, in the order of arrival."""
+    """Every study that both have judged, and one at least has analysed, in the order of arrival."""
     outcomes: dict[tuple[Outcome, Outcome], int]
     """How many studies got which two answers."""
     kappa: float | None
@@ -96,6 +101,8 @@ class Agreement:
 def compare(first: Sequence[StudyScore], second: Sequence[StudyScore]) -> Agreement:
     """Compare two models over the studies that both have judged.
 
+    One that neither could analyse says nothing of how they agree, and would make any two look alike.
+
     Parameters
     ----------
     first, second : sequence of StudyScore
@@ -103,7 +110,8 @@ def compare(first: Sequence[StudyScore], second: Sequence[StudyScore]) -> Agreem
     """
     others = {item.study_id: item for item in second}
     both = [Pair(first=item, second=others[item.study_id]) for item in first if item.study_id in others]
-    pairs = tuple(sorted(both, key=lambda pair: (pair.first.arrived_at, pair.first.study_id)))
+    told = [pair for pair in both if pair.analysed]
+    pairs = tuple(sorted(told, key=lambda pair: (pair.first.arrived_at, pair.first.study_id)))
     differences = [pair.difference for pair in pairs if pair.difference is not None]
     mean = sum(differences) / len(differences) if differences else None
     return Agreement(

@@ -15,6 +15,7 @@ from node.domain.result import Outcome
 START = datetime(2026, 1, 5, tzinfo=UTC)
 """A Monday."""
 P, N, U = Outcome.POSITIVE, Outcome.NEGATIVE, Outcome.UNDETERMINED
+NONE = Outcome.NOT_ANALYSED
 
 
 def scored(study: int, outcome: Outcome, score: float | None = None, days: int = 0) -> StudyScore:
@@ -45,6 +46,8 @@ SCORES = st.lists(
 def test_every_common_study_is_counted_once(first: list[StudyScore], second: list[StudyScore]) -> None:
     found = compare(first, second)
     common = {item.study_id for item in first} & {item.study_id for item in second}
+    analysed = {item.study_id for item in [*first, *second] if item.outcome is not NONE}
+    common &= analysed
     assert {pair.first.study_id for pair in found.pairs} == common
     assert sum(found.outcomes.values()) == found.studies == len(common)
     agreed = sum(count for (one, other), count in found.outcomes.items() if one is other)
@@ -109,3 +112,11 @@ def test_a_study_without_scores_is_still_an_answer() -> None:
     assert [pair.first.outcome for pair in found.changes] == [U]
     assert found.mean_difference == pytest.approx(-0.1)
     assert found.deviation is None
+
+
+def test_a_study_that_neither_analysed_speaks_for_no_agreement() -> None:
+    first = [scored(1, P, 0.9), scored(2, NONE), scored(3, NONE), scored(4, NONE)]
+    second = [scored(1, N, 0.1), scored(2, NONE), scored(3, NONE), scored(4, P, 0.8)]
+    found = compare(first, second)
+    assert (found.studies, found.agreement) == (2, 0)
+    assert [pair.first.study_id for pair in found.changes] == [1, 4]
