@@ -25,6 +25,8 @@ FOLDER = Path("/dev/shm")  # noqa: S108 -- where shm_open(3) keeps its objects o
 PREFIX = "groundglass-"
 ALIGNMENT = 64
 """Bytes; of a cache line."""
+IN_USE = "in use"
+"""How the server says that a request still works with a region."""
 UNREGISTER_TRIES = 20
 UNREGISTER_PAUSE = 0.05
 
@@ -138,15 +140,33 @@ class Regions:
         if region is not None:
             self.retire(region)
         self._let_go()
-        region = Region(size)
+        taken: list[Region] = []
         try:
-            # A process that ended may have left its name to the server, with its memory behind it.
+            while True:
+                region = Region(size)
+                if self._registered(region):
+                    return region
+                taken.append(region)  # keeps its name from being tried again
+        finally:
+            for item in taken:
+                item.close()
+
+    def _registered(self, region: Region) -> bool:
+        """Register a region; False where the server still works with an older one of its name.
+
+        A retired region, or one of a process that ended, may have left its name to the server, with its
+        memory behind it.
+        """
+        try:
             self._connection.unregister(region.name)
-            self._connection.register(region.name, size)
-        except CallFailed:
+            self._retired.discard(region.name)
+            self._connection.register(region.name, region.size)
+        except CallFailed as failure:
+            if IN_USE in str(failure):
+                return False
             region.close()
             raise
-        return region
+        return True
 
     def give_back(self, region: Region) -> None:
         """Take a region back whose call succeeded."""
@@ -183,7 +203,7 @@ class Regions:
             try:
                 self._connection.unregister(name)
             except CallFailed as failure:
-                if "in use" not in str(failure):
+                if IN_USE not in str(failure):
                     return True
                 continue
             self._retired.discard(name)

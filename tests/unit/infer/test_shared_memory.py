@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.domain.errors import EngineUnavailable
-from node.infer.shared_memory import ALIGNMENT, FOLDER, Region, aligned, remove_abandoned
+from node.infer.shared_memory import ALIGNMENT, FOLDER, Region, Regions, Retired, aligned, remove_abandoned
+from node.infer.triton_connection import CallFailed, Code
 
 
 def test_what_is_written_is_read_back_as_a_copy() -> None:
@@ -69,6 +72,47 @@ def test_a_region_is_not_taken_for_abandoned_while_it_is_made() -> None:
     finally:
         done.set()
         sweeper.join()
+
+
+@dataclass
+class HoldingServer:
+    """Stands where a connection does, to a server that works with the regions of some names."""
+
+    in_use: set[str] = field(default_factory=set)
+    registered: dict[str, int] = field(default_factory=dict)
+
+    def unregister(self, name: str) -> None:
+        if name in self.in_use:
+            raise CallFailed(
+                Code.OTHER, f"Cannot unregister shared memory region '{name}', it is currently in use."
+            )
+        self.registered.pop(name, None)
+
+    def register(self, name: str, size: int) -> None:
+        assert name not in self.registered
+        self.registered[name] = size
+
+
+def test_a_name_that_the_server_still_works_with_is_not_used_again() -> None:
+    retired = Retired()
+    server: Any = HoldingServer()
+    regions = Regions(server, retired)
+    small = regions.take(1024)
+    regions.give_back(small)
+    server.in_use = {small.name}
+    larger = regions.take(4096)
+    assert larger.name != small.name
+    assert retired.names() == [small.name]
+
+    server.in_use = set()
+    again = regions.take(2048)
+    assert again.name not in retired.names()
+    assert server.registered == {larger.name: 4096, again.name: 2048}
+    for region in (larger, again):
+        regions.give_back(region)
+    regions.close()
+    assert server.registered == {}
+    assert list(FOLDER.glob(f"groundglass-{os.getpid()}-*")) == []
 
 
 @given(st.integers(0, 2**40))
