@@ -9,8 +9,8 @@ in its python backend on the same cores as its client: "1 client" keeps batches 
 "16 clients" send one slice at a time each, which the server joins to batches. The share is that of the
 machine's own matrix peak in the same precision: the quickest large product of numpy, torch and OpenVINO.
 
-Predicted from trial runs on a busy machine, before the figures were taken, for two cores with AVX-512, bf16 and
-8-bit dot products but no AMX, whose peaks in bf16 and int8 are 2 and 4 times that in f32:
+Predicted from trial runs on a busy machine, before the figures were taken, for two cores with AVX-512, bf16
+and 8-bit dot products but no AMX, whose peaks in bf16 and int8 are 2 and 4 times that in f32:
 
 - OpenVINO f32 equals ONNX Runtime f32 within a fifth for the ResNets, and wins by 1.4 in Deep-CT-Net and
   EfficientNet-Lite0, whose small layers cost memory and fork-joins instead of arithmetic.
@@ -60,7 +60,8 @@ PICTURES: Final = 8
 """From which an int8 network takes its ranges: enough for speed, too few for use."""
 PAPERS_NET: Final = "resnet50v2-fpn"
 IMAGES: Final = 32
-QUICK_SIDE: Final = 96
+QUICK_SIDES: Final = {"ctset-paper": 96, "default": 96}
+"""Rows and columns of a quick run, by recipe; the other networks are built for 256."""
 
 
 def main() -> None:
@@ -127,7 +128,7 @@ def machine() -> dict[str, str]:
 
 def bundle_of(net: Net, folder: Path, arguments: argparse.Namespace) -> Bundle:
     """Return a network's bundle with random weights; small for a quick run."""
-    side = QUICK_SIDE if arguments.quick else None
+    side = QUICK_SIDES.get(net.recipe) if arguments.quick else None
     kind = f"{'quick' if arguments.quick else 'whole'}-{'int8' if arguments.int8 else 'plain'}"
     pictures = PICTURES if arguments.int8 else 0
     return load_bundle(write_bundle(folder / kind, net, side=side, calibrate=pictures))
