@@ -157,6 +157,7 @@ class Ground:
     """A store, and the hands of the stations that are not under test."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.clock = HandClock()
         self.store: Store = open_store(root, url=None, clock=self.clock, uids=CountedUids())
         self.scorers: list[EmbeddedScorer] = []

@@ -17,6 +17,7 @@ from node.cli.options import (
 )
 from node.cli.output import counted, show, show_json, table
 from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
+from node.domain.job import Purpose, Screening
 from node.domain.result import Finding
 from node.domain.study import Study
 from node.store.store import Store
@@ -76,9 +77,9 @@ def show_study(study: StudyArgument, config: ConfigOption = None, as_json: JsonO
         record["screenings"],
         ("id", "model", "version", "purpose", "state", "cause", "outcome", "reason", "detail"),
     )
-    if record["finding"] is not None:
-        finding = record["finding"]
-        show(f"Outcome: {finding['outcome']} ({finding['reason']})")
+    for finding in record["findings"]:
+        by = f" by {finding['model']['name']} ({finding['modality']})" if len(record["findings"]) > 1 else ""
+        show(f"Outcome{by}: {finding['outcome']} ({finding['reason']})")
         _show_rows("Choice", finding["series"], ("series_number", "description", "chosen", "reason"))
     _show_rows("Deliveries", record["deliveries"], ("destination", "kind", "state", "attempts", "detail"))
     _show_rows("Kept aside", record["asides"], ("id", "reason", "calling_ae_title", "received_at"))
@@ -119,12 +120,27 @@ def confirm_correction(
 
 
 def _summary(store: Store, study: Study) -> dict[str, Any]:
-    latest = store.screenings.latest(study.id)
+    answers = _answers(store, study)
+    outcomes = [{"model": item.model_name, "outcome": _outcome(finding)} for item, finding in answers]
+    only = outcomes[0]["outcome"] if len(outcomes) == 1 else None
+    every = ", ".join(
+        f"{item.model_name} {_outcome(finding) or item.state.value}" for item, finding in answers
+    )
     return study_record(study) | {
         "series": len(study.series),
         "instances": sum(series.instance_count for series in study.series),
-        "outcome": _outcome(latest[1] if latest is not None else None),
+        "outcome": every if len(outcomes) > 1 else only,
+        "outcomes": outcomes,
     }
+
+
+def _answers(store: Store, study: Study) -> list[tuple[Screening, Finding | None]]:
+    """Return the newest screening by each model that reports: one of CT does not hide one of radiographs."""
+    newest: dict[str, tuple[Screening, Finding | None]] = {}
+    for screening, finding in store.screenings.history(study.id):
+        if screening.purpose is Purpose.REPORT:
+            newest.setdefault(screening.model_name, (screening, finding))
+    return sorted(newest.values(), key=lambda answer: answer[0].id)
 
 
 def _outcome(finding: Finding | None) -> str | None:
@@ -134,6 +150,7 @@ def _outcome(finding: Finding | None) -> str | None:
 def _details(store: Store, study: Study) -> dict[str, Any]:
     latest = store.screenings.latest(study.id)
     finding = latest[1] if latest is not None else None
+    findings = [found for _, found in _answers(store, study) if found is not None]
     return study_record(study) | {
         "series": [series_record(series) for series in study.series],
         "screenings": [
@@ -146,6 +163,7 @@ def _details(store: Store, study: Study) -> dict[str, Any]:
             for screening, found in store.screenings.history(study.id)
         ],
         "finding": finding_record(finding) if finding is not None else None,
+        "findings": [finding_record(item) for item in findings],
         "deliveries": [delivery_record(delivery) for delivery in store.outbox.for_study(study.id)],
         "asides": [
             {

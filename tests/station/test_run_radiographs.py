@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from typer.testing import CliRunner
 
+from node.cli.main import app
 from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
 from node.domain.delivery import DeliveryState
@@ -311,7 +314,7 @@ def test_no_text_of_the_sender_is_drawn_into_the_heatmap(ground: Ground, ends: E
 
 
 def test_a_study_of_both_kinds_gets_a_report_of_each_model(
-    ground: Ground, ends: Ends, bundle: Bundle, tiny_bundle: Bundle
+    ground: Ground, ends: Ends, bundle: Bundle, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     series = phantom_series(patches=6)
     image = radiograph_object(StudyInstanceUID=series[0].StudyInstanceUID, series=7)
@@ -333,3 +336,16 @@ def test_a_study_of_both_kinds_gets_a_report_of_each_model(
         reports[finding.modality] = next(item for item in made if item.kind is ResultKind.REPORT)
     assert set(reports) == set(InputModality)
     assert len({item.series_instance_uid for item in reports.values()}) == 2
+
+    # Neither answer hides the other from an operator.
+    config = tmp_path / "groundglass.toml"
+    config.write_text(f'[node]\ndata_dir = "{ground.root}"\n')
+    command = ["studies", "list", "--json", "--config", str(config)]
+    (listed,) = json.loads(CliRunner().invoke(app, command).output)
+    answers = {item["model"]: item["outcome"] for item in listed["outcomes"]}
+    assert answers == {tiny_bundle.name: "positive", bundle.name: "positive"}
+    assert listed["outcome"] == f"{tiny_bundle.name} positive, {bundle.name} positive"
+    study_instance_uid = str(image.StudyInstanceUID)
+    shown = CliRunner().invoke(app, ["studies", "show", study_instance_uid, "--config", str(config)]).output
+    for modality in InputModality:
+        assert f"({modality.value}): positive" in shown
