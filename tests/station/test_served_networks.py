@@ -19,6 +19,9 @@ from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 
 
+pytestmark = pytest.mark.heavy
+
+
 def export(*arguments: object) -> str:
     outcome = CliRunner().invoke(app, ["export", *map(str, arguments)], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output

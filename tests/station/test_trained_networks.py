@@ -27,6 +27,7 @@ from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 from trainer.cli.fit import RECIPES
 
+pytestmark = pytest.mark.heavy
 EPOCHS = 2
 
 
