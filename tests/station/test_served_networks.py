@@ -18,7 +18,6 @@ from tests.model_folder import of_wide_scope
 from tests.screening_ground import Ends, Ground, phantom_series
 from trainer.cli.app import app
 
-
 pytestmark = pytest.mark.heavy
 
 
