@@ -81,7 +81,8 @@ def envelope(
     data_set.SOPInstanceUID = result_uid(series, kind, index, request.recipe)
     data_set.SeriesInstanceUID = series
     data_set.SeriesNumber = SERIES_NUMBERS[kind]
-    data_set.SeriesDescription = text.report_series(model) if is_report else text.heatmap_series(model)
+    described = text.report_series if is_report else text.heatmap_series
+    data_set.SeriesDescription = described(request.finding)
     data_set.InstanceNumber = instance_number(kind, request.version, index)
     data_set.ContentDate = data_set.InstanceCreationDate = made_at.strftime("%Y%m%d")
     data_set.ContentTime = data_set.InstanceCreationTime = made_at.strftime("%H%M%S.%f")

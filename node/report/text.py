@@ -49,6 +49,9 @@ class Words:
 
     image: str
     title: str
+    report_series: str
+    """Description of the reports' series; a study may have one of each kind, of the same SeriesNumber."""
+    heatmap_series: str
     demonstration: str
     """What a demonstration model's status means."""
     reach: Mapping[bool, str]
@@ -66,6 +69,8 @@ WORDS: Final = {
     InputModality.CT: Words(
         image="slice",
         title="AI screening of the chest for COVID-19. Research use, not a diagnosis.",
+        report_series="AI COVID-19 screening, not a diagnosis",
+        heatmap_series="AI heatmaps, not a diagnosis",
         demonstration="its sensitivity and specificity on CT studies like this are not known.",
         reach=dict.fromkeys((False, True), "selected slices reach the slice threshold"),
         rule=(
@@ -79,6 +84,8 @@ WORDS: Final = {
     InputModality.CR: Words(
         image="radiograph",
         title="AI screening of chest radiographs for COVID-19. Research use, not a diagnosis.",
+        report_series="AI COVID-19 on radiographs, not a diagnosis",
+        heatmap_series="AI heatmaps of radiographs, not a diagnosis",
         demonstration="its sensitivity and specificity on radiographs like these are not known.",
         reach={False: "frontal images reach the threshold", True: "frontal image reaches the threshold"},
         rule=(
@@ -110,14 +117,14 @@ def notice(finding: Finding) -> str:
     return _NOTICE + meaning.get(finding.model.status, "")
 
 
-def report_series(model: ModelIdentity) -> str:
+def report_series(finding: Finding) -> str:
     """Return the SeriesDescription of reports, at most 64 characters."""
-    return _marked(model.status, "AI COVID-19 screening, not a diagnosis")
+    return _marked(finding.model.status, WORDS[finding.modality].report_series)
 
 
-def heatmap_series(model: ModelIdentity) -> str:
+def heatmap_series(finding: Finding) -> str:
     """Return the SeriesDescription of heatmaps, at most 64 characters."""
-    return _marked(model.status, "AI heatmaps, not a diagnosis")
+    return _marked(finding.model.status, WORDS[finding.modality].heatmap_series)
 
 
 def summary(finding: Finding) -> str:

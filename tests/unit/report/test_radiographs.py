@@ -218,6 +218,9 @@ def test_the_status_stands_in_title_and_descriptions() -> None:
             title == f"{word}AI screening of chest radiographs for COVID-19. Research use, not a diagnosis."
         )
         assert all(item.SeriesDescription.startswith(word) for item in made)
+        # Both series of a study's CT have the same numbers and stand beside these.
+        assert all("radiographs" in item.SeriesDescription for item in made)
+        assert all(len(item.SeriesDescription) <= 64 for item in made)
     plain = Node(report_of("validated")).first(codes.DOCUMENT_TITLE).text
     assert plain.startswith("AI screening of chest radiographs")
 
