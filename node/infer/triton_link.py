@@ -78,7 +78,7 @@ class Link:
         except SettingsError as error:
             raise EngineUnavailable(str(error)) from error
         self._lock = threading.Lock()
-        self._answered = 0
+        self._answered = self._seen = 0
         try:
             self.served = self.shake_hands()
             """What the handshake found."""
@@ -179,8 +179,9 @@ class Link:
     def vouch(self) -> bool:
         """Whether the load of the network whose golden answer was replayed is the one that answers.
 
-        A load counts its answers from 0. One that counts fewer than it gave here is another one: the server
-        was started again, or the network was loaded again, perhaps with other weights under the same name.
+        A load counts its answers, to whomever, from 0. One that counts fewer than it gave here, or than at
+        the last look, is another one: the server was started again, or the network was loaded again, perhaps
+        with other weights under the same name.
 
         Raises
         ------
@@ -188,9 +189,12 @@ class Link:
             The server does not say.
         """
         with self._lock:
-            expected = self._before + self._answered
+            expected = max(self._before + self._answered, self._seen)
         for number in range(COUNT_TRIES):
-            if self._connection.successes(self._bundle.name, self._bundle.version) >= expected:
+            found = self._connection.successes(self._bundle.name, self._bundle.version)
+            if found >= expected:
+                with self._lock:
+                    self._seen = max(self._seen, found)
                 return True
             pause(COUNT_PAUSE * 2**number)
         return False

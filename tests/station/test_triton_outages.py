@@ -13,6 +13,7 @@ from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, Han
 from node.infer.breaker import BreakerState
 from node.infer.shared_memory import FOLDER, PREFIX
 from node.infer.triton import TritonScorer
+from node.infer.triton_link import Link
 from tests.conftest import FrozenClock
 from tests.model_folder import TinyNet
 from tests.station.app_ground import wait_for
@@ -191,3 +192,26 @@ def test_a_network_that_hangs_on_a_server_that_lives_is_left_alone_too(
     clock.advance(PAUSE)
     assert_right("gated", batch_of(2), hanging.score(batch_of(2)))
     assert hanging.breaker is BreakerState.CLOSED
+
+
+def test_a_load_that_others_ask_too_is_told_from_the_one_before(triton: Site) -> None:
+    options = options_for(triton.running)
+
+    def load_anew() -> None:
+        triton.swap_weights(triton.tiny, triton.tiny.onnx.read_bytes())
+        triton.load_again(triton.tiny)
+
+    load_anew()
+    mine, other = Link(triton.tiny, options), Link(triton.tiny, options)
+    try:
+        mine.score(batch_of(2))
+        for seed in range(8):
+            other.score(batch_of(2, seed))
+        assert mine.vouch()
+        load_anew()
+        for seed in range(4):
+            other.score(batch_of(2, seed))
+        assert not mine.vouch(), "it has answered more often than the present load"
+    finally:
+        mine.close()
+        other.close()
