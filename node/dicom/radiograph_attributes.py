@@ -149,7 +149,7 @@ def _table(item: Attributes, *, signed: bool) -> LookUpTable | None:
     count, first, bits = (int(value) for value in descriptor)
     count = count or ALL_ENTRIES
     entries = _entries(data, count, item.encoding.order)
-    if bits not in LUT_BITS or entries is None:
+    if bits not in LUT_BITS or entries is None or int(entries.max()) >> bits:
         return None
     if signed and first >= ALL_ENTRIES // 2:
         first -= ALL_ENTRIES

@@ -109,6 +109,15 @@ def test_a_malformed_table_leaves_the_window(source_of: Callable[..., Radiograph
     assert isinstance(greyscale.voi, Window)
 
 
+def test_a_table_with_entries_beyond_its_bits_is_malformed(
+    source_of: Callable[..., RadiographSource],
+) -> None:
+    """Its scale is not known: taken by its descriptor, most of the image would be white."""
+    beyond = table(0, [0, 1023, 1024], 10)
+    greyscale = greyscale_of(read_attributes(source_of(radiograph_object(VOILUTSequence=beyond)).path))
+    assert isinstance(greyscale.voi, Window)
+
+
 def test_a_malformed_modality_transformation_is_refused(source_of: Callable[..., RadiographSource]) -> None:
     broken = table(0, [1, 2, 3], 10)
     broken[0].LUTData = b"\1\0"
