@@ -175,8 +175,9 @@ def _view_named(header: InstanceHeader, view: RadiographView) -> str:
 
 def _other_part_by_words(header: InstanceHeader) -> str | None:
     """Return another part that the descriptions name, where BodyPartExamined, often empty, says nothing."""
+    said = header.body_part_examined.upper() not in SAYS_NOTHING
     words = f"{header.series_description} {header.study_description}".upper()
-    found = None if header.body_part_examined or CHEST.search(words) else OTHER_PARTS.search(words)
+    found = None if said or CHEST.search(words) else OTHER_PARTS.search(words)
     return None if found is None else found[0]
 
 

@@ -78,6 +78,11 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         "body part FEMUR",
     ),
+    "knee by words, beside a part that says nothing": (
+        {"body_part_examined": "unknown", "study_description": "", "series_description": "Knee AP"},
+        {},
+        "body part KNEE",
+    ),
     "a part that is not understood": (
         {"body_part_examined": "XYZ", "study_description": "", "series_description": "AP"},
         {},
