@@ -30,6 +30,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -78,7 +79,10 @@ def main() -> None:
         figures["peaks"] = peaks(arguments.repeat, side)
         nets = [net for net in NETS if not arguments.nets or net.name in arguments.nets]
         bundles = {net.name: bundle_of(net, folder, arguments) for net in nets}
-        rates = [rate for net in nets for rate in rates_of(bundles[net.name], arguments)]
+        rates = []
+        for net in nets:
+            rates += rates_of(bundles[net.name], arguments)
+            tell(f"{net.name} measured", began)
         work = {net.name: operations(net, bundles[net.name].spec) for net in nets}
         print_rates(rates, work, figures["peaks"])
         studies = studies_of(bundles, folder, arguments) if arguments.studies else []
@@ -177,8 +181,15 @@ def timed(bundle: Bundle, way: str, counts: Sequence[int], folder: Path, repeat:
         files = series(folder, count)
         runs = [screened(bundle, scorer, files, way, NODES_BATCH) for _ in range(max(1, repeat - 2))]
         found.append(sorted(runs, key=lambda study: study.seconds)[len(runs) // 2])
+        tell(f"{bundle.name}, {way}: {found[-1].scored} of {count} slices in {found[-1].seconds:.2f} s")
     scorer.close()
     return found
+
+
+def tell(words: str, began: float | None = None) -> None:
+    """Say on standard error how far it is: the tables come at the end."""
+    after = "" if began is None else f" after {(time.perf_counter() - began) / 60:.1f} minutes"
+    print(f"{words}{after}", file=sys.stderr, flush=True)
 
 
 def _records(items: Sequence[Any]) -> list[dict[str, Any]]:
