@@ -217,7 +217,8 @@ def remove_abandoned() -> None:
             file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
+                if os.fstat(file).st_nlink:  # else its owner removed it, and the name may be another's by now
+                    path.unlink(missing_ok=True)
             finally:
                 os.close(file)
 
