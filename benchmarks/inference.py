@@ -61,6 +61,8 @@ PICTURES: Final = 8
 """From which an int8 network takes its ranges: enough for speed, too few for use."""
 PAPERS_NET: Final = "resnet50v2-fpn"
 IMAGES: Final = 32
+Peaks = dict[str, dict[str, float]]
+"""Operations a second by precision and library."""
 QUICK_SIDES: Final = {"ctset-paper": 96, "default": 96}
 """Rows and columns of a quick run, by recipe; the other networks are built for 256."""
 
@@ -83,11 +85,13 @@ def main() -> None:
         for net in nets:
             rates += rates_of(bundles[net.name], arguments)
             tell(f"{net.name} measured", began)
+        figures["peaks"] = higher(figures["peaks"], peaks(arguments.repeat, side))
         work = {net.name: operations(net, bundles[net.name].spec) for net in nets}
         print_rates(rates, work, figures["peaks"])
         studies = studies_of(bundles, folder, arguments) if arguments.studies else []
         print_studies(studies)
-        print_aims(rates, studies)
+        if not arguments.quick:
+            print_aims(rates, studies)
     figures |= {"operations": work, "rates": _records(rates), "studies": _records(studies)}
     figures["minutes"] = (time.perf_counter() - began) / 60
     print(f"\n{figures['minutes']:.1f} minutes")
@@ -184,6 +188,14 @@ def timed(bundle: Bundle, way: str, counts: Sequence[int], folder: Path, repeat:
         tell(f"{bundle.name}, {way}: {found[-1].scored} of {count} slices in {found[-1].seconds:.2f} s")
     scorer.close()
     return found
+
+
+def higher(one: Peaks, other: Peaks) -> Peaks:
+    """Return the higher of two measurements of each peak: before the networks, and after them."""
+    return {
+        precision: {library: max(value, other[precision][library]) for library, value in libraries.items()}
+        for precision, libraries in one.items()
+    }
 
 
 def tell(words: str, began: float | None = None) -> None:
