@@ -69,7 +69,7 @@ class Timed(Ends):
         super().__init__()
         self.seconds: dict[str, float] = {}
 
-    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:  # noqa: ARG002
+    def stage_finished(self, screening: Screening, stage: Stage, seconds: float) -> None:  # noqa: ARG002 - one study at a time
         """Add a stage's seconds."""
         self.seconds[stage.value] = self.seconds.get(stage.value, 0.0) + seconds
 
