@@ -107,3 +107,8 @@ def test_the_server_is_for_the_node_alone(objects):
     (rule,) = policy["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "node"}}}]
     assert objects["Service", "triton"]["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_no_demonstration_goes_to_the_hospitals_pacs_unasked(settings):
+    (pacs,) = settings.destinations
+    assert not pacs.accept_demonstration

@@ -50,3 +50,8 @@ def test_the_units_folders_are_those_of_the_settings():
     assert "StateDirectory=groundglass" in text
     assert "--config /etc/groundglass/groundglass.toml" in text
     assert settings.infer.models_dir == Path("/opt/groundglass/triton_models")
+
+
+def test_no_demonstration_goes_to_the_hospitals_pacs_unasked():
+    (pacs,) = load(UNIT.with_name("groundglass.toml"), {}).destinations
+    assert not pacs.accept_demonstration
