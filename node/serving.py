@@ -229,7 +229,7 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: boo
     """Open what studies may be assigned to, so that a wrong installation shows at the start.
 
     A shadow that cannot be opened is logged and shown by the health endpoint: it keeps nothing from working.
-    So is a server that does not answer, or not as it must: studies are received meanwhile, and wait.
+    A server is not asked yet, for it may hang: studies are received meanwhile, and wait.
 
     Parameters
     ----------
@@ -245,8 +245,11 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: boo
     """
     for item in wanted:
         try:
-            with models.serve(item.model_name, item.model_version):
-                pass
+            if remote:
+                models.prepare(item.model_name, item.model_version)
+            else:
+                with models.serve(item.model_name, item.model_version):
+                    pass
         except GroundglassError as error:
             installed_wrongly = isinstance(error, BundleError | InputSpecError | SettingsError)
             if item.purpose is Purpose.REPORT and (installed_wrongly or not remote):

@@ -137,6 +137,26 @@ class EngineRoom:
         finally:
             self._give_back(slot)
 
+    def prepare(self, model_name: str, model_version: int = ACTIVE_VERSION) -> None:
+        """Open one version and ask nothing of its engine, which may be a server that does not answer now.
+
+        Raises
+        ------
+        SettingsError, ModelError
+            It is not installed, its parts do not belong together, or the engine does not start.
+        """
+        key = (model_name, self._source.version(model_name, model_version))
+        slot = self._take(key)
+        try:
+            with slot.opening:
+                if slot.served is None:
+                    self._open(key, slot)
+        except (ModelError, SettingsError) as error:
+            self._note(key, error)
+            raise
+        finally:
+            self._give_back(slot)
+
     def tick(self) -> None:
         """Open what is wanted and not open, and replay every golden answer that is due."""
         for name, version in self._watched():
@@ -201,9 +221,8 @@ class EngineRoom:
     def _ready(self, key: tuple[str, int], slot: _Slot) -> Served:
         try:
             with slot.opening:
-                served = slot.served
-                if served is None:
-                    served = self._open(key, slot)
+                served = slot.served or self._open(key, slot)
+                if served.guard.reading.state is CanaryState.UNPROVEN:
                     served.guard.check()
             self._source.approve(served.bundle, served.scorer.identity)
         except (ModelError, SettingsError) as error:

@@ -191,3 +191,19 @@ def test_a_node_stops_in_time_while_its_server_hangs(triton: Site, tmp_path: Pat
         assert clock.monotonic() - before < 20, "a replay may take a whole minute"
     finally:
         triton.gate.open()
+
+
+def test_a_node_receives_while_its_server_hangs_at_the_start(triton: Site, tmp_path: Path) -> None:
+    place = installed(tmp_path / "node", triton, triton.gated)
+    clock = SystemClock()
+    triton.gate.shut()
+    try:
+        before = clock.monotonic()
+        with running(place) as node:
+            assert clock.monotonic() - before < 20, "a replay may take a whole minute"
+            assert not node.health().ready
+            study = scan(place, 1)
+            triton.gate.open()
+            assert answered(node, study).model.name == "gated"
+    finally:
+        triton.gate.open()
