@@ -99,9 +99,7 @@ class ScreeningRecords(ResultRecords):
                 if row["attempts"] >= MAX_ATTEMPTS:
                     _give_up(connection, row, now)
                 else:
-                    step_screening(
-                        connection, row, ScreeningEvent.RESTART, due_at=now, worker="", lease_until=None
-                    )
+                    step_screening(connection, row, ScreeningEvent.RESTART, worker="", lease_until=None)
                     count += 1
             make_due(connection, at=now)
         return count

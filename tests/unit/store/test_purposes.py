@@ -122,6 +122,15 @@ def test_what_waits_for_a_broken_model_does_not_keep_others_from_their_turn(ward
     assert ward.claim().model_name == "cxr", "it has been due for longer"
 
 
+def test_what_a_stop_interrupted_keeps_its_place(ward):
+    ward.add(1)
+    settle(ward, CT, CXR)
+    interrupted = ward.claim()
+    ward.clock.advance(60)
+    assert ward.store.screenings.recover() == 1
+    assert ward.claim().id == interrupted.id
+
+
 def test_a_shadow_is_no_answer(ward):
     ward.add(1)
     settle(ward, CT, SHADOW)
