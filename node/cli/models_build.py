@@ -50,7 +50,7 @@ DelayOption = Annotated[
 CacheOption = Annotated[
     bool,
     typer.Option(
-        "--response-cache", help="Answer repeated requests from memory; golden replays then prove less."
+        "--response-cache", help="Target cpu: answer repeated requests from memory. Slices never repeat."
     ),
 ]
 AcceleratorOption = Annotated[bool, typer.Option(help="Target onnx: compute by TensorRT where it can.")]

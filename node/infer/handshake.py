@@ -20,6 +20,9 @@ FLOAT = "FP32"
 STATISTICS = "statistics"
 SHARED_MEMORY = "system_shared_memory"
 KIND_GPU = "KIND_GPU"
+TARGET = "target"
+CHECKED_TARGET = "cpu"
+"""Whose backend refuses a file that has not the digest of the configuration."""
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 
@@ -59,7 +62,7 @@ def shake_hands(
     ModelNotServed
         It does not serve this version of this network.
     HandshakeFailed
-        It serves other weights, another specification, or other inputs and outputs.
+        It serves other weights, another specification, other inputs and outputs, or answers from memory.
     """
     if not connection.is_live():
         raise CallFailed(Code.UNAVAILABLE, "the inference server is not live")
@@ -77,6 +80,7 @@ def shake_hands(
                 f"{bundle.name} version {bundle.version}: the server's {what} is {found!r}, here it is "
                 f"{expected!r}; build the server's model repository again and load it"
             )
+    _check_cache(bundle, config)
     identity = bundle.identity(
         engine=ENGINE,
         engine_version=server.version,
@@ -118,6 +122,15 @@ def _check_served(connection: Connection, bundle: Bundle) -> None:
     raise ModelNotServed(
         f"the inference server does not serve {bundle.name} version {bundle.version}; load it there"
     )
+
+
+def _check_cache(bundle: Bundle, config: Any) -> None:
+    """Refuse a cache before a backend that takes any file: it would hide what was loaded from the replay."""
+    if config.response_cache.enable and _parameter(config, TARGET) != CHECKED_TARGET:
+        raise HandshakeFailed(
+            f"{bundle.name}: the server answers from a response cache, so that a golden replay proves "
+            "nothing of what it loaded; build its model repository again without one"
+        )
 
 
 def _digests(bundle: Bundle, config: Any) -> Iterator[tuple[str, tuple[str, str]]]:

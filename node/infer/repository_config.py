@@ -59,7 +59,7 @@ class RepositoryOptions:
     queue_delay_us: int = 0
     """How long a request waits for others to join it, in microseconds; each lone request pays it."""
     response_cache: bool = False
-    """Answer repeated requests from memory. Off: a golden replay would be answered from there as well."""
+    """Answer repeated requests from memory; only where the backend checks what it loads (target cpu)."""
     accelerator: bool = True
     """Let ONNX Runtime hand the network to TensorRT."""
     engine_cache: str = ""
@@ -169,6 +169,11 @@ def config_text(bundles: Sequence[Bundle], target: Target, options: RepositoryOp
     signature = signature_of(bundles)
     for bundle in bundles:
         allow(bundle, target, options.precision)
+    if options.response_cache and target is not Target.CPU:
+        raise SettingsError(
+            f"response_cache: a golden replay would be answered from memory, whatever target {target} loaded "
+            "since; only the backend of target cpu checks its file by itself. Leave the cache off"
+        )
     common: dict[str, Field] = {
         "max_batch_size": signature.max_batch,
         "input": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.conftest import FrozenClock
 from tests.model_folder import TinyNet
 from tests.station.app_ground import wait_for
 from tests.station.test_triton_scorer import BOTH_WAYS, assert_right, batch_of
-from tests.triton_server import Site, options_for
+from tests.triton_server import PATIENCE, Site, installation, options_for
 
 PAUSE = 30.0
 PATIENT = {"attempts": 20, "deadline_seconds": 60.0}
@@ -166,6 +167,29 @@ def test_a_repository_with_other_digests_is_found_by_the_canarys_handshake(
     finally:
         config.write_text(text)
         triton.load_again(triton.tiny)
+
+
+def test_a_cache_of_answers_before_a_backend_that_takes_any_file_is_refused(
+    own_triton: Callable[..., Site],
+) -> None:
+    caches = installation().server / "caches"
+    site = own_triton([], ["--cache-config=local,size=1048576", f"--cache-directory={caches}"])
+    config = site.repository / site.tiny.name / "config.pbtxt"
+    cached = re.sub(r"(response_cache\W+enable: )false", r"\g<1>true", config.read_text(encoding="utf-8"))
+    assert "enable: true" in cached
+    for target, is_refused in (("cpu", False), ("onnx", True)):
+        config.write_text(cached.replace('"cpu"', f'"{target}"'), encoding="utf-8")
+        with site.connection() as connection:
+            connection.load(site.tiny.name, seconds=PATIENCE)
+        scorer = TritonScorer(site.tiny, options_for(site.running), clock=SystemClock())
+        try:
+            if is_refused:
+                with pytest.raises(HandshakeFailed, match="response cache"):
+                    scorer.score(batch_of(2))
+            else:
+                assert_right(site.tiny.name, batch_of(2), scorer.score(batch_of(2)))
+        finally:
+            scorer.close()
 
 
 def test_a_network_that_hangs_on_a_server_that_lives_is_left_alone_too(

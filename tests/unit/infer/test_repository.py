@@ -127,9 +127,7 @@ def test_the_onnx_variant_hands_over_to_tensorrt_without_reduced_arithmetic(
 
 
 def test_onnx_at_half_precision_with_a_cache_that_names_the_weights(models: Path, tmp_path: Path) -> None:
-    options = RepositoryOptions(
-        precision=Precision.F16, engine_cache="/var/cache/engines", response_cache=True
-    )
+    options = RepositoryOptions(precision=Precision.F16, engine_cache="/var/cache/engines")
     (folder,) = build_repository(models, [], Target.ONNX, tmp_path / "out", options)
 
     config = read(folder)
@@ -139,7 +137,15 @@ def test_onnx_at_half_precision_with_a_cache_that_names_the_weights(models: Path
     weights = digest(models / "tiny" / "1" / "model.onnx")
     expected = hashlib.sha256(weights.encode()).hexdigest()[:16]
     assert tensorrt["trt_engine_cache_prefix"] == f"tiny-{expected}"
-    assert config.response_cache.enable
+
+
+def test_answers_are_kept_only_before_a_backend_that_checks_its_file(models: Path, tmp_path: Path) -> None:
+    options = RepositoryOptions(response_cache=True)
+    (folder,) = build_repository(models, [], Target.CPU, tmp_path / "cpu", options)
+    assert read(folder).response_cache.enable
+    for target in (Target.ONNX, Target.TENSORRT):
+        with pytest.raises(SettingsError, match="answered from memory"):
+            build_repository(models, [], target, tmp_path / target, options)
 
 
 def test_onnx_without_tensorrt_has_float32_alone(models: Path, tmp_path: Path) -> None:
