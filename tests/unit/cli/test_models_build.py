@@ -47,15 +47,17 @@ def test_the_next_step_of_tensorrt_is_the_plan(config: Path) -> None:
 
 
 def test_every_option_reaches_the_repository(config: Path) -> None:
-    options = ["--instances", "2", "--queue-delay-us", "7", "--response-cache"]
+    options = ["--instances", "2", "--queue-delay-us", "7"]
     answer = build(config, "--target", "onnx", *options, "--engine-cache", "/var/cache/engines")
     assert answer.exit_code == 0, answer.output
     text = (config.parent / "out" / "tiny" / "config.pbtxt").read_text()
-    for line in ("count: 2", "max_queue_delay_microseconds: 7", "enable: true"):
+    for line in ("count: 2", "max_queue_delay_microseconds: 7"):
         assert line in text
     assert 'value: "/var/cache/engines"' in text
     build(config, "--target", "onnx", "--no-accelerator")
     assert "tensorrt" not in (config.parent / "out" / "tiny" / "config.pbtxt").read_text()
+    build(config, "--target", "cpu", "--response-cache")
+    assert "enable: true" in (config.parent / "out" / "tiny" / "config.pbtxt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,7 @@ def test_every_option_reaches_the_repository(config: Path) -> None:
     [
         (["--target", "cpu", "--precision", "int8"], 2, "target cpu has no precision int8"),
         (["--target", "cpu", "--instances", "0"], 2, "instances must be 1"),
+        (["--target", "onnx", "--response-cache"], 2, "Leave the cache off"),
         (["--target", "cpu", "--model", "absent"], 3, "there are tiny"),
         (["--target", "gpu"], 2, "gpu"),
     ],
