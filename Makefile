@@ -14,10 +14,12 @@ SOURCES := node trainer tests benchmarks
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
-test: $(TEST_STAMP) triton-env system-packages lint types imports
+test: $(TEST_STAMP) triton-env system-packages
+	@$(MAKE) --no-print-directory --jobs 3 lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long"
 
-test-all: $(TEST_STAMP) triton-env system-packages lint types imports
+test-all: $(TEST_STAMP) triton-env system-packages
+	@$(MAKE) --no-print-directory --jobs 3 lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal
 
 parity: $(TEST_STAMP)

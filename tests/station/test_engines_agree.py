@@ -98,7 +98,7 @@ def compare(net: Net, side: int | None, folder: Path) -> None:
         assert_agreement(bundle, embedded, served)
 
 
-@pytest.mark.heavy
+@pytest.mark.long
 @pytest.mark.parametrize("name", QUICK)
 def test_small_networks_agree(name: str, tmp_path: Path) -> None:
     (net,) = (net for net in NETS if net.name == name)

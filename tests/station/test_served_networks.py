@@ -27,7 +27,7 @@ def export(*arguments: object) -> str:
     return outcome.output
 
 
-@pytest.mark.parametrize("rule", ["in-body", "paper"])
+@pytest.mark.parametrize("rule", [pytest.param("in-body", marks=pytest.mark.long), "paper"])
 def test_a_published_network_reports_on_a_series(
     rule: str, tmp_path: Path, ground: Ground, ends: Ends
 ) -> None:

@@ -28,6 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_commands_of_train_a_model_work(trained: Path) -> None:
     assert (trained / "runs" / "lite0" / "result.json").is_file()
     assert (trained / "runs" / "quick" / "result.json").is_file()

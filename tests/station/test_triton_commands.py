@@ -143,6 +143,7 @@ def test_an_environment_that_is_complete_is_left_as_it_is(shell: Shell) -> None:
     assert stamp.stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_packages_that_cannot_be_had_leave_no_environment_behind_that_looks_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

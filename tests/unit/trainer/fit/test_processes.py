@@ -45,6 +45,7 @@ def fit(recipe: Path, root: Path, out: Path, devices: int) -> subprocess.Complet
     )
 
 
+@pytest.mark.heavy
 def test_two_processes_end_in_the_weights_of_one(tiny_recipe: Path, sars_root: Path, tmp_path: Path) -> None:
     text = tiny_recipe.read_text(encoding="utf-8")
     for old, new in SPLIT.items():
