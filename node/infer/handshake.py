@@ -11,6 +11,7 @@ from typing import Any
 from node.domain.errors import HandshakeFailed, ModelNotServed, ServerTooOld
 from node.domain.model import ModelIdentity, Precision
 from node.infer.bundle import Bundle
+from node.infer.repository_config import PRECISION, TARGET, Target, version_parameters
 from node.infer.triton_connection import CallFailed, Code, Connection
 
 ENGINE = "triton"
@@ -20,9 +21,6 @@ FLOAT = "FP32"
 STATISTICS = "statistics"
 SHARED_MEMORY = "system_shared_memory"
 KIND_GPU = "KIND_GPU"
-TARGET = "target"
-CHECKED_TARGET = "cpu"
-"""Whose backend refuses a file that has not the digest of the configuration."""
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 
@@ -125,8 +123,11 @@ def _check_served(connection: Connection, bundle: Bundle) -> None:
 
 
 def _check_cache(bundle: Bundle, config: Any) -> None:
-    """Refuse a cache before a backend that takes any file: it would hide what was loaded from the replay."""
-    if config.response_cache.enable and _parameter(config, TARGET) != CHECKED_TARGET:
+    """Refuse a cache before a backend that takes any file: it would hide what was loaded from the replay.
+
+    The backend of target cpu refuses a file that has not the digest of the configuration.
+    """
+    if config.response_cache.enable and _parameter(config, TARGET) != Target.CPU:
         raise HandshakeFailed(
             f"{bundle.name}: the server answers from a response cache, so that a golden replay proves "
             "nothing of what it loaded; build its model repository again without one"
@@ -134,13 +135,7 @@ def _check_cache(bundle: Bundle, config: Any) -> None:
 
 
 def _digests(bundle: Bundle, config: Any) -> Iterator[tuple[str, tuple[str, str]]]:
-    version = bundle.version
-    expected = {
-        f"onnx_sha256_{version}": bundle.weights_sha256,
-        f"spec_sha256_{version}": bundle.spec_sha256,
-        f"status_{version}": bundle.status.value,
-    }
-    for name, value in expected.items():
+    for name, value in version_parameters(bundle).items():
         yield f"parameter {name}", (_parameter(config, name), value)
 
 
@@ -165,7 +160,7 @@ def _tensors(
 
 
 def _precision(bundle: Bundle, config: Any) -> Precision:
-    text = _parameter(config, "precision") or Precision.F32.value
+    text = _parameter(config, PRECISION) or Precision.F32.value
     try:
         return Precision(text)
     except ValueError:

@@ -241,12 +241,19 @@ def _parameters(bundles: Sequence[Bundle], target: Target, options: RepositoryOp
     """Return what the node's handshake compares, and what the backend is told."""
     parameters = {TARGET: target.value, PRECISION: options.precision.value}
     for bundle in bundles:
-        parameters[f"onnx_sha256_{bundle.version}"] = bundle.weights_sha256
-        parameters[f"spec_sha256_{bundle.version}"] = bundle.spec_sha256
-        parameters[f"status_{bundle.version}"] = bundle.status.value
+        parameters |= version_parameters(bundle)
     if target is Target.CPU:
         parameters[THREADS] = str(options.threads)
     return parameters
+
+
+def version_parameters(bundle: Bundle) -> dict[str, str]:
+    """Return what a configuration says of one version; the handshake expects the same of the server's."""
+    return {
+        f"onnx_sha256_{bundle.version}": bundle.weights_sha256,
+        f"spec_sha256_{bundle.version}": bundle.spec_sha256,
+        f"status_{bundle.version}": bundle.status.value,
+    }
 
 
 def _entries(parameters: Mapping[str, str]) -> list[Field]:
