@@ -26,7 +26,7 @@ from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
-from node.domain.network import Destination
+from node.domain.network import DicomDestination
 from node.infer.served import EngineRoom
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.health import Facts, Health, HealthEndpoint, judge
@@ -99,7 +99,7 @@ def call_timeouts(settings: Settings) -> Timeouts:
     return Timeouts(connect=deliver.connect_seconds, acse=deliver.acse_seconds, dimse=deliver.dimse_seconds)
 
 
-def sender_to(destination: Destination, settings: Settings) -> DicomSender:
+def sender_to(destination: DicomDestination, settings: Settings) -> DicomSender:
     """Return the sender for one destination."""
     return DicomSender(destination, calling_ae_title=settings.node.ae_title, timeouts=call_timeouts(settings))
 
@@ -254,6 +254,9 @@ class Node:
                 batch=settings.infer.batch_slices,
                 decoders=settings.infer.decoders,
                 max_heatmaps=settings.report.max_heatmaps,
+                parametric_map=settings.report.parametric_map,
+                summary=settings.report.summary,
+                key_objects=settings.report.key_objects,
                 zone=settings.node.zone(),
                 destinations=settings.destination_records(),
                 producer=Producer(

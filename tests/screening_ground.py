@@ -23,7 +23,7 @@ from node.domain.delivery import DeliveryState
 from node.domain.identity import derived_uid
 from node.domain.job import Assignment, Screening
 from node.domain.model import Precision
-from node.domain.network import CapPolicy, Destination
+from node.domain.network import CapPolicy, DicomDestination
 from node.domain.result import Finding
 from node.domain.study import Arrival, Intake, Series, SeriesEvent, SeriesState, Study, StudyState, Verdict
 from node.imaging.phantom import ThoraxPhantom
@@ -39,7 +39,7 @@ from node.run.progress import ScreeningEnd, Stage
 from node.run.retry import RetryPolicy
 from node.store.store import Store, open_store
 
-PACS = Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, accept_demonstration=False)
+PACS = DicomDestination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104, accept_demonstration=False)
 DEMO_PACS = dataclasses.replace(PACS, name="demo", accept_demonstration=True)
 SETTINGS = PipelineSettings(
     minimum_slices=None,
@@ -48,6 +48,9 @@ SETTINGS = PipelineSettings(
     batch=4,
     decoders=2,
     max_heatmaps=3,
+    parametric_map=True,
+    summary=True,
+    key_objects=True,
     destinations=(PACS, DEMO_PACS),
     producer=Producer(
         manufacturer="Groundglass", software_version="0", serial_number="1", station_ae_title="GROUNDGLASS"

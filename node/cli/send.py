@@ -17,7 +17,7 @@ from node.cli.sending import Fate, FileFate, files_under, readable, send
 from node.dimse.scu import Remote, echo
 from node.domain.errors import SettingsError
 from node.domain.model import ModelIdentity
-from node.domain.network import Destination
+from node.domain.network import DicomDestination
 from node.settings.settings import Settings
 
 ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
@@ -120,7 +120,7 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
 
 
-def _refusal(destination: Destination, model: ModelIdentity) -> str:
+def _refusal(destination: DicomDestination, model: ModelIdentity) -> str:
     return (
         f"{destination.name}: results of a {model.status.value} model ({model.name}) are not sent there; "
         "nothing of it was queued. Set its accept_demonstration only where no patient depends on it"

@@ -8,7 +8,7 @@ from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
 from node.domain.delivery import OutgoingObject, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable
-from node.domain.network import Destination
+from node.domain.network import DicomDestination
 
 
 class DicomSender:
@@ -24,7 +24,7 @@ class DicomSender:
         How long to wait for it.
     """
 
-    def __init__(self, destination: Destination, *, calling_ae_title: str, timeouts: Timeouts) -> None:
+    def __init__(self, destination: DicomDestination, *, calling_ae_title: str, timeouts: Timeouts) -> None:
         self._name = destination.name
         self._remote = Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
         self._calling_ae_title = calling_ae_title

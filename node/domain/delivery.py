@@ -19,8 +19,10 @@ class DeliveryState(StrEnum):
     """To be sent when due."""
     SENDING = "sending"
     """Claimed by the courier."""
+    SENT = "sent"
+    """The destination answered with success; that it keeps the object is not proven yet."""
     DELIVERED = "delivered"
-    """The destination answered with success."""
+    """Proven to have arrived: committed, found there again, or read back."""
     REFUSED = "refused"
     """The destination refused it for good, or the attempts ran out; an operator must look."""
     CANCELLED = "cancelled"
@@ -31,7 +33,13 @@ class DeliveryEvent(StrEnum):
     """What may happen to a delivery."""
 
     CLAIM = "claim"
+    ACCEPT = "accept"
+    """The destination answered with success; proof is to follow."""
+    PROVE = "prove"
+    LOSE = "lose"
+    """The destination says that it does not have what it had accepted: it is sent again."""
     SUCCESS = "success"
+    """The answer is the proof: there is nobody else to ask."""
     RETRY = "retry"
     REFUSE = "refuse"
     RELEASE = "release"
@@ -43,6 +51,9 @@ DELIVERY = StateTable[DeliveryState, DeliveryEvent](
     "delivery",
     {
         (DeliveryState.PENDING, DeliveryEvent.CLAIM): DeliveryState.SENDING,
+        (DeliveryState.SENDING, DeliveryEvent.ACCEPT): DeliveryState.SENT,
+        (DeliveryState.SENT, DeliveryEvent.PROVE): DeliveryState.DELIVERED,
+        (DeliveryState.SENT, DeliveryEvent.LOSE): DeliveryState.PENDING,
         (DeliveryState.SENDING, DeliveryEvent.SUCCESS): DeliveryState.DELIVERED,
         (DeliveryState.SENDING, DeliveryEvent.RETRY): DeliveryState.PENDING,
         (DeliveryState.SENDING, DeliveryEvent.REFUSE): DeliveryState.REFUSED,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from node.domain.model import ModelStatus
+from node.domain.result import ResultKind
 
 AE_TITLE_MAX_LENGTH = 16  # PS3.5 section 6.2, VR AE
 
@@ -42,21 +43,41 @@ class RefusedCaller:
     last_at: datetime
 
 
+class Proof(StrEnum):
+    """How a destination shows that it has what it accepted."""
+
+    AUTO = "auto"
+    """By storage commitment where it is offered, else by finding the objects there."""
+    COMMITMENT = "commitment"
+    FIND = "find"
+    NONE = "none"
+    """Not at all: what it accepted stays `sent`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """An application entity that takes results."""
+    """Who takes results."""
 
     name: str
     """Name in the settings."""
-    ae_title: str
-    host: str
-    port: int
     accept_demonstration: bool
     """Whether results of a model whose card says demonstration or untrained may be sent there."""
+    kinds: frozenset[ResultKind] = frozenset(ResultKind)
+    """What is sent there."""
 
     def accepts(self, status: ModelStatus) -> bool:
         """Whether results of a model with this status may be sent there."""
         return status is ModelStatus.VALIDATED or self.accept_demonstration
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomDestination(Destination):
+    """An application entity that takes results by C-STORE."""
+
+    ae_title: str
+    host: str
+    port: int
+    proof: Proof = Proof.AUTO
 
 
 @dataclass(frozen=True, kw_only=True)

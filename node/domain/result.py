@@ -33,10 +33,19 @@ class RunOutcome(StrEnum):
 
 
 class ResultKind(StrEnum):
-    """Kinds of result objects."""
+    """Kinds of result objects in the order of making and sending: what refers to others comes later."""
 
-    REPORT = "report"
     HEATMAP = "heatmap"
+    """One slice with its map, for any viewer (Secondary Capture)."""
+    PARAMETRIC_MAP = "parametric-map"
+    """The maps as data, in the geometry of the source."""
+    SUMMARY = "summary"
+    """One picture of the whole screening (Secondary Capture)."""
+    REPORT = "report"
+    KEY_OBJECTS = "key-objects"
+    """A Key Object Selection of the positive slices and their heatmaps."""
+    REJECTION = "rejection"
+    """A Key Object Selection that withdraws the objects of one version (IHE IOCM)."""
 
 
 class ResultState(StrEnum):
@@ -45,6 +54,15 @@ class ResultState(StrEnum):
     CURRENT = "current"
     SUPERSEDED = "superseded"
     WITHDRAWN = "withdrawn"
+
+
+class Withdrawal(StrEnum):
+    """Why results are withdrawn: the title of the rejection note (PS3.16 CID 7011)."""
+
+    PATIENT_SAFETY = "patient-safety"
+    """(113037, DCM): a wrong result, or one of another patient."""
+    QUALITY = "quality"
+    """(113001, DCM)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +182,7 @@ class ResultObject:
 
     kind: ResultKind
     index: int
-    """0 for the report; rank from 1 for heatmaps."""
+    """Rank from 1 for heatmaps; number of the withdrawn version for a rejection; 0 for every other kind."""
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

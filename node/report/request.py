@@ -39,6 +39,19 @@ class HeatmapPicture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapSlice:
+    """The map of one slice as data."""
+
+    slice: SliceScore
+    """The slice or radiograph under it."""
+    values: NDArray[np.float32]
+    """Array of shape (rows, columns) of the source as it is stored: its own pixel matrix, not turned upright;
+    neither negative nor normalised, 0 where the network did not look."""
+    rank: int
+    """From 1, the strongest slice first; the same as its heatmap's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportRequest:
     """All that one result set is made of."""
 
@@ -46,6 +59,12 @@ class ReportRequest:
     evidence: Sequence[Dataset]
     """Source instances without pixel data: the whole of the screened series, one of every other series."""
     heatmaps: Sequence[HeatmapPicture]
+    maps: Sequence[MapSlice]
+    """Of the slices that have heatmaps; empty where none are asked for."""
+    summary: NDArray[np.uint8] | None
+    """The contact sheet, array of shape (rows, columns, 3); None where none is asked for."""
+    key_objects: bool
+    """Whether a Key Object Selection is asked for; it is made only where slices are positive."""
     version: int
     """From 1."""
     recipe: str
@@ -64,7 +83,7 @@ class BuiltObject:
 
     kind: ResultKind
     index: int
-    """0 for the report; rank from 1 for heatmaps."""
+    """As in `node.domain.result.ResultObject`."""
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

@@ -26,6 +26,12 @@ class PipelineSettings:
     """Threads that decode and prepare slices."""
     max_heatmaps: int
     """Most heatmaps of one study, strongest first."""
+    parametric_map: bool
+    """Whether the maps are made as data, too."""
+    summary: bool
+    """Whether a contact sheet is made."""
+    key_objects: bool
+    """Whether a Key Object Selection is made."""
     destinations: tuple[Destination, ...]
     """Where results go."""
     producer: Producer

@@ -14,7 +14,15 @@ from typing import Annotated, Literal, Self
 import tzlocal
 from pydantic import AfterValidator, Field, model_validator
 
-from node.domain.network import AE_TITLE_MAX_LENGTH, Backoff, CapPolicy, Destination, Peer, QuietTimes, Right
+from node.domain.network import (
+    AE_TITLE_MAX_LENGTH,
+    Backoff,
+    CapPolicy,
+    DicomDestination,
+    Peer,
+    QuietTimes,
+    Right,
+)
 from node.settings.section import Seconds, Section
 
 MEBIBYTE = 1024 * 1024
@@ -132,9 +140,9 @@ class DestinationSettings(Section):
         False, description="Take results of a model whose card says `demonstration` or `untrained`."
     )
 
-    def record(self) -> Destination:
+    def record(self) -> DicomDestination:
         """Return the domain's record."""
-        return Destination(
+        return DicomDestination(
             name=self.name,
             ae_title=self.ae_title,
             host=self.host,
@@ -237,6 +245,16 @@ class ReportSettings(Section):
     """What the result objects say of this node."""
 
     max_heatmaps: int = Field(10, ge=0, le=200, description="Most heatmaps of one study, strongest first.")
+    parametric_map: bool = Field(
+        True, description="Whether the maps under the heatmaps are made as data (Parametric Map), too."
+    )
+    summary: bool = Field(
+        True,
+        description="Whether a contact sheet is made: the scores along the body, the strongest slices.",
+    )
+    key_objects: bool = Field(
+        True, description="Whether positive slices are marked by a Key Object Selection."
+    )
     manufacturer: str = Field(
         "Groundglass", min_length=1, max_length=64, description="Manufacturer (0008,0070)."
     )

@@ -14,7 +14,7 @@ from node.store import rows
 from node.store.acts import record_act
 from node.store.database import Database
 from node.store.schema import asides, deliveries, open_destinations, result_objects, studies
-from node.store.versions import is_in_force
+from node.store.versions import KIND_RANK, is_in_force, may_be_sent
 
 
 class OutboxRecords:
@@ -58,7 +58,7 @@ class OutboxRecords:
     def may_leave(self, delivery_id: int) -> bool:
         """Whether a claimed delivery may still be sent: a stop, a hold or a correction may have come."""
         query = _leaving().where(
-            deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.SENDING, is_in_force()
+            deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.SENDING, may_be_sent()
         )
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
@@ -209,7 +209,7 @@ def _add_missing(connection: Connection, objects: Select[tuple[int]], destinatio
         deliveries.c.destination == destination,
         deliveries.c.state != DeliveryState.CANCELLED,
     )
-    missing = objects.where(~present).order_by(result_objects.c.kind, result_objects.c.object_index)
+    missing = objects.where(~present).order_by(KIND_RANK, result_objects.c.object_index)
     rows_to_write = [
         {
             "object_id": object_id,
@@ -255,7 +255,7 @@ def _leaving() -> Select[tuple[int]]:
 
 
 def _with_force() -> Select[tuple[object, ...]]:
-    return select(deliveries, is_in_force().label("in_force")).join(
+    return select(deliveries, may_be_sent().label("in_force")).join(
         result_objects, result_objects.c.id == deliveries.c.object_id
     )
 

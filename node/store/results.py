@@ -10,6 +10,7 @@ from node.store import rows
 from node.store.database import Database
 from node.store.evidence import decode_model
 from node.store.schema import findings, result_objects, result_versions, version_objects
+from node.store.versions import KIND_RANK
 
 
 class ResultRecords:
@@ -67,13 +68,13 @@ class ResultRecords:
         return None if row is None else rows.result_object(row)
 
     def results(self, screening_id: int) -> list[ResultObject]:
-        """Return the objects that a screening put in force, heatmaps first; none when it had none to send."""
+        """Return the objects that a screening put in force, in the order of sending."""
         query = (
             select(result_objects)
             .join(version_objects, version_objects.c.object_id == result_objects.c.id)
             .join(result_versions, result_versions.c.id == version_objects.c.version_id)
             .where(result_versions.c.screening_id == screening_id)
-            .order_by(result_objects.c.kind, result_objects.c.object_index)
+            .order_by(KIND_RANK, result_objects.c.object_index)
         )
         with self._database.read() as connection:
             return [rows.result_object(row) for row in connection.execute(query).mappings()]

@@ -339,8 +339,11 @@ deliveries = Table(
     Column("due_at", UtcDateTime),
     Column("detail", Text, nullable=False, server_default=""),
     Column("changed_at", UtcDateTime, nullable=False),
+    # How it was proven to have arrived; empty before.
+    Column("proof", String, nullable=False, server_default=""),
     one_of("state", DeliveryState),
-    CheckConstraint("state != 'pending' OR due_at IS NOT NULL", name="pending_with_due"),
+    # What is sent is due for its proof.
+    CheckConstraint("state NOT IN ('pending', 'sent') OR due_at IS NOT NULL", name="waiting_with_due"),
     Index("ix_deliveries_state", "state", "destination", "id"),
     # Never twice to one destination.
     partial_index(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, exists, insert, or_, select, update
 
 from node.domain.delivery import DELIVERY, DeliveryEvent, DeliveryState
 from node.domain.errors import StoreError
@@ -14,7 +14,9 @@ from node.domain.result import ResultKind, ResultObject, ResultState
 from node.store.inserting import insert_row
 from node.store.schema import deliveries, result_objects, result_versions, version_objects
 
-KIND_ORDER = (ResultKind.HEATMAP, ResultKind.REPORT)  # the report references the heatmaps
+KIND_ORDER = tuple(ResultKind)
+KIND_RANK = case({kind.value: rank for rank, kind in enumerate(KIND_ORDER)}, value=result_objects.c.kind)
+"""Sorts rows of ``result_objects`` into the order in which they are sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,11 @@ def is_in_force(model_names: Collection[str] | None = None) -> ColumnElement[boo
     if model_names is not None:
         conditions.append(result_versions.c.model_name.in_(model_names))
     return exists().where(and_(*conditions))
+
+
+def may_be_sent() -> ColumnElement[bool]:
+    """Return the condition that a row of ``result_objects`` may leave: in force, or what withdraws others."""
+    return or_(result_objects.c.kind == ResultKind.REJECTION, is_in_force())
 
 
 def put_in_force(connection: Connection, screening: RowMapping, results: ResultSet, *, at: datetime) -> None:

@@ -15,7 +15,7 @@ from node.dicom.read import read_header
 from node.domain.delivery import Delivery
 from node.domain.job import Assignment
 from node.domain.model import ModelIdentity, ModelStatus, Precision
-from node.domain.network import Backoff, Destination
+from node.domain.network import Backoff, DicomDestination
 from node.domain.ports import Sender
 from node.domain.result import Finding, Outcome, ResultKind, ResultObject, RunOutcome
 from node.domain.study import Arrival
@@ -82,7 +82,7 @@ class Outbox:
 
 
 def sender_to(name: str, port: int, ae_title: str = "PACS") -> DicomSender:
-    destination = Destination(
+    destination = DicomDestination(
         name=name, ae_title=ae_title, host="127.0.0.1", port=port, accept_demonstration=True
     )
     return DicomSender(destination, calling_ae_title=AE_TITLE, timeouts=TIMEOUTS)

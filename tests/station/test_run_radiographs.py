@@ -21,7 +21,7 @@ from node.domain.delivery import DeliveryState
 from node.domain.identity import derived_uid
 from node.domain.input_spec import InputModality
 from node.domain.job import Assignment
-from node.domain.network import CapPolicy, Destination
+from node.domain.network import CapPolicy, DicomDestination
 from node.domain.result import Finding, Outcome, ResultKind, RunOutcome
 from node.infer.bundle import Bundle
 from node.receive.sink import FolderSink
@@ -250,7 +250,7 @@ def test_an_untrained_model_s_results_reach_the_test_destination_only(
     }
     ports = {name: sink.start() for name, sink in sinks.items()}
     destinations = {
-        name: Destination(
+        name: DicomDestination(
             name=name,
             ae_title=name.upper(),
             host="127.0.0.1",

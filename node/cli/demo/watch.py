@@ -13,7 +13,7 @@ from node.domain.study import Study, StudyState
 from node.store.store import Store
 
 MAX_STUDIES = 10_000
-OPEN_DELIVERIES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING})
+OPEN_DELIVERIES = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT})
 LOST_DELIVERIES = frozenset({DeliveryState.REFUSED, DeliveryState.WITHHELD})
 
 

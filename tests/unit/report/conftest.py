@@ -176,6 +176,9 @@ class Case:
                 HeatmapPicture(slice=item, rgb=np.full((64, 65, 3), rank, np.uint8), rank=rank)
                 for rank, item in enumerate(strongest[: self.heatmaps], start=1)
             ],
+            maps=(),
+            summary=None,
+            key_objects=False,
             version=self.version,
             recipe=f"recipe-{self.version}",
             predecessor=None if self.version == 1 else predecessor(),

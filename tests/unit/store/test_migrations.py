@@ -7,9 +7,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from node.domain.delivery import DeliveryState
 from node.domain.job import Purpose, ScreeningState
 from node.domain.preparation_spec import InputModality
-from node.store import schema, schema_models
+from node.store import schema_delivery, schema_models
 from node.store.database import Database
 from node.store.migrate import alembic_config
 from node.store.store import open_store
@@ -41,10 +42,10 @@ def clauses(sql: str) -> list[str]:
 def test_the_migrations_make_the_schema(tmp_path, clock):
     database = Database.open(f"sqlite:///{tmp_path / 'migrated.sqlite'}", clock=clock)
     with database.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), schema_models.metadata) == []
     database.close()
     engine = create_engine(f"sqlite:///{tmp_path / 'made.sqlite'}")
-    schema_models.metadata.create_all(engine)
+    schema_delivery.metadata.create_all(engine)
     engine.dispose()
     made, migrated = definitions(tmp_path / "made.sqlite"), definitions(tmp_path / "migrated.sqlite")
     assert migrated == made
@@ -76,6 +77,21 @@ def test_an_index_of_the_former_revision_keeps_its_rows(tmp_path, clock):
     store.close()
 
 
+def test_results_and_deliveries_survive_the_new_checks(tmp_path, clock):
+    path = tmp_path / "index.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0004")
+        for statement in (FORMER_ROWS + RESULT_ROWS).split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    store = open_store(tmp_path, clock=clock, uids=None)
+    (delivery,) = store.outbox.for_study(1)
+    assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.DELIVERED, 2)
+    assert store.screenings.current_version(1, "covid").report_sop_instance_uid == "1.2.3.9"
+    store.close()
+
+
 FORMER_ROWS = """
 INSERT INTO patients (id, patient_id, issuer) VALUES (1, 'P', '');
 INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date,
@@ -88,4 +104,14 @@ INSERT INTO findings (screening_id, outcome, run_outcome, reason, warnings, sele
 VALUES (1, 'negative', 'succeeded', 'why', '[]', 'rule', '', '{"name": "covid", "version": 1,
     "status": "demonstration", "spec_sha256": "a", "weights_sha256": "b", "engine": "openvino",
     "engine_version": "1", "precision": "f32", "device": "CPU"}', 'recipe', '{}')
+"""
+RESULT_ROWS = """;
+INSERT INTO result_versions (id, study_id, model_name, version, recipe, state, screening_id, made_at)
+VALUES (1, 1, 'covid', 1, 'recipe', 'current', 1, '2026-01-01 00:00:00');
+INSERT INTO result_objects (id, study_id, kind, object_index, sop_class_uid, sop_instance_uid,
+    series_instance_uid, transfer_syntax_uid, object_key, sha256, size)
+VALUES (7, 1, 'report', 0, '1.2', '1.2.3.9', '1.2.3.8', '1.2.840.10008.1.2.1', 'key', 'sha', 10);
+INSERT INTO version_objects (version_id, object_id) VALUES (1, 7);
+INSERT INTO deliveries (id, object_id, destination, state, attempts, changed_at)
+VALUES (3, 7, 'pacs', 'delivered', 2, '2026-01-01 00:00:00')
 """
