@@ -112,6 +112,9 @@ class Courier:
             outgoing.append(
                 OutgoingObject(
                     delivery_id=item.id,
+                    kind=item.kind,
+                    study_instance_uid=item.study_instance_uid,
+                    series_instance_uid=item.series_instance_uid,
                     sop_class_uid=item.sop_class_uid,
                     sop_instance_uid=item.sop_instance_uid,
                     transfer_syntax_uid=item.transfer_syntax_uid,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
-from node.domain.delivery import OutgoingObject, SendReply
+from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from node.domain.network import DicomDestination
+
+logger = logging.getLogger(__name__)
 
 
 class DicomSender:
@@ -56,6 +59,21 @@ class DicomSender:
                 return list(_send_all(association, objects, instances, may_leave))
         except DestinationRefused as error:
             return [_reply(item, retryable=False, detail=str(error)) for item in objects]
+
+    def prove(
+        self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int
+    ) -> list[ProofReply]:
+        """Ask whether the destination has what it accepted; one reply, in order, for each object."""
+        logger.info("%s: transaction %s, asked %d times before", self._name, transaction_uid, asked)
+        return [
+            ProofReply(
+                delivery_id=item.delivery_id,
+                standing=ProofStanding.UNPROVABLE,
+                method="",
+                detail="nothing was asked of the destination",
+            )
+            for item in objects
+        ]
 
     def echo(self) -> None:
         """Verify that the destination answers (C-ECHO).

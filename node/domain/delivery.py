@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from node.domain.result import ResultKind
 from node.domain.states import StateTable
 
 
@@ -54,6 +55,7 @@ DELIVERY = StateTable[DeliveryState, DeliveryEvent](
         (DeliveryState.SENDING, DeliveryEvent.ACCEPT): DeliveryState.SENT,
         (DeliveryState.SENT, DeliveryEvent.PROVE): DeliveryState.DELIVERED,
         (DeliveryState.SENT, DeliveryEvent.LOSE): DeliveryState.PENDING,
+        (DeliveryState.SENT, DeliveryEvent.REFUSE): DeliveryState.REFUSED,
         (DeliveryState.SENDING, DeliveryEvent.SUCCESS): DeliveryState.DELIVERED,
         (DeliveryState.SENDING, DeliveryEvent.RETRY): DeliveryState.PENDING,
         (DeliveryState.SENDING, DeliveryEvent.REFUSE): DeliveryState.REFUSED,
@@ -69,10 +71,13 @@ DELIVERY = StateTable[DeliveryState, DeliveryEvent](
 
 @dataclass(frozen=True, kw_only=True)
 class OutgoingObject:
-    """A result object to be sent."""
+    """A result object to be sent, or one that was sent and is asked about."""
 
     delivery_id: int
     """Row of the outbox."""
+    kind: ResultKind
+    study_instance_uid: str
+    series_instance_uid: str
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -91,6 +96,33 @@ class SendReply:
     """Whether a failure may pass by itself."""
     detail: str
     """For the operator: status and meaning, without patient data."""
+    proof: str = ""
+    """By what the answer itself proves that the object is kept; empty where it has to be asked for."""
+
+
+class ProofStanding(StrEnum):
+    """What a destination says of an object that it accepted."""
+
+    PROVEN = "proven"
+    """It has the object, and says that it keeps it."""
+    ASKED = "asked"
+    """No answer yet: it may come later, on another association."""
+    MISSING = "missing"
+    """It does not have the object: send it again."""
+    UNPROVABLE = "unprovable"
+    """It offers no way to find out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProofReply:
+    """What is known of one object that was asked about."""
+
+    delivery_id: int
+    standing: ProofStanding
+    method: str
+    """By what: the standard's name of the service, or what was read back."""
+    detail: str
+    """For the operator: what was answered, without patient data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +138,13 @@ class Delivery:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    kind: str
+    kind: ResultKind
     object_key: str
     study_instance_uid: str
+    series_instance_uid: str
+    proof: str
+    """By what it was proven to have arrived; empty while it is not."""
+    accepted_at: datetime | None
+    """When the destination last answered with success."""
+    asked: int
+    """How often it was asked since whether it has the object, without an answer."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from node.domain.delivery import OutgoingObject, SendReply
+from node.domain.delivery import OutgoingObject, ProofReply, SendReply
 from node.domain.model import ModelIdentity
 
 Tensor = TypeVar("Tensor")
@@ -120,6 +120,9 @@ class Sender(Protocol):
     ) -> list[SendReply]:
         """Send objects; one reply, in order, for each that was sent or tried.
 
+        A reply whose ``proof`` is not empty ends the delivery; after any other success the destination is
+        asked by ``prove``.
+
         Parameters
         ----------
         objects : sequence of OutgoingObject
@@ -133,8 +136,29 @@ class Sender(Protocol):
         """
         ...
 
+    def prove(
+        self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int
+    ) -> list[ProofReply]:
+        """Ask whether the destination has what it accepted; one reply, in order, for each object.
+
+        Parameters
+        ----------
+        objects : sequence of OutgoingObject
+        transaction_uid : str
+            New, and stored before this call: a destination may answer under it at any later time.
+        asked : int
+            How often these were asked about before without an answer. Who knows several ways may take the
+            next one.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Nothing could be asked.
+        """
+        ...
+
     def echo(self) -> None:
-        """Verify that the destination answers (C-ECHO).
+        """Verify that the destination answers (C-ECHO, or what its transport has instead).
 
         Raises
         ------

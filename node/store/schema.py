@@ -341,6 +341,9 @@ deliveries = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     # How it was proven to have arrived; empty before.
     Column("proof", String, nullable=False, server_default=""),
+    # When the destination last answered with success, and how often it was asked since without an answer.
+    Column("accepted_at", UtcDateTime),
+    Column("asked", Integer, nullable=False, server_default="0"),
     one_of("state", DeliveryState),
     # What is sent is due for its proof.
     CheckConstraint("state NOT IN ('pending', 'sent') OR due_at IS NOT NULL", name="waiting_with_due"),

@@ -179,6 +179,9 @@ def test_a_restart_in_the_middle_sends_again_without_a_second_object(outbox, sin
 def outgoing(outbox: Outbox, delivery: Delivery) -> OutgoingObject:
     return OutgoingObject(
         delivery_id=delivery.id,
+        kind=delivery.kind,
+        study_instance_uid=delivery.study_instance_uid,
+        series_instance_uid=delivery.series_instance_uid,
         sop_class_uid=delivery.sop_class_uid,
         sop_instance_uid=delivery.sop_instance_uid,
         transfer_syntax_uid=delivery.transfer_syntax_uid,
@@ -207,6 +210,9 @@ def test_an_interrupted_courier_gives_its_claims_back(outbox):
         name = PACS
 
         def send(self, objects, *, may_leave):
+            raise MemoryError
+
+        def prove(self, objects, *, transaction_uid, asked):
             raise MemoryError
 
         def echo(self):

@@ -87,7 +87,7 @@ def test_results_and_deliveries_survive_the_new_checks(tmp_path, clock):
     engine.dispose()
     store = open_store(tmp_path, clock=clock, uids=None)
     (delivery,) = store.outbox.for_study(1)
-    assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.DELIVERED, 2)
+    assert (delivery.destination, delivery.state, delivery.attempts) == ("pacs", DeliveryState.SENT, 2)
     assert store.screenings.current_version(1, "covid").report_sop_instance_uid == "1.2.3.9"
     store.close()
 

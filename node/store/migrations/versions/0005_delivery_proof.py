@@ -39,6 +39,11 @@ def _rebuild() -> None:
     for table, columns in COLUMNS.items():
         op.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM former_{table}")  # noqa: S608 -- names of this file
         op.execute(f"DROP TABLE former_{table}")
+    # What was called delivered was accepted only: its proof is due.
+    op.execute(
+        "UPDATE deliveries SET state = 'sent', accepted_at = changed_at, due_at = changed_at "
+        "WHERE state = 'delivered'"
+    )
 
 
 def _result_objects() -> None:
@@ -96,6 +101,8 @@ def _deliveries() -> None:
         sa.Column("detail", sa.Text(), server_default="", nullable=False),
         sa.Column("changed_at", sa.DateTime(), nullable=False),
         sa.Column("proof", sa.String(), server_default="", nullable=False),
+        sa.Column("accepted_at", sa.DateTime(), nullable=True),
+        sa.Column("asked", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "\"state\" IN ('withheld', 'pending', 'sending', 'sent', 'delivered', 'refused', 'cancelled')",
             name=op.f("ck_deliveries_state_known"),
