@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
+from node.decide.shown import strongest
 from node.domain.identity import digest
 from node.domain.result import Finding, ResultKind, ResultObject
 from node.imaging.arrays import Grey
@@ -145,17 +146,16 @@ def pictures(
     advanced : callable
         Takes the number of heatmaps done, and of all.
     """
-    scores = {index: item.probability or 0.0 for index, item in enumerate(finding.slices) if item.positive}
-    strongest = sorted(scores, key=lambda index: (-scores[index], index))[:limit]
+    shown = strongest(finding, limit)
     made = []
-    for rank, index in enumerate(strongest, start=1):
+    for rank, index in enumerate(shown, start=1):
         picture = analysis.picture(finding, index)
         made.append(
             HeatmapPicture(
                 slice=finding.slices[index], rgb=picture.rgb, rank=rank, directions=picture.directions
             )
         )
-        advanced(rank, len(strongest))
+        advanced(rank, len(shown))
     return made
 
 
