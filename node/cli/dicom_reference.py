@@ -16,10 +16,9 @@ from node.dimse.admission import Rejection
 from node.dimse.contexts import PRIVATE_STORAGE, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from node.dimse.entity import Timeouts, application_entity
 from node.dimse.status import MEANINGS, Status
+from node.domain.result import ResultKind
 from node.report import codes
-from node.report.document import COMPREHENSIVE_3D_SR
-from node.report.heatmap import SECONDARY_CAPTURE
-from node.report.identity import MAX_HEATMAPS, SERIES_NUMBERS
+from node.report.identity import MAX_HEATMAPS, SERIES_NUMBERS, SOP_CLASSES
 from node.report.inherited import INHERITED, REQUEST_ITEM, SCANNER
 
 INTRODUCTION = """\
@@ -43,7 +42,10 @@ NEWER_NAMES = {  # PS3.6 table A-1, of editions after the one in the UID diction
     "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
     "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
 }
-RESULT_SOP_CLASSES = (COMPREHENSIVE_3D_SR, SECONDARY_CAPTURE)
+INSTANCE_NUMBERS = {
+    ResultKind.HEATMAP: f"version x {MAX_HEATMAPS + 1} + rank",
+    ResultKind.REJECTION: "the version that is withdrawn",
+}
 
 
 def dicom_reference() -> str:
@@ -99,7 +101,7 @@ def _sop_classes() -> Iterator[str]:
         notes = [
             *(["screened"] if uid in CT_SOP_CLASSES else []),
             *(["screened where a model for it is installed"] if uid in RADIOGRAPH_SOP_CLASSES else []),
-            *(["made and sent"] if uid in RESULT_SOP_CLASSES else []),
+            *(["made and sent"] if uid in SOP_CLASSES.values() else []),
             *(["of a manufacturer"] if uid in private else []),
             *(["retired"] if UID(uid).is_retired else []),
         ]
@@ -176,13 +178,13 @@ def _results() -> Iterator[str]:
         "Result objects",
         ("object", "SOP class", "SeriesNumber", "InstanceNumber"),
         (
-            (kind.value, UID(uid).name, number, rule)
-            for (kind, number), uid, rule in zip(
-                SERIES_NUMBERS.items(),
-                RESULT_SOP_CLASSES,
-                ("version, from 1", f"version x {MAX_HEATMAPS + 1} + rank"),
-                strict=True,
+            (
+                kind.value,
+                UID(SOP_CLASSES[kind]).name,
+                number,
+                INSTANCE_NUMBERS.get(kind, "version, from 1"),
             )
+            for kind, number in SERIES_NUMBERS.items()
         ),
     )
     yield from _table(

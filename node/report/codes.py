@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 
 from node.domain.model import ModelStatus
 from node.domain.preparation_spec import InputModality
-from node.domain.result import Outcome, RunOutcome
+from node.domain.result import Outcome, RunOutcome, Withdrawal
 from node.domain.study import Verdict
 
 PRIVATE_SCHEME: Final = "99GGLASS"
@@ -78,6 +78,18 @@ YES: Final = _sct("373066001", "Yes")
 NO: Final = _sct("373067005", "No")
 PERCENT: Final = Code("%", "UCUM", "Percent")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
+
+# TID 2010, titles of CID 7010
+KEY_OBJECT_DESCRIPTION: Final = _dcm("113012", "Key Object Description")
+OF_INTEREST: Final = _dcm("113000", "Of Interest")
+REJECTIONS: Final = {  # IHE RAD TF-3 4.66.4.1.3.1, the titles of rejection notes
+    Withdrawal.PATIENT_SAFETY: _dcm("113037", "Rejected for Patient Safety Reasons"),
+    Withdrawal.QUALITY: _dcm("113001", "Rejected for Quality Reasons"),
+}
+
+# Parametric Map: quantity (CID 7180) and derivation (CID 7203)
+QUANTITY: Final = _sct("246205007", "Quantity")
+CLASS_ACTIVATION: Final = _dcm("130403", "Gradient-weighted class activation")
 
 # Contributing Equipment (CID 7005) and Source Image (CID 7202)
 ACQUISITION_EQUIPMENT: Final = _dcm("109101", "Acquisition Equipment")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
@@ -19,13 +18,11 @@ from node.report.identity import device_uid
 from node.report.request import BuiltObject, ReportRequest
 from node.report.tree import content_tree
 
-COMPREHENSIVE_3D_SR: Final = "1.2.840.10008.5.1.4.1.1.88.34"
-
 
 def build_report(request: ReportRequest, grounds: Grounds, heatmaps: list[BuiltObject]) -> BuiltObject:
     """Build the report, which refers to the heatmaps already built."""
     donor = grounds.evidence.donor
-    frame = envelope(request, donor, kind=ResultKind.REPORT, index=0, sop_class_uid=COMPREHENSIVE_3D_SR)
+    frame = envelope(request, donor, kind=ResultKind.REPORT, index=0)
     document = frame.data_set
     # SR Document Series (PS3.3 C.17.1)
     document.Modality = "SR"

@@ -14,17 +14,19 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 
 from node.dicom.part10 import part10_prefix
+from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind
 from node.report import codes, content, inherited, text
 from node.report.identity import (
     SERIES_NUMBERS,
+    SOP_CLASSES,
     algorithm_version,
     device_uid,
     instance_number,
     result_series_uid,
     result_uid,
 )
-from node.report.request import BuiltObject, ReportRequest
+from node.report.request import BuiltObject, Producer, ReportRequest
 
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 LONGEST_SHORT_STRING: Final = 16  # PS3.5 table 6.2-1, VR SH
@@ -57,10 +59,30 @@ class Envelope:
         )
 
 
-def envelope(
-    request: ReportRequest, donor: Dataset, *, kind: ResultKind, index: int, sop_class_uid: str
-) -> Envelope:
-    """Return an object with its general modules.
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """By whom, for what and when an object is made."""
+
+    model: ModelIdentity
+    producer: Producer
+    version: int
+    """Of the result set, from 1; of a rejection, the one that it withdraws."""
+    made_at: datetime
+    """Aware."""
+
+    @classmethod
+    def of(cls, request: ReportRequest) -> Making:
+        """Return that of a result set."""
+        return cls(
+            model=request.finding.model,
+            producer=request.producer,
+            version=request.version,
+            made_at=request.made_at,
+        )
+
+
+def envelope(request: ReportRequest, donor: Dataset, *, kind: ResultKind, index: int) -> Envelope:
+    """Return an object of a result set with its general modules.
 
     Parameters
     ----------
@@ -69,32 +91,58 @@ def envelope(
         The source instance whose patient and study attributes are taken over.
     kind : ResultKind
     index : int
-        0 for the report; rank from 1 for heatmaps.
-    sop_class_uid : str
+        As in `node.domain.result.ResultObject`.
     """
-    model = request.finding.model
-    made_at = inherited.local_time(donor, request.made_at)
+    frame = general(
+        Making.of(request),
+        donor,
+        kind=kind,
+        index=index,
+        recipe=request.recipe,
+        description=text.series_description(kind, request.finding),
+    )
+    equipment = frame.data_set.ContributingEquipmentSequence
+    frame.data_set.ContributingEquipmentSequence = [*_scanner(donor), *equipment]
+    return frame
+
+
+def general(
+    making: Making, donor: Dataset, *, kind: ResultKind, index: int, recipe: str, description: str
+) -> Envelope:
+    """Return an object with its general modules; of all equipment only the algorithm contributed.
+
+    Parameters
+    ----------
+    making : Making
+    donor : pydicom.dataset.Dataset
+        The instance whose patient and study attributes are taken over.
+    kind : ResultKind
+    index : int
+    recipe : str
+        Decides the SOPInstanceUID.
+    description : str
+        SeriesDescription (0008,103E), at most 64 characters.
+    """
+    made_at = inherited.local_time(donor, making.made_at)
     data_set = inherited.inherit(donor)
-    series = result_series_uid(str(data_set.StudyInstanceUID), model.name, kind)
-    is_report = kind is ResultKind.REPORT
-    data_set.SOPClassUID = sop_class_uid
-    data_set.SOPInstanceUID = result_uid(series, kind, index, request.recipe)
+    series = result_series_uid(str(data_set.StudyInstanceUID), making.model.name, kind)
+    data_set.SOPClassUID = SOP_CLASSES[kind]
+    data_set.SOPInstanceUID = result_uid(series, kind, index, recipe)
     data_set.SeriesInstanceUID = series
     data_set.SeriesNumber = SERIES_NUMBERS[kind]
-    described = text.report_series if is_report else text.heatmap_series
-    data_set.SeriesDescription = described(request.finding)
-    data_set.InstanceNumber = instance_number(kind, request.version, index)
+    data_set.SeriesDescription = description
+    data_set.InstanceNumber = instance_number(kind, making.version, index)
     data_set.ContentDate = data_set.InstanceCreationDate = made_at.strftime("%Y%m%d")
     data_set.ContentTime = data_set.InstanceCreationTime = made_at.strftime("%H%M%S.%f")
     if inherited.offset(donor) is not None:
         data_set.TimezoneOffsetFromUTC = made_at.strftime("%z")
-    producer = request.producer
+    producer = making.producer
     data_set.Manufacturer = content.name(producer.manufacturer)
     data_set.ManufacturerModelName = text.SERVICE
     data_set.DeviceSerialNumber = content.name(producer.serial_number)
     data_set.SoftwareVersions = content.name(producer.software_version)
     data_set.StationName = content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING]
-    data_set.ContributingEquipmentSequence = [*_scanner(donor), _algorithm(request, made_at)]
+    data_set.ContributingEquipmentSequence = [_algorithm(making, made_at)]
     return Envelope(kind=kind, index=index, data_set=data_set, made_at=made_at)
 
 
@@ -109,9 +157,9 @@ def _scanner(donor: Dataset) -> list[Dataset]:
     return [item]
 
 
-def _algorithm(request: ReportRequest, made_at: datetime) -> Dataset:
+def _algorithm(making: Making, made_at: datetime) -> Dataset:
     """Contributing equipment: the algorithm, by the same values as TID 1004 and TID 4019."""
-    model, producer = request.finding.model, request.producer
+    model, producer = making.model, making.producer
     item = hd.ContributingEquipment(
         content.name(producer.manufacturer),
         codes.PROCESSING_EQUIPMENT,

@@ -18,7 +18,6 @@ from node.report.evidence import Evidence
 from node.report.identity import MAX_HEATMAPS
 from node.report.request import BuiltObject, HeatmapPicture, ReportRequest
 
-SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 PIXEL_DATA: Final = BaseTag(0x7FE00010)
 LARGEST_SIDE: Final = 65535  # Rows and Columns are of VR US
 LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -38,7 +37,6 @@ def build_heatmap(request: ReportRequest, picture: HeatmapPicture, evidence: Evi
         evidence.donor,
         kind=ResultKind.HEATMAP,
         index=picture.rank,
-        sop_class_uid=SECONDARY_CAPTURE,
     )
     image = frame.data_set
     # General Series (PS3.3 C.7.3.1)

@@ -14,11 +14,28 @@ from node.domain.identity import derived_uid, digest
 from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind
 
-BUILDER_VERSION: Final = "1"
+BUILDER_VERSION: Final = "2"
 """To be raised with every change of what the builder writes."""
 
-SERIES_NUMBERS: Final = {ResultKind.REPORT: 8800, ResultKind.HEATMAP: 8801}
+SERIES_NUMBERS: Final = {
+    ResultKind.REPORT: 8800,
+    ResultKind.HEATMAP: 8801,
+    ResultKind.SUMMARY: 8802,
+    ResultKind.PARAMETRIC_MAP: 8803,
+    ResultKind.KEY_OBJECTS: 8804,
+    ResultKind.REJECTION: 8805,
+}
 """SeriesNumber (0020,0011) of each kind; far above what scanners count to."""
+
+SOP_CLASSES: Final = {  # PS3.4 B.5
+    ResultKind.REPORT: "1.2.840.10008.5.1.4.1.1.88.34",
+    ResultKind.HEATMAP: "1.2.840.10008.5.1.4.1.1.7",
+    ResultKind.SUMMARY: "1.2.840.10008.5.1.4.1.1.7",
+    ResultKind.PARAMETRIC_MAP: "1.2.840.10008.5.1.4.1.1.30",
+    ResultKind.KEY_OBJECTS: "1.2.840.10008.5.1.4.1.1.88.59",
+    ResultKind.REJECTION: "1.2.840.10008.5.1.4.1.1.88.59",
+}
+"""Comprehensive 3D SR, Secondary Capture, Parametric Map, Key Object Selection Document."""
 
 MAX_HEATMAPS: Final = 999
 """Most heatmaps of one version: their InstanceNumber is 1000 x version + rank."""
@@ -46,6 +63,8 @@ class RecipeParts:
     engine_version: str
     precision: str
     max_heatmaps: int
+    kinds: tuple[str, ...]
+    """Kinds of objects asked for beside report and heatmaps."""
     builder_version: str = BUILDER_VERSION
 
 
@@ -71,9 +90,9 @@ def result_uid(series_instance_uid: str, kind: ResultKind, index: int, recipe: s
         From `result_series_uid`.
     kind : ResultKind
     index : int
-        0 for the report; rank from 1 for heatmaps.
+        As in `node.domain.result.ResultObject`.
     recipe : str
-        From `recipe`.
+        From `recipe`; of a rejection the digest of what it withdraws and why.
     """
     return derived_uid("result", series_instance_uid, kind.value, str(index), recipe)
 
@@ -99,5 +118,10 @@ def tracking_uid(study_instance_uid: str, model_name: str, subject: str) -> str:
 
 
 def instance_number(kind: ResultKind, version: int, index: int) -> int:
-    """Return the InstanceNumber (0020,0013): reports count versions, heatmaps version and rank."""
-    return version if kind is ResultKind.REPORT else version * (MAX_HEATMAPS + 1) + index
+    """Return the InstanceNumber (0020,0013): the version, of objects that are ranked the version and rank.
+
+    A rejection's version is the one that it withdraws.
+    """
+    if kind is ResultKind.REJECTION or index == 0:
+        return version
+    return version * (MAX_HEATMAPS + 1) + index

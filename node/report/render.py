@@ -10,9 +10,10 @@ from pydicom.dataset import Dataset
 
 from node.domain.errors import NotAReport
 from node.domain.preparation_spec import InputModality
+from node.domain.result import ResultKind
 from node.report import codes
 from node.report.content import one_line
-from node.report.document import COMPREHENSIVE_3D_SR
+from node.report.identity import SOP_CLASSES
 from node.report.reading import Node
 from node.report.text import WORDS, Heading
 
@@ -40,7 +41,7 @@ def report_text(data_set: Dataset) -> str:
         The object is no structured report of this node.
     """
     root = Node(data_set)
-    if str(data_set.get("SOPClassUID", "")) != COMPREHENSIVE_3D_SR or not root.all(codes.SUMMARY):
+    if str(data_set.get("SOPClassUID", "")) != SOP_CLASSES[ResultKind.REPORT] or not root.all(codes.SUMMARY):
         raise NotAReport("this object is no report of Groundglass; give one of its structured reports")
     groups = root.first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP) or [Node(Dataset())]
     study, images = groups[0], groups[1:]

@@ -11,7 +11,15 @@ from typing import Final
 
 from node.domain.model import ModelIdentity, ModelStatus
 from node.domain.preparation_spec import InputModality
-from node.domain.result import Finding, OperatingPoint, Outcome, SeriesChoice, SliceScore
+from node.domain.result import (
+    Finding,
+    OperatingPoint,
+    Outcome,
+    ResultKind,
+    SeriesChoice,
+    SliceScore,
+    Withdrawal,
+)
 
 SERVICE: Final = "Groundglass"
 _NOTICE: Final = (
@@ -33,6 +41,10 @@ _POINT_STATUS: Final = {
     True: "Validated for this model.",
     False: "NOT VALIDATED for this model on clinical studies.",
 }
+_WITHDRAWN: Final = {
+    Withdrawal.PATIENT_SAFETY: "it is wrong, or of another patient.",
+    Withdrawal.QUALITY: "its quality is not sufficient.",
+}
 SERIES_INCOMPLETE: Final = "Series incomplete: time limit passed"  # LO, at most 64 characters
 NO_SERIES_COMPLETE: Final = "No series fit for the model was complete"
 OUTCOMES: Final = {
@@ -49,9 +61,9 @@ class Words:
 
     image: str
     title: str
-    report_series: str
-    """Description of the reports' series; a study may have one of each kind, of the same SeriesNumber."""
-    heatmap_series: str
+    series: Mapping[ResultKind, str]
+    """Descriptions of the results' series; a study may have those of slices and those of radiographs, of the
+    same SeriesNumber. At most 43 characters: behind a model's status they fit 64."""
     demonstration: str
     """What a demonstration model's status means."""
     reach: Mapping[bool, str]
@@ -69,8 +81,13 @@ WORDS: Final = {
     InputModality.CT: Words(
         image="slice",
         title="AI screening of the chest for COVID-19. Research use, not a diagnosis.",
-        report_series="AI COVID-19 screening, not a diagnosis",
-        heatmap_series="AI heatmaps, not a diagnosis",
+        series={
+            ResultKind.REPORT: "AI COVID-19 screening, not a diagnosis",
+            ResultKind.HEATMAP: "AI heatmaps, not a diagnosis",
+            ResultKind.SUMMARY: "AI summary picture, not a diagnosis",
+            ResultKind.PARAMETRIC_MAP: "AI maps as data, not a diagnosis",
+            ResultKind.KEY_OBJECTS: "AI key slices, not a diagnosis",
+        },
         demonstration="its sensitivity and specificity on CT studies like this are not known.",
         reach=dict.fromkeys((False, True), "selected slices reach the slice threshold"),
         rule=(
@@ -84,8 +101,13 @@ WORDS: Final = {
     InputModality.CR: Words(
         image="radiograph",
         title="AI screening of chest radiographs for COVID-19. Research use, not a diagnosis.",
-        report_series="AI COVID-19 on radiographs, not a diagnosis",
-        heatmap_series="AI heatmaps of radiographs, not a diagnosis",
+        series={
+            ResultKind.REPORT: "AI COVID-19 on radiographs, not a diagnosis",
+            ResultKind.HEATMAP: "AI heatmaps of radiographs, not a diagnosis",
+            ResultKind.SUMMARY: "AI summary of radiographs, not a diagnosis",
+            ResultKind.PARAMETRIC_MAP: "AI maps of radiographs, not a diagnosis",
+            ResultKind.KEY_OBJECTS: "AI key radiographs, not a diagnosis",
+        },
         demonstration="its sensitivity and specificity on radiographs like these are not known.",
         reach={False: "frontal images reach the threshold", True: "frontal image reaches the threshold"},
         rule=(
@@ -117,14 +139,9 @@ def notice(finding: Finding) -> str:
     return _NOTICE + meaning.get(finding.model.status, "")
 
 
-def report_series(finding: Finding) -> str:
-    """Return the SeriesDescription of reports, at most 64 characters."""
-    return _marked(finding.model.status, WORDS[finding.modality].report_series)
-
-
-def heatmap_series(finding: Finding) -> str:
-    """Return the SeriesDescription of heatmaps, at most 64 characters."""
-    return _marked(finding.model.status, WORDS[finding.modality].heatmap_series)
+def series_description(kind: ResultKind, finding: Finding) -> str:
+    """Return the SeriesDescription of the results of one kind, at most 64 characters."""
+    return _marked(finding.model.status, WORDS[finding.modality].series[kind])
 
 
 def summary(finding: Finding) -> str:
@@ -202,6 +219,44 @@ def heatmap_comment(item: SliceScore, finding: Finding) -> str:
     label = image_label(item, finding.modality)
     return _marked(
         finding.model.status, f"{NOT_DIAGNOSTIC}. {label}, {score} (not a probability of disease)."
+    )
+
+
+def map_description(finding: Finding) -> str:
+    """Return the ContentDescription (VR LO) of the maps as data, at most 64 characters."""
+    return f"Grad-CAM of a {WORDS[finding.modality].image}'s score; not a lesion outline"
+
+
+def map_derivation(finding: Finding) -> str:
+    """Return the DerivationDescription (VR ST) of the maps as data."""
+    model, image = finding.model, WORDS[finding.modality].image
+    return (
+        f"Gradient-weighted class activation (Grad-CAM) of {model.name} {model.version}: not normalised, "
+        f"enlarged from the network's coarse grid to the pixels of the source {image}, 0 where the network "
+        "did not look. Research use, not a diagnosis."
+    )
+
+
+def key_objects(finding: Finding) -> str:
+    """Return the description of a Key Object Selection."""
+    image = WORDS[finding.modality].image
+    return _marked(
+        finding.model.status,
+        f"The {image}s that reach the model's threshold, strongest first, with their heatmaps. Chosen by a "
+        f"model, not by a reader. {NOT_DIAGNOSTIC}.",
+    )
+
+
+def rejection_series(model: ModelIdentity) -> str:
+    """Return the SeriesDescription of rejection notes, at most 64 characters."""
+    return _marked(model.status, "Withdrawn AI results")
+
+
+def rejection(title: Withdrawal, reason: str, model: ModelIdentity, version: int) -> str:
+    """Return the description of a rejection note."""
+    return (
+        f"Version {version} of the AI results of {model.name} is withdrawn: {_WITHDRAWN[title]} Do not use "
+        f"its objects. Reason: {reason}"
     )
 
 

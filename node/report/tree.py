@@ -15,7 +15,7 @@ from node.report import codes, inherited, text
 from node.report import content as make
 from node.report.evidence import Evidence, referenced
 from node.report.groups import Grounds, measurement_groups
-from node.report.identity import device_uid
+from node.report.observer import device_observer
 from node.report.request import Producer
 
 RADIOGRAPHY: Final = ("CR", "DX")
@@ -30,7 +30,7 @@ def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentIte
         codes.IMAGING_MEASUREMENT_REPORT,
         (
             make.code(codes.LANGUAGE, codes.ENGLISH, make.HAS_CONCEPT_MOD),  # TID 1204
-            *_observer(grounds, producer),
+            *device_observer(grounds.finding.model, producer),
             *_procedures(grounds),
             *_first_lines(grounds),
             library,
@@ -40,18 +40,6 @@ def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentIte
         template="1500",
         relation=None,
     )
-
-
-def _observer(grounds: Grounds, producer: Producer) -> Iterator[hd.ContentItem]:
-    """Observer context: the device (TID 1002, 1004)."""
-    model = grounds.finding.model
-    context = make.HAS_OBS_CONTEXT
-    yield make.code(codes.OBSERVER_TYPE, codes.DEVICE, context)
-    yield make.uid(codes.DEVICE_OBSERVER_UID, device_uid(model), context)
-    yield make.text(codes.DEVICE_OBSERVER_NAME, producer.station_ae_title, context)
-    yield make.text(codes.DEVICE_OBSERVER_MANUFACTURER, make.name(producer.manufacturer), context)
-    yield make.text(codes.DEVICE_OBSERVER_MODEL_NAME, make.name(model.name), context)
-    yield make.text(codes.DEVICE_OBSERVER_SERIAL_NUMBER, make.name(producer.serial_number), context)
 
 
 def _procedures(grounds: Grounds) -> Iterator[hd.ContentItem]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from node.domain.network import CapPolicy, Destination
+from node.domain.result import ResultKind
 from node.report.request import Producer
 from node.run.retry import RetryPolicy
 
@@ -39,3 +40,13 @@ class PipelineSettings:
     retry: RetryPolicy
     zone: tzinfo = UTC
     """In which results state their times where the source names no zone."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of objects asked for beside report and heatmaps: part of what decides a result set."""
+        asked = {
+            ResultKind.PARAMETRIC_MAP: self.parametric_map,
+            ResultKind.SUMMARY: self.summary,
+            ResultKind.KEY_OBJECTS: self.key_objects,
+        }
+        return tuple(kind.value for kind in asked if asked[kind])

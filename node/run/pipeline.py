@@ -171,6 +171,7 @@ class Pipeline:
             evidence,
             outcome.candidates.sop_instance_uids,
             max_heatmaps=self._settings.max_heatmaps,
+            kinds=self._settings.kinds,
             kept_aside=outcome.candidates.kept_aside,
         )
         return _Draft(outcome=outcome, evidence=evidence, recipe=made_by)

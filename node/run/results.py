@@ -64,6 +64,7 @@ def recipe_of(
     sop_instance_uids: Sequence[str],
     *,
     max_heatmaps: int,
+    kinds: tuple[str, ...],
     kept_aside: int,
 ) -> str:
     """Return the digest of all that decides the content of the result set.
@@ -79,6 +80,8 @@ def recipe_of(
     sop_instance_uids : sequence of str
         Every instance of the study.
     max_heatmaps : int
+    kinds : tuple of str
+        Kinds of objects asked for beside report and heatmaps.
     kept_aside : int
         Objects of the study beside the index.
     """
@@ -100,6 +103,7 @@ def recipe_of(
             engine_version=how.model.engine_version,
             precision=how.model.precision.value,
             max_heatmaps=max_heatmaps,
+            kinds=kinds,
         )
     )
 
@@ -184,18 +188,19 @@ def caption(finding: Finding, index: int, *, image: str, place: str) -> HeatmapC
 def stored_before(
     screenings: ScreeningRecords, study_instance_uid: str, model_name: str, made_by: str
 ) -> list[ResultObject]:
-    """Return the objects that the same recipe made before, heatmaps first; none when there are none.
+    """Return the objects that the same recipe made before, in the order of sending; or none.
 
-    An object whose UID exists is never built again: its stored bytes are sent.
+    An object whose UID exists is never built again: its stored bytes are sent. All objects of a recipe were
+    stored in one transaction, and there is always a report among them.
     """
     found: list[ResultObject] = []
-    for kind, first in ((ResultKind.HEATMAP, 1), (ResultKind.REPORT, 0)):
+    for kind in ResultKind:
         series = result_series_uid(study_instance_uid, model_name, kind)
-        index = first
+        index = 1 if kind is ResultKind.HEATMAP else 0
         while (item := screenings.result_exists(result_uid(series, kind, index, made_by))) is not None:
             found.append(item)
             index += 1
-    return found if found and found[-1].kind is ResultKind.REPORT else []
+    return found if any(item.kind is ResultKind.REPORT for item in found) else []
 
 
 def store_objects(files: LocalObjectFiles, built: Sequence[BuiltObject]) -> list[ResultObject]:

@@ -8,6 +8,8 @@ from node.domain.identity import is_valid_uid
 from node.domain.result import ResultKind
 from node.report.identity import (
     MAX_HEATMAPS,
+    SERIES_NUMBERS,
+    SOP_CLASSES,
     RecipeParts,
     algorithm_version,
     device_uid,
@@ -31,6 +33,7 @@ PARTS = RecipeParts(
     engine_version="2026.0",
     precision="f32",
     max_heatmaps=10,
+    kinds=("summary",),
 )
 
 
@@ -40,6 +43,7 @@ def test_every_part_decides_the_recipe(field):
         "inputs": (("1.2.3", "aa"), ("1.2.4", "bc")),
         "choices": ("1.2 chosen quiet", "1.3 refused quiet"),
         "max_heatmaps": 11,
+        "kinds": ("key-objects", "summary"),
     }
     other = dataclasses.replace(PARTS, **{field: changed.get(field, "other")})
     assert recipe(other) != recipe(PARTS)
@@ -51,7 +55,7 @@ def test_the_order_of_inputs_and_choices_does_not_matter():
 
 
 def test_the_recipe_is_for_ever():
-    assert recipe(PARTS) == "92cafd3d9e65a43fc53680336eb1ba7d8c1a8994b5d95e2103679deb829619f8"
+    assert recipe(PARTS) == "e46890de688b67aff2285827a5a80eef723bae57bbc9cada74e29903c29ecda2"
 
 
 @settings(deadline=None, max_examples=50)
@@ -80,4 +84,15 @@ def test_instance_numbers_never_meet():
         for rank in (1, 2, MAX_HEATMAPS)
     }
     assert len(numbers) == 9
-    assert [instance_number(ResultKind.REPORT, version, 0) for version in (1, 2)] == [1, 2]
+    maps = [
+        instance_number(ResultKind.PARAMETRIC_MAP, version, index) for version in (1, 2) for index in (0, 1)
+    ]
+    assert maps == [1, 1001, 2, 2001]
+    for kind in (ResultKind.REPORT, ResultKind.SUMMARY, ResultKind.KEY_OBJECTS):
+        assert [instance_number(kind, version, 0) for version in (1, 2)] == [1, 2]
+    assert [instance_number(ResultKind.REJECTION, version, version) for version in (1, 2)] == [1, 2]
+
+
+def test_every_kind_has_a_number_and_a_class():
+    assert {*SERIES_NUMBERS} == {*SOP_CLASSES} == {*ResultKind}
+    assert len({*SERIES_NUMBERS.values()}) == len(ResultKind)
