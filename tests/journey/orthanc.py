@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,17 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
 
 
 class Orthanc:
-    """One Orthanc process with its own folder."""
+    """One Orthanc process with its own folder; ``more`` replaces or adds settings of its own."""
 
-    def __init__(self, folder: Path, *, ae_title: str = "PACS", node_port: int, node_ae_title: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ae_title: str = "PACS",
+        node_port: int,
+        node_ae_title: str,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         self.ae_title = ae_title
         self.dicom_port = free_port()
         self.http_port = free_port()
@@ -57,6 +65,7 @@ class Orthanc:
             "DicomAlwaysAllowStore": True,
             "OverwriteInstances": False,
             "Plugins": [],
+            **(more or {}),
         }
         config = folder / "orthanc.json"
         config.write_text(json.dumps(settings))
