@@ -20,18 +20,16 @@ from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
 from node.decide.routing import Routing
 from node.deliver.courier import Courier
-from node.deliver.dicom_sender import DicomSender
 from node.dimse.admission import Admission
-from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
-from node.domain.network import DicomDestination
 from node.infer.served import EngineRoom
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
+from node.outlets import sender_to
 from node.receive.storage import StorageService
 from node.report.request import Producer
 from node.run.options import PipelineSettings
@@ -91,17 +89,6 @@ class _Parts:
     workers: Workers
     ticks: Ticks
     listener: Listener
-
-
-def call_timeouts(settings: Settings) -> Timeouts:
-    """Return how long this node waits for a peer that it calls."""
-    deliver = settings.deliver
-    return Timeouts(connect=deliver.connect_seconds, acse=deliver.acse_seconds, dimse=deliver.dimse_seconds)
-
-
-def sender_to(destination: DicomDestination, settings: Settings) -> DicomSender:
-    """Return the sender for one destination."""
-    return DicomSender(destination, calling_ae_title=settings.node.ae_title, timeouts=call_timeouts(settings))
 
 
 def build(settings: Settings, *, progress: ProgressListener | None = None) -> Node:
@@ -310,7 +297,7 @@ class Node:
         return Courier(
             outbox=store.outbox,
             files=store.files,
-            senders={item.name: sender_to(item, self._settings) for item in destinations},
+            senders={item.name: sender_to(item, self._settings, self._clock) for item in destinations},
             clock=self._clock,
             backoff=self._settings.deliver.backoff(),
             jitter=random.random,

@@ -9,14 +9,15 @@ from functools import partial
 
 import typer
 
-from node.app import SystemClock, sender_to
+from node.app import SystemClock
 from node.cli.exits import ExitCode
 from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.domain.errors import GroundglassError
-from node.domain.ports import Sender
+from node.domain.network import Destination
 from node.operate.health import ask, port_is_free
+from node.outlets import sender_to
 from node.serving import open_engine
 from node.settings.settings import Settings
 
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check settings, ports, model with its golden replay, and destinations by C-ECHO."""
+    """Check settings, ports, model with its golden replay, and whether every destination answers."""
     checks = list(_checks(settings_of(config)))
     if as_json:
         show_json([asdict(item) for item in checks])
@@ -57,7 +58,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield _port("health.port", settings.health.host, settings.health.port, running=running)
     yield _attempt("model", lambda: _replay(settings))
     for destination in settings.destination_records():
-        yield _attempt(f"destination {destination.name}", partial(_echo, sender_to(destination, settings)))
+        yield _attempt(f"destination {destination.name}", partial(_echo, destination, settings))
 
 
 def _port(key: str, host: str, port: int, *, running: bool) -> Check:
@@ -84,6 +85,6 @@ def _replay(settings: Settings) -> str:
     return f"{model.name} version {model.version} ({model.status.value}): digests agree, golden replay passed"
 
 
-def _echo(sender: Sender) -> str:
-    sender.echo()
-    return "answers C-ECHO"
+def _echo(destination: Destination, settings: Settings) -> str:
+    sender_to(destination, settings, SystemClock()).echo()
+    return f"{destination.address} answers"

@@ -29,7 +29,7 @@ def go_live(
     chosen = destination_of(settings, destination)
     with store_of(settings, create=True) as store:
         store.operations.go_live(chosen.name, by, reason)
-    show(f"{chosen.name} ({chosen.ae_title}@{chosen.host}:{chosen.port}) is live.")
+    show(f"{chosen.name} ({chosen.address}) is live.")
     if not chosen.accept_demonstration:
         show("Results of a demonstration model stay here: accept_demonstration is not set for it.")
     show("Results made before stay withheld; `groundglass send --study UID --to NAME` releases them.")

@@ -13,7 +13,7 @@ import typer
 
 from node.app import RandomUids, SystemClock
 from node.domain.errors import UnknownSubject
-from node.domain.network import DicomDestination
+from node.domain.network import Destination
 from node.settings.loading import load
 from node.settings.settings import Settings
 from node.store.store import Store, open_store
@@ -94,7 +94,7 @@ def store_at(root: Path, *, url: str | None = None) -> Iterator[Store]:
         store.close()
 
 
-def destination_of(settings: Settings, name: str) -> DicomDestination:
+def destination_of(settings: Settings, name: str) -> Destination:
     """Return the destination of that name.
 
     Raises

@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from node.cli.dicom_reference import dicom_reference
 from node.cli.exits import ExitCode
 from node.cli.main import app
+from node.settings.destinations import DESTINATIONS
 from node.settings.infer import DEFAULT_MODELS_DIR
 from node.settings.section import Section
 from node.settings.settings import ENV_PREFIX, NESTED, Settings
@@ -72,12 +73,21 @@ def write() -> None:
 
 def _table_reference(name: str, field: FieldInfo) -> Iterator[str]:
     """Return a table, and after it the tables within it."""
+    if name == "destinations":
+        for kind, one in DESTINATIONS.items():
+            yield from _keys_of(f"## [[{name}]] of kind `{kind}`", name, one)
+            yield ""
+        return
     found = _table_of(field)
     if found is None:
         raise TypeError(f"{field.annotation} is no table of the settings")
     table, repeated = found
+    yield from _keys_of(f"## [[{name}]]" if repeated else f"## [{name}]", name, table)
+
+
+def _keys_of(heading: str, name: str, table: type[Section]) -> Iterator[str]:
     inner = {key: item for key, item in table.model_fields.items() if _table_of(item) is not None}
-    yield f"## [[{name}]]" if repeated else f"## [{name}]"
+    yield heading
     yield ""
     yield str(inspect.getdoc(table))
     yield ""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.app import call_timeouts
+from node.app import SystemClock
 from node.cli.exits import ExitCode
 from node.cli.options import ConfigOption, JsonOption, destination_of, settings_of, store_of
 from node.cli.output import counted, show, show_json, table
@@ -17,7 +17,8 @@ from node.cli.sending import Fate, FileFate, files_under, readable, send
 from node.dimse.scu import Remote, echo
 from node.domain.errors import SettingsError
 from node.domain.model import ModelIdentity
-from node.domain.network import DicomDestination
+from node.domain.network import Destination, DicomDestination
+from node.outlets import call_timeouts, sender_to
 from node.settings.settings import Settings
 
 ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>.+):(?P<port>\d{1,5})")
@@ -70,8 +71,12 @@ def send_command(
 
 
 def echo_command(to: ToOption, calling: CallingOption = None, config: ConfigOption = None) -> None:
-    """Verify that an application entity answers (C-ECHO)."""
+    """Verify that a destination answers: an application entity by C-ECHO, any other as its kind allows."""
     settings = settings_of(config)
+    if "@" not in to and not isinstance(chosen := destination_of(settings, to), DicomDestination):
+        sender_to(chosen, settings, SystemClock()).echo()
+        show(f"{chosen.name} ({chosen.address}) answers.")
+        return
     remote = remote_of(settings, to)
     echo(remote, calling_ae_title=calling or settings.node.ae_title, timeouts=call_timeouts(settings))
     show(f"{remote} answers.")
@@ -86,6 +91,10 @@ def remote_of(settings: Settings, to: str) -> Remote:
     """
     if "@" not in to:
         destination = destination_of(settings, to)
+        if not isinstance(destination, DicomDestination):
+            raise SettingsError(
+                f"--to {to}: {destination.address} is no application entity; name one, or AET@HOST:PORT"
+            )
         return Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
     match = ADDRESS.fullmatch(to)
     if match is None or not 0 < int(match["port"]) < 65536:
@@ -120,7 +129,7 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")
 
 
-def _refusal(destination: DicomDestination, model: ModelIdentity) -> str:
+def _refusal(destination: Destination, model: ModelIdentity) -> str:
     return (
         f"{destination.name}: results of a {model.status.value} model ({model.name}) are not sent there; "
         "nothing of it was queued. Set its accept_demonstration only where no patient depends on it"

@@ -51,7 +51,7 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
         "destinations": [
             {
                 "name": destination.name,
-                "address": f"{destination.ae_title}@{destination.host}:{destination.port}",
+                "address": destination.address,
                 "live": bool(live.get(destination.name)) and not halted,
                 "accept_demonstration": destination.accept_demonstration,
             }

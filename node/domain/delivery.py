@@ -70,6 +70,18 @@ DELIVERY = StateTable[DeliveryState, DeliveryEvent](
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outlet:
+    """A destination at the moment at which results are made."""
+
+    name: str
+    """Name in the settings."""
+    leaves: bool
+    """Whether they may leave for it at once; else the deliveries are withheld."""
+    kinds: frozenset[ResultKind] = frozenset(ResultKind)
+    """What is sent there; nothing else gets a delivery."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutgoingObject:
     """A result object to be sent, or one that was sent and is asked about."""
 

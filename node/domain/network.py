@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from node.domain.model import ModelStatus
 from node.domain.result import ResultKind
@@ -17,6 +20,8 @@ class Right(StrEnum):
 
     STORE = "store"
     ECHO = "echo"
+    COMMITMENT = "commitment"
+    """Report what became of a storage commitment that this node asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,7 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Destination:
+class Destination(ABC):
     """Who takes results."""
 
     name: str
@@ -69,6 +74,11 @@ class Destination:
         """Whether results of a model with this status may be sent there."""
         return status is ModelStatus.VALIDATED or self.accept_demonstration
 
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Return where it is, for lists and messages."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DicomDestination(Destination):
@@ -78,6 +88,86 @@ class DicomDestination(Destination):
     host: str
     port: int
     proof: Proof = Proof.AUTO
+
+    @property
+    def address(self) -> str:
+        """Return AE title, host and port."""
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretSource:
+    """Where a secret is read at each use: no record holds one, and a new one needs no restart."""
+
+    variable: str = ""
+    """Name of an environment variable; empty where it is a file."""
+    file: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebAccess:
+    """An HTTP service and how it is called."""
+
+    url: str
+    """Without a slash at its end, user, query or fragment."""
+    ca_file: Path | None = None
+    """Authorities that may sign the server's certificate, PEM; None: those of the system."""
+    client_certificate: Path | None = None
+    """PEM; with ``client_key``."""
+    client_key: Path | None = None
+    token: SecretSource | None = None
+    """Bearer token (RFC 6750)."""
+    user: str = ""
+    """Of basic authentication (RFC 7617); empty for none."""
+    password: SecretSource | None = None
+    connect_seconds: float
+    """Longest wait for the connection, and for each part of an answer."""
+    request_seconds: float
+    """Longest time that a request with its whole answer may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StowDestination(Destination):
+    """A DICOMweb server that takes results by STOW-RS (PS3.18 section 10.5)."""
+
+    access: WebAccess
+    """``url`` is the base of the service, for example ``https://pacs.example/dicom-web``."""
+    proof: Proof = Proof.AUTO
+
+    @property
+    def address(self) -> str:
+        """Return the base URL."""
+        return self.access.url
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderDestination(Destination):
+    """A folder that takes results as files."""
+
+    folder: Path
+
+    @property
+    def address(self) -> str:
+        """Return the folder."""
+        return str(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookDestination(Destination):
+    """A web service that takes a short form of each report, signed."""
+
+    access: WebAccess
+    """``url`` is called as it is."""
+    secret: SecretSource
+    """Key of the signature."""
+    identifiers: bool
+    """Whether PatientID and AccessionNumber stand in the message."""
+
+    @property
+    def address(self) -> str:
+        """Return scheme and host alone: the path of such an address may be a secret."""
+        parts = urlsplit(self.access.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
 
 @dataclass(frozen=True, kw_only=True)

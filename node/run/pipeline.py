@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
+from node.domain.delivery import Outlet
 from node.domain.errors import EngineUnavailable, GroundglassError, ReportImpossible
 from node.domain.input_spec import InputModality
 from node.domain.job import Purpose, Screening
@@ -238,7 +239,7 @@ class Pipeline:
                 recipe=draft.recipe,
                 version=version,
                 results=results,
-                destinations=self._destinations(draft.outcome.finding.model.status),
+                outlets=self._outlets(draft.outcome.finding.model.status),
                 seconds=seconds,
             )
         if not written:
@@ -247,11 +248,15 @@ class Pipeline:
             return ScreeningEnd.UNCHANGED, "the results in force were made by the same recipe"
         return ScreeningEnd.STORED, f"version {version}, {len(results)} objects"
 
-    def _destinations(self, status: ModelStatus) -> list[tuple[str, bool]]:
+    def _outlets(self, status: ModelStatus) -> list[Outlet]:
         """Return every destination with whether results of a model of this status may leave for it now."""
         live = self._store.operations.live()
         return [
-            (item.name, live.get(item.name, False) and item.accepts(status))
+            Outlet(
+                name=item.name,
+                leaves=live.get(item.name, False) and item.accepts(status),
+                kinds=item.kinds,
+            )
             for item in self._settings.destinations
         ]
 

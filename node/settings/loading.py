@@ -15,8 +15,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from node.domain.errors import SettingsError
+from node.settings import destinations
 from node.settings.section import Section
 from node.settings.settings import Settings
+
+DESTINATIONS = "destinations"
 
 
 class _Environment(EnvSettingsSource):
@@ -80,7 +83,10 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """Return the settings with their relative paths starting at ``folder``."""
     node = settings.node.model_copy(update={"data_dir": folder / settings.node.data_dir})
-    return settings.model_copy(update={"node": node, "infer": settings.infer.anchored(folder)})
+    anchored = tuple(destination.anchored(folder) for destination in settings.destinations)
+    return settings.model_copy(
+        update={"node": node, "infer": settings.infer.anchored(folder), DESTINATIONS: anchored}
+    )
 
 
 def _innermost(details: Sequence[Any]) -> list[Any]:
@@ -98,6 +104,8 @@ def _explain(detail: Any) -> str:
     location: tuple[str | int, ...] = detail["loc"]
     key = _key(location)
     match detail["type"]:
+        case destinations.UNKNOWN_KIND:
+            return f"{key}.kind: {detail['msg']}"
         case "extra_forbidden":
             return f"{key}: unknown key; {_suggestion(location)}"
         case "missing":
@@ -112,9 +120,15 @@ def _explain(detail: Any) -> str:
 
 def _key(location: tuple[str | int, ...]) -> str:
     text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    for place, part in enumerate(location):
+        if not _is_kind(location, place):
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+def _is_kind(location: tuple[str | int, ...], place: int) -> bool:
+    """Whether pydantic put the kind of a destination there, which is no key of the file."""
+    return location[:1] == (DESTINATIONS,) and place == 2
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:
@@ -126,12 +140,19 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
 def _known_keys(location: tuple[str | int, ...]) -> list[str]:
     """Return the keys of the table at a place of the file; numbers count the tables of a list."""
     table: type[BaseModel] = Settings
-    for part in location:
-        if isinstance(part, str):
-            annotation = table.model_fields[part].annotation
-            table = next(
+    for place, part in enumerate(location):
+        if isinstance(part, int):
+            continue
+        if _is_kind(location, place):
+            table = destinations.DESTINATIONS[part]
+            continue
+        annotation = table.model_fields[part].annotation
+        table = next(
+            (
                 item
                 for item in (annotation, *get_args(annotation))
                 if isinstance(item, type) and issubclass(item, Section)
-            )
+            ),
+            table,
+        )
     return list(table.model_fields)

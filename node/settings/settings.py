@@ -7,12 +7,12 @@ from typing import Self
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from node.domain.network import DicomDestination, ListenLimits, Peer
+from node.domain.network import Destination, ListenLimits, Peer
+from node.settings.destinations import DestinationSettings
 from node.settings.infer import InferSettings
 from node.settings.tables import (
     AssembleSettings,
     DeliverSettings,
-    DestinationSettings,
     HealthSettings,
     LimitSettings,
     NodeSettings,
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         """Return who may call."""
         return tuple(peer.record() for peer in self.peers)
 
-    def destination_records(self) -> tuple[DicomDestination, ...]:
+    def destination_records(self) -> tuple[Destination, ...]:
         """Return where results may go."""
         return tuple(destination.record() for destination in self.destinations)
 

@@ -18,7 +18,6 @@ from node.domain.network import (
     AE_TITLE_MAX_LENGTH,
     Backoff,
     CapPolicy,
-    DicomDestination,
     Peer,
     QuietTimes,
     Right,
@@ -123,31 +122,6 @@ class PeerSettings(Section):
         """Return the domain's record."""
         return Peer(
             ae_title=self.ae_title, addresses=self.addresses, rights=self.rights, authority=self.authority
-        )
-
-
-class DestinationSettings(Section):
-    """An application entity that takes results, once it is live."""
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
-        description="Name in commands and lists: letters, digits, dot, dash, underscore.",
-    )
-    ae_title: AETitle = Field(description="Called AE title.")
-    host: str = Field(min_length=1, description="Host name or address.")
-    port: Port = Field(description="Port.")
-    accept_demonstration: bool = Field(
-        False, description="Take results of a model whose card says `demonstration` or `untrained`."
-    )
-
-    def record(self) -> DicomDestination:
-        """Return the domain's record."""
-        return DicomDestination(
-            name=self.name,
-            ae_title=self.ae_title,
-            host=self.host,
-            port=self.port,
-            accept_demonstration=self.accept_demonstration,
         )
 
 

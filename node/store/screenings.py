@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, func, or_, select
 
+from node.domain.delivery import Outlet
 from node.domain.errors import StoreError, UnknownSubject
 from node.domain.job import (
     SCREENING,
@@ -175,7 +176,7 @@ class ScreeningRecords(ResultRecords):
         recipe: str,
         version: int | None,
         results: Sequence[ResultObject],
-        destinations: Sequence[tuple[str, bool]],
+        outlets: Sequence[Outlet],
         seconds: Mapping[str, float] | None = None,
     ) -> bool:
         """Write the outcome, its evidence, the result objects and their outbox rows in one transaction.
@@ -190,8 +191,8 @@ class ScreeningRecords(ResultRecords):
             None when there is nothing to send: the same recipe again, or a study without a chest CT.
         results : Sequence[ResultObject]
             Durable in the object files; one whose SOP Instance UID exists keeps its first bytes.
-        destinations : Sequence[tuple[str, bool]]
-            Names, each with whether it may be sent there at once; else the delivery is withheld.
+        outlets : Sequence[Outlet]
+            Where the results go.
         seconds : Mapping[str, float], optional
             How long each stage took.
 
@@ -221,7 +222,7 @@ class ScreeningRecords(ResultRecords):
             write_finding(connection, screening_id, finding, recipe=recipe, seconds=seconds or {})
             supersede_older(connection, row, (ScreeningState.FAILED,))
             if version is not None:
-                made = ResultSet(version=version, recipe=recipe, objects=results, destinations=destinations)
+                made = ResultSet(version=version, recipe=recipe, objects=results, outlets=outlets)
                 supersede_older(connection, row, (ScreeningState.DONE,))
                 put_in_force(connection, row, made, at=now)
         drop_unnamed(self._database, self._files, {item.object_key for item in results})

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, case, exists, insert, or_, select, update
 
-from node.domain.delivery import DELIVERY, DeliveryEvent, DeliveryState
+from node.domain.delivery import DELIVERY, DeliveryEvent, DeliveryState, Outlet
 from node.domain.errors import StoreError
 from node.domain.result import ResultKind, ResultObject, ResultState
 from node.store.inserting import insert_row
@@ -28,8 +28,8 @@ class ResultSet:
     recipe: str
     """Digest of all that decides the content."""
     objects: Sequence[ResultObject]
-    destinations: Sequence[tuple[str, bool]]
-    """Names, each with whether the objects may leave for it at once."""
+    outlets: Sequence[Outlet]
+    """Where they go."""
 
 
 def is_in_force(model_names: Collection[str] | None = None) -> ColumnElement[bool]:
@@ -77,10 +77,11 @@ def put_in_force(connection: Connection, screening: RowMapping, results: ResultS
         made_at=at,
     )
     for item in sorted(results.objects, key=lambda item: (KIND_ORDER.index(item.kind), item.index)):
-        object_id = _ensure_object(connection, study_id, item)
+        object_id = ensure_object(connection, study_id, item)
         connection.execute(insert(version_objects).values(version_id=version_id, object_id=object_id))
-        for destination, leaves in results.destinations:
-            _ensure_delivery(connection, object_id, destination, leaves=leaves, at=at)
+        for outlet in results.outlets:
+            if item.kind in outlet.kinds:
+                _ensure_delivery(connection, object_id, outlet.name, leaves=outlet.leaves, at=at)
 
 
 def retire_versions(
@@ -122,7 +123,7 @@ def retire_versions(
     )
 
 
-def _ensure_object(connection: Connection, study_id: int, item: ResultObject) -> int:
+def ensure_object(connection: Connection, study_id: int, item: ResultObject) -> int:
     """Return the row of an object; one whose UID exists is never written again, its first bytes count."""
     query = select(result_objects.c.id, result_objects.c.study_id).where(
         result_objects.c.sop_instance_uid == item.sop_instance_uid

@@ -12,7 +12,7 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, SecondaryCapt
 from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
 from node.dicom.read import read_header
-from node.domain.delivery import Delivery
+from node.domain.delivery import Delivery, Outlet
 from node.domain.job import Assignment
 from node.domain.model import ModelIdentity, ModelStatus, Precision
 from node.domain.network import Backoff, DicomDestination
@@ -125,7 +125,7 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
         recipe="recipe",
         version=1,
         results=results,
-        destinations=[(name, True) for name in destinations],
+        outlets=[Outlet(name=name, leaves=True) for name in destinations],
     )
     for name in destinations:
         store.operations.go_live(name, "tester", "test")

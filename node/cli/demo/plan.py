@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.domain.model import Precision
+from node.settings.destinations import DicomDestinationSettings
 from node.settings.infer import DEFAULT_MODEL, DEFAULT_MODELS_DIR, InferSettings
 from node.settings.settings import Settings
 from node.settings.tables import (
     AssembleSettings,
     DeliverSettings,
-    DestinationSettings,
     HealthSettings,
     NodeSettings,
     PeerSettings,
@@ -61,7 +61,7 @@ def demo_settings(plan: DemoPlan, *, data_dir: Path, pacs_port: int) -> Settings
         node=NodeSettings(ae_title=NODE, host=LOOPBACK, port=0, data_dir=data_dir),
         peers=(PeerSettings(ae_title=SCANNER, addresses=(LOOPBACK,)),),
         destinations=(
-            DestinationSettings(
+            DicomDestinationSettings(
                 name=DESTINATION, ae_title=PACS, host=LOOPBACK, port=pacs_port, accept_demonstration=True
             ),
         ),

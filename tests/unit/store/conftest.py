@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from node.domain.delivery import Outlet
 from node.domain.identity import derived_uid
 from node.domain.job import Assignment, Screening
 from node.domain.model import ModelIdentity, ModelStatus, Precision
@@ -129,7 +130,7 @@ class Ward:
             recipe=recipe,
             version=version,
             results=self.results(recipe, heatmaps=heatmaps) if version is not None else [],
-            destinations=destinations,
+            outlets=[Outlet(name=name, leaves=leaves) for name, leaves in destinations],
             seconds={"infer": 1.5},
         )
 

@@ -107,7 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
         if grows:
             self.store.studies.hold(study.id, "Ada", "look")
         finished = self.store.screenings.finish(
-            screening.id, self.finding(), recipe="r", version=None, results=[], destinations=[]
+            screening.id, self.finding(), recipe="r", version=None, results=[], outlets=[]
         )
         assert finished is not grows
 

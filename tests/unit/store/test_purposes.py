@@ -251,7 +251,7 @@ def test_the_modality_of_a_finding_is_kept(ward, make_finding):
     screening = ward.claim()
     finding = make_finding(modality=InputModality.CR)
     assert ward.store.screenings.finish(
-        screening.id, finding, recipe="", version=None, results=[], destinations=[]
+        screening.id, finding, recipe="", version=None, results=[], outlets=[]
     )
     assert ward.store.screenings.finding(screening.id) == finding
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from node.domain.delivery import DeliveryState
+from node.domain.delivery import DeliveryState, Outlet
 from node.domain.errors import ObjectMissing, StoreError, UnknownSubject
 from node.domain.job import Assignment, ScreeningCause, ScreeningState
 from node.domain.result import ResultKind
@@ -105,7 +105,12 @@ def test_a_finding_without_series_reads_back(ward, make_finding):
     screening = ward.claim()
     finding = make_finding(choices=(), slices=(), operating_point=None, series_instance_uid=None, warnings=())
     assert ward.store.screenings.finish(
-        screening.id, finding, recipe="r", version=None, results=[], destinations=[("pacs", True)]
+        screening.id,
+        finding,
+        recipe="r",
+        version=None,
+        results=[],
+        outlets=[Outlet(name="pacs", leaves=True)],
     )
     assert ward.store.screenings.finding(screening.id) == finding
     assert ward.store.screenings.results(screening.id) == []
@@ -206,7 +211,7 @@ def test_an_object_whose_uid_exists_keeps_its_first_bytes(ward):
         recipe="A",
         version=2,
         results=again,
-        destinations=[("pacs", True)],
+        outlets=[Outlet(name="pacs", leaves=True)],
     )
     assert ward.store.screenings.results(claimed.id) == before
     assert check(ward.store) == [], "the bytes that nobody names are gone"
@@ -242,7 +247,7 @@ def test_what_cannot_be_put_in_force_writes_nothing(ward, make_finding, wrong):
             recipe="recipe-2",
             version=version,
             results=results,
-            destinations=[("pacs", True)],
+            outlets=[Outlet(name="pacs", leaves=True)],
         )
     assert ward.store.screenings.latest(claimed.study_id) == (claimed, None)
     with ward.store.database.read() as connection:
@@ -262,7 +267,7 @@ def test_one_finding_cannot_choose_two_series(ward, make_finding):
             recipe="r",
             version=None,
             results=[],
-            destinations=[],
+            outlets=[],
         )
 
 
