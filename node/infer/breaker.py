@@ -6,20 +6,10 @@ import threading
 from enum import StrEnum
 from types import MappingProxyType
 
+from node.domain.breaker import BreakerState
 from node.domain.errors import CircuitOpen
 from node.domain.ports import Clock
 from node.domain.states import StateTable
-
-
-class BreakerState(StrEnum):
-    """Whether calls are let through."""
-
-    CLOSED = "closed"
-    """Every call."""
-    OPEN = "open"
-    """None, until the pause is over."""
-    HALF_OPEN = "half-open"
-    """One, the probe; the others wait for what becomes of it."""
 
 
 class BreakerEvent(StrEnum):

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from node.domain.breaker import BreakerState
 from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, ModelError, ScoresInvalid
 from node.domain.model import ModelIdentity
 from node.domain.ports import Clock, Pending
 from node.infer.answers import Scores
-from node.infer.breaker import Breaker, BreakerState
+from node.infer.breaker import Breaker
 from node.infer.bundle import Bundle
 from node.infer.golden import replay
 from node.infer.shared_memory import Retired

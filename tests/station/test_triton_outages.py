@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from node.app import SystemClock
+from node.domain.breaker import BreakerState
 from node.domain.errors import CanaryFailed, CircuitOpen, EngineUnavailable, HandshakeFailed, ModelNotServed
-from node.infer.breaker import BreakerState
 from node.infer.shared_memory import FOLDER, PREFIX
 from node.infer.triton import TritonScorer
 from node.infer.triton_link import Link

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from node.app import SystemClock
+from node.domain.breaker import BreakerState
 from node.domain.errors import (
     EngineUnavailable,
     HandshakeFailed,
@@ -23,7 +24,6 @@ from node.domain.errors import (
     SettingsError,
 )
 from node.domain.model import Precision
-from node.infer.breaker import BreakerState
 from node.infer.bundle import Bundle
 from node.infer.golden import replay
 from node.infer.shared_memory import FOLDER, PREFIX

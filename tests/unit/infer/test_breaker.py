@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.domain.breaker import BreakerState
 from node.domain.errors import CircuitOpen
-from node.infer.breaker import BREAKER, Breaker, BreakerEvent, BreakerState
+from node.infer.breaker import BREAKER, Breaker, BreakerEvent
 from tests.conftest import FrozenClock
 
 
