@@ -20,6 +20,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
+from node.dimse.commitment import STORAGE_COMMITMENT
 from node.domain.network import Right
 
 MAX_CONTEXTS = 128
@@ -91,7 +92,10 @@ STORAGE_SOP_CLASSES = frozenset(
 
 
 def supported_contexts(
-    proposed: Iterable[PresentationContext], rights: Collection[Right]
+    proposed: Iterable[PresentationContext],
+    rights: Collection[Right],
+    *,
+    commitment: PresentationContext | None = None,
 ) -> list[PresentationContext]:
     """Return the contexts to support on one association.
 
@@ -104,6 +108,8 @@ def supported_contexts(
         The peer's presentation context definition list.
     rights : collection of Right
         What the peer may do here; the rest is answered "abstract syntax not supported" (PS3.8 table 9-18).
+    commitment : PresentationContext, optional
+        That of storage commitment, where it takes place; see `commitment_context`.
     """
     supported: dict[str, PresentationContext] = {}
     for context in proposed:
@@ -112,7 +118,37 @@ def supported_contexts(
             supported[uid] = build_context(uid, list(CONVERTIBLE))
         elif uid in STORAGE_SOP_CLASSES and Right.STORE in rights:
             supported[uid] = build_context(uid, list(TRANSFER_SYNTAXES))
+        elif uid == STORAGE_COMMITMENT and commitment is not None:
+            supported[uid] = commitment
     return list(supported.values())
+
+
+def commitment_context(
+    rights: Collection[Right], *, provides: bool, takes_reports: bool, reports: bool
+) -> PresentationContext | None:
+    """Return the presentation context of storage commitment for one association, or None.
+
+    A peer that is to report on an association of its own must be the SCP there, and says so by role selection
+    (PS3.7 D.3.3.4): without it a requestor is the SCU.
+
+    Parameters
+    ----------
+    rights : collection of Right
+        What the peer may do here.
+    provides : bool
+        Whether this side commits itself to keep objects.
+    takes_reports : bool
+        Whether this side has asked peers for commitment.
+    reports : bool
+        Whether the peer proposes the SCP role for itself.
+    """
+    takes = takes_reports and reports and Right.COMMITMENT in rights
+    if not takes and not provides:
+        return None
+    context = build_context(STORAGE_COMMITMENT, list(CONVERTIBLE))
+    if takes:
+        context.scu_role, context.scp_role = provides, True  # roles of the requestor
+    return context
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

@@ -9,6 +9,7 @@ from pynetdicom import AE, _config, register_uid
 from pynetdicom.service_class import StorageServiceClass
 
 from node.dimse.contexts import PRIVATE_STORAGE, retired_storage
+from node.dimse.messages import BoundedMessages
 from node.dimse.transport import PromptSocket
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Timeouts:
 
 
 class Entity(AE):
-    """An application entity whose own associations use prompt sockets."""
+    """An application entity whose own associations use prompt sockets and take bounded answers."""
 
     def _create_socket(
         self,
@@ -44,6 +45,7 @@ class Entity(AE):
         address: AddressInformation,
         tls_args: tuple[SSLContext, str] | None,
     ) -> PromptSocket:
+        assoc.dimse = BoundedMessages(assoc)  # made here, before the association starts
         sock = PromptSocket(assoc, address=address)
         sock.tls_args = tls_args
         return sock

@@ -8,51 +8,37 @@ temporary folder, which may be on another file system than the store, and leaves
 from __future__ import annotations
 
 import logging
-import struct
 import threading
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
-from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_STORE
 
+from node.dimse.commitment import STORAGE_COMMITMENT
+from node.dimse.messages import BoundedMessages
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.status import Answer, Status, answer_to
 from node.domain.errors import GroundglassError, IdentityMismatch, ObjectTooLarge
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from pydicom.dataset import Dataset
     from pynetdicom.association import Association
     from pynetdicom.dimse import _QueueItem
-    from pynetdicom.pdu_primitives import P_DATA
     from pynetdicom.presentation import PresentationContext
 
 logger = logging.getLogger(__name__)
 
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
-MAX_COMMAND_BYTES = 65536
-"""A command set holds a dozen short elements (PS3.7 E.1); whatever is larger is an attack or noise."""
 MAX_WAITING = 1
 """Messages that may wait while one is served: the asynchronous operations window is 1 (PS3.7 D.3.3.3)."""
+MAX_LIST_BYTES = 4 << 20
+"""A list of SOP instances to be committed, or that were; some 130 bytes each."""
 WASTE_FACTOR = 2
 """An object that is larger than the limit is read to its end so that it can be answered, but not beyond this
 multiple of the limit; then the association is aborted."""
-MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What decoding a malformed command set raises."""
-EVENT_INVALID_PDU = "Evt19"
-"""Unrecognised or invalid PDU received (PS3.8 table 9-10): the association is aborted."""
 
 
 class ArrivingDataSet(BytesIO):
@@ -138,7 +124,38 @@ class ArrivingDataSet(BytesIO):
             sink.discard()
 
 
-class IncomingMessages(DIMSEServiceProvider):
+class ListedInstances:
+    """The data set of a storage commitment message, kept in the buffer it arrives in.
+
+    Parameters
+    ----------
+    kept : BytesIO
+        Where the library looks for the data set of the message.
+    """
+
+    def __init__(self, kept: BytesIO) -> None:
+        self._kept = kept
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises
+        ------
+        ObjectTooLarge
+            The list is longer than any allowed one.
+        """
+        if self._kept.tell() + len(data) > MAX_LIST_BYTES:
+            raise ObjectTooLarge(f"a list of instances is larger than {MAX_LIST_BYTES} bytes")
+        BytesIO.write(self._kept, data)
+
+    def finish(self) -> None:
+        """Nothing is made durable: the service answers for what it does with the list."""
+
+    def discard(self) -> None:
+        """Nothing is held."""
+
+
+class IncomingMessages(BoundedMessages):
     """A DIMSE service provider whose incoming data sets go to sinks, with limits on what the peer can grow.
 
     Parameters
@@ -157,30 +174,10 @@ class IncomingMessages(DIMSEServiceProvider):
         open_sink: Callable[[AffectedInstance], ObjectSink],
         max_object_bytes: int,
     ) -> None:
-        super().__init__(association)
+        super().__init__(association, max_waiting=MAX_WAITING)
         self._open = open_sink
         self._max_object_bytes = max_object_bytes
         self._arriving: list[ArrivingDataSet] = []
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a P-DATA primitive; a malformed or excessive one aborts the association."""
-        if self.message is None:
-            if self.msg_queue.qsize() > MAX_WAITING:
-                self._refuse("more than one request at a time")
-                return
-            self.message = self._new_message()
-        message, data_set = self.message, self.message.data_set
-        try:
-            super().receive_primitive(primitive)
-        except MALFORMED as error:
-            self._refuse(f"malformed message ({type(error).__name__})")
-            return
-        if self.message is None:  # complete: it is answered
-            return
-        if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
-            self._refuse("endless command set")
-        elif isinstance(data_set, ArrivingDataSet) and data_set.excessive:
-            self._refuse("endless data set")
 
     def get_msg(self, block: bool = False) -> _QueueItem:
         """Return the next request; a C-STORE is one of its presentation context's SOP class.
@@ -205,13 +202,21 @@ class IncomingMessages(DIMSEServiceProvider):
         if data_set in self._arriving:
             self._arriving.remove(data_set)
 
-    def _new_message(self) -> DIMSEMessage:
+    def new_message(self) -> DIMSEMessage:
+        """Return where the next message is collected: its data set goes on to a sink."""
         message = DIMSEMessage()
         data_set = ArrivingDataSet(lambda: self._open_for(message, data_set), self._max_object_bytes)
         message.data_set = data_set
         return message
 
+    def is_excessive(self, data_set: BytesIO) -> bool:
+        """Whether so much of a data set has come that waiting for its end is no use."""
+        return isinstance(data_set, ArrivingDataSet) and data_set.excessive
+
     def _open_for(self, message: DIMSEMessage, data_set: ArrivingDataSet) -> ObjectSink:
+        context = self._accepted().get(message.context_id)
+        if context is not None and context.abstract_syntax == STORAGE_COMMITMENT:
+            return ListedInstances(data_set)
         sink = self._open(self._affected(message))
         self._arriving.append(data_set)
         return sink
@@ -233,7 +238,3 @@ class IncomingMessages(DIMSEServiceProvider):
 
     def _accepted(self) -> dict[int | None, PresentationContext]:
         return {context.context_id: context for context in self.assoc.accepted_contexts}
-
-    def _refuse(self, reason: str) -> None:
-        logger.warning("association aborted: %s", reason)
-        self.dul.event_queue.put(EVENT_INVALID_PDU)

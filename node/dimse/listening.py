@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from node.dimse.admission import Gate
+from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import Timeouts, application_entity
 from node.dimse.services import StorageServices
 from node.dimse.session import Session
@@ -24,10 +25,11 @@ CONNECTIONS_PER_ASSOCIATION = 4
 they are need places, but not without end."""
 SPARE_CONNECTIONS = 16
 POLL_SECONDS = 0.05
+NO_COMMITMENT = CommitmentServices()
 
 
 class Listener:
-    """An application entity that accepts associations for storage and verification.
+    """An application entity that accepts associations for storage, verification and storage commitment.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ class Listener:
     services : StorageServices
         The station that takes the objects.
     clock : Clock
+    commitment : CommitmentServices
+        Who takes part in storage commitment; by default nobody does.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Listener:
         gate: Gate,
         services: StorageServices,
         clock: Clock,
+        commitment: CommitmentServices = NO_COMMITMENT,
     ) -> None:
         self._ae_title = ae_title
         self._address = (host, port)
@@ -63,6 +68,7 @@ class Listener:
         self._gate = gate
         self._services = services
         self._clock = clock
+        self._commitment = commitment
         self._places = threading.BoundedSemaphore(limits.max_associations)
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
@@ -157,6 +163,7 @@ class Listener:
             services=self._services,
             places=self._places,
             max_object_bytes=self._limits.max_object_bytes,
+            commitment=self._commitment,
         )
         with self._changed:
             self._sessions[association] = session

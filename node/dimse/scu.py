@@ -7,7 +7,7 @@ uncompressed transfer syntax (implicit for explicit VR, or the reverse) is one r
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDi
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
+    from pynetdicom.events import EventHandlerType
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def associate(
     DestinationRefused
         The peer accepted no presentation context at all.
     """
-    with _open(remote, calling_ae_title, proposed_contexts(needed), timeouts) as association:
+    with open_association(remote, calling_ae_title, proposed_contexts(needed), timeouts) as association:
         yield StorageAssociation(association, remote)
 
 
@@ -149,7 +150,7 @@ def echo(remote: Remote, *, calling_ae_title: str, timeouts: Timeouts) -> None:
     ------
     DestinationUnavailable, DestinationRefused
     """
-    with _open(remote, calling_ae_title, [build_context(Verification)], timeouts) as association:
+    with open_association(remote, calling_ae_title, [build_context(Verification)], timeouts) as association:
         answer = association.send_c_echo()
         if "Status" not in answer:
             raise DestinationUnavailable(f"{remote} gave no answer to C-ECHO")
@@ -192,15 +193,42 @@ def batches(instances: Iterable[StoredInstance]) -> Iterator[list[StoredInstance
 
 
 @contextmanager
-def _open(
-    remote: Remote, calling_ae_title: str, contexts: list[PresentationContext], timeouts: Timeouts
+def open_association(
+    remote: Remote,
+    calling_ae_title: str,
+    contexts: list[PresentationContext],
+    timeouts: Timeouts,
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[Association]:
+    """Open an association; it is released at the end, or aborted after an exception.
+
+    Parameters
+    ----------
+    remote : Remote
+        Who is called.
+    calling_ae_title : str
+        Own AE title.
+    contexts : list of PresentationContext
+        What is proposed.
+    timeouts : Timeouts
+        How long to wait.
+    handlers : sequence of (event, callable)
+        What the peer may ask here meanwhile.
+
+    Raises
+    ------
+    DestinationUnavailable
+        There is no association.
+    DestinationRefused
+        The peer accepted no presentation context at all.
+    """
     entity = application_entity(calling_ae_title, timeouts=timeouts)
     association = entity.associate(
         remote.host,
         remote.port,
         contexts=contexts,
         ae_title=remote.ae_title,
+        evt_handlers=list(handlers),
     )
     _require_established(association, remote)
     try:

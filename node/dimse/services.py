@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from node.dimse.admission import Caller
+from node.dimse.commitment import CommitmentReport, CommitmentRequest
 from node.domain.study import AssociationEnd
 
 
@@ -68,6 +69,35 @@ class StorageServices(Protocol):
 
     def receive(self, affected: AffectedInstance, *, caller: Caller, association_id: int) -> ObjectSink:
         """Return where the data set of a C-STORE goes.
+
+        Raises
+        ------
+        GroundglassError
+        """
+        ...
+
+
+class CommitmentUser(Protocol):
+    """Takes what destinations report of storage commitments that this node asked for."""
+
+    def reported(self, report: CommitmentReport, *, caller: Caller) -> None:
+        """Record a report; it is acknowledged when this returns.
+
+        Raises
+        ------
+        UnknownSubject
+            This caller was asked for no such transaction.
+        StoreError
+            It cannot be recorded now; the caller may report it again.
+        """
+        ...
+
+
+class CommitmentProvider(Protocol):
+    """Commits itself to keep objects that a peer has stored here."""
+
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:
+        """Return what is kept and what is not; reported on the same association.
 
         Raises
         ------

@@ -7,10 +7,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import evt
 
 from node.dimse.admission import Caller, Gate, Refused, Rejection
-from node.dimse.contexts import supported_contexts
+from node.dimse.commitment import STORAGE_COMMITMENT
+from node.dimse.commitment_session import CommitmentExchange, CommitmentServices
+from node.dimse.contexts import commitment_context, supported_contexts
 from node.dimse.incoming import ArrivingDataSet, IncomingMessages
 from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
 from node.dimse.status import Answer, Status
@@ -21,6 +24,9 @@ from node.domain.study import AssociationEnd
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.events import Event
+    from pynetdicom.presentation import PresentationContext
+
+    from node.domain.network import Right
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +65,8 @@ class Session:
         One place for each admitted association.
     max_object_bytes : int
         Limit on one data set.
+    commitment : CommitmentServices
+        Who takes part in storage commitment.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class Session:
         services: StorageServices,
         places: threading.Semaphore,
         max_object_bytes: int,
+        commitment: CommitmentServices,
     ) -> None:
         self._association = association
         self._gate = gate
@@ -81,6 +90,8 @@ class Session:
         self._lock = threading.Lock()
         self._messages = IncomingMessages(association, self._open_sink, max_object_bytes)
         association.dimse = self._messages
+        self._commitment = commitment
+        CommitmentExchange(association, self._messages, commitment, self._admitted)
         association.bind(evt.EVT_REQUESTED, self._on_requested)
         association.bind(evt.EVT_C_ECHO, self._on_echo)
         association.bind(evt.EVT_C_STORE, self._on_store)
@@ -148,17 +159,33 @@ class Session:
             return
         self._caller = caller
         event.assoc.acceptor.supported_contexts = supported_contexts(
-            request.presentation_context_definition_list, decision.rights
+            request.presentation_context_definition_list,
+            decision.rights,
+            commitment=self._commitment_context(decision.rights),
         )
+
+    def _commitment_context(self, rights: frozenset[Right]) -> PresentationContext | None:
+        role = self._association.requestor.role_selection.get(UID(STORAGE_COMMITMENT))
+        return commitment_context(
+            rights,
+            provides=self._commitment.provider is not None,
+            takes_reports=self._commitment.user is not None,
+            reports=role is not None and bool(role.scp_role),
+        )
+
+    def _admitted(self) -> Caller:
+        if self._caller is None:
+            raise ValueError("a request came on an association that was not admitted")
+        return self._caller
 
     def _reject(self, rejection: Rejection) -> None:
         self._association.acse.send_reject(*rejection.value)
         self._association.kill()  # returns when the rejection is sent and the connection closed
 
     def _open_sink(self, affected: AffectedInstance) -> ObjectSink:
-        if self._caller is None or self._association_id is None:
+        if self._association_id is None:
             raise ValueError("a C-STORE request came on an association that was not admitted")
-        return self._services.receive(affected, caller=self._caller, association_id=self._association_id)
+        return self._services.receive(affected, caller=self._admitted(), association_id=self._association_id)
 
     def _on_echo(self, _event: Event) -> int:
         return int(Status.SUCCESS)

@@ -1,4 +1,4 @@
-"""Status codes of C-STORE: which one answers which error, and what a peer's answer means."""
+"""Status codes: which one answers which error of a C-STORE, and what a peer's answer means."""
 
 from __future__ import annotations
 
@@ -107,5 +107,62 @@ def meaning_of(status: int) -> Meaning:
     status : int
         Status (0000,0900) of the response.
     """
-    found = next(item for item in MEANINGS if status & item.mask == item.value)
+    return _meaning(status, MEANINGS)
+
+
+REQUEST_MEANINGS = (
+    _Range(value=0x0000, delivered=True, text="success"),
+    _Range(value=0x0001, delivered=True, text="warning"),
+    _Range(value=0x0107, delivered=True, text="warning: attribute list error"),
+    _Range(value=0x0116, delivered=True, text="warning: attribute value out of range"),
+    _Range(value=0x0110, retryable=True, text="processing failure"),
+    _Range(value=0x0210, retryable=True, text="duplicate invocation"),
+    _Range(value=0x0213, retryable=True, text="resource limitation"),
+    _Range(value=0x0112, text="no such SOP instance"),
+    _Range(value=0x0118, text="no such SOP class"),
+    _Range(value=0x0123, text="no such action type"),
+    _Range(value=0x0124, text="not authorised"),
+    _Range(value=0x0211, text="unrecognised operation"),
+    _Range(value=0x0000, mask=0x0000, text="unknown status"),
+)
+"""The first range that holds a code says what it means; the last one holds every code."""
+
+QUERY_MEANINGS = (
+    _Range(value=0x0000, delivered=True, text="success"),
+    _Range(value=0x0110, retryable=True, text="processing failure"),
+    _Range(value=0x0122, text="SOP class not supported"),
+    _Range(value=0x0124, text="not authorised"),
+    _Range(value=0xA700, retryable=True, text="refused: out of resources"),
+    _Range(value=0xA900, text="error: identifier does not match SOP class"),
+    _Range(value=0xC000, mask=0xF000, retryable=True, text="error: unable to process"),
+    _Range(value=0xFE00, retryable=True, text="matching was cancelled"),
+    _Range(value=0x0000, mask=0x0000, text="unknown status"),
+)
+"""The first range that holds a code says what it means; the last one holds every code."""
+
+
+def request_meaning_of(status: int) -> Meaning:
+    """Return what the status of an N-ACTION response means (PS3.7 10.1.4.1.10 and annex C).
+
+    Parameters
+    ----------
+    status : int
+        Status (0000,0900) of the response.
+    """
+    return _meaning(status, REQUEST_MEANINGS)
+
+
+def query_meaning_of(status: int) -> Meaning:
+    """Return what the final status of a C-FIND means (PS3.4 table C.4-1, PS3.7 9.1.2.1.5).
+
+    Parameters
+    ----------
+    status : int
+        Status (0000,0900) of the last response.
+    """
+    return _meaning(status, QUERY_MEANINGS)
+
+
+def _meaning(status: int, ranges: tuple[_Range, ...]) -> Meaning:
+    found = next(item for item in ranges if status & item.mask == item.value)
     return Meaning(delivered=found.delivered, retryable=found.retryable, text=f"{status:04X}H {found.text}")

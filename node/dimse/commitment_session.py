@@ -1,0 +1,128 @@
+"""Storage commitment on an association that a peer opened: reports taken, requests answered."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pynetdicom import evt
+
+from node.dimse.commitment import (
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+    CommitmentReport,
+    CommitmentStatus,
+    MessageRefused,
+    event_type,
+    received_report,
+    received_request,
+    report_data_set,
+    response,
+)
+from node.dimse.incoming import ArrivingDataSet
+from node.dimse.status import Status
+from node.domain.errors import GroundglassError, UnknownSubject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BytesIO
+
+    from pydicom.dataset import Dataset
+    from pynetdicom.association import Association
+    from pynetdicom.events import Event
+
+    from node.dimse.admission import Caller
+    from node.dimse.incoming import IncomingMessages
+    from node.dimse.services import CommitmentProvider, CommitmentUser
+
+logger = logging.getLogger(__name__)
+
+TRUNCATED = MessageRefused(status=CommitmentStatus.RESOURCE_LIMITATION, comment="the list is too long")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitmentServices:
+    """What this node does about storage commitment for those who call it."""
+
+    user: CommitmentUser | None = None
+    """Takes reports of commitments that were asked of the callers."""
+    provider: CommitmentProvider | None = None
+    """Commits itself to keep what callers have stored."""
+
+
+class CommitmentExchange:
+    """The storage commitment of one association.
+
+    Parameters
+    ----------
+    association : Association
+        Acceptor that has not been started.
+    messages : IncomingMessages
+        Its messages.
+    services : CommitmentServices
+    caller : callable
+        Returns the admitted caller.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        messages: IncomingMessages,
+        services: CommitmentServices,
+        caller: Callable[[], Caller],
+    ) -> None:
+        self._association = association
+        self._messages = messages
+        self._caller = caller
+        self._reports = 0
+        if services.user is not None:
+            association.bind(evt.EVT_N_EVENT_REPORT, self._on_report, [services.user])
+        if services.provider is not None:
+            association.bind(evt.EVT_N_ACTION, self._on_request, [services.provider])
+
+    def _on_report(self, event: Event, user: CommitmentUser) -> tuple[Dataset, None]:
+        report = received_report(event) if _is_whole(event.request.EventInformation) else TRUNCATED
+        if isinstance(report, MessageRefused):
+            return response(report.status, report.comment), None
+        try:
+            user.reported(report, caller=self._caller())
+        except UnknownSubject as error:
+            logger.warning("a storage commitment report was refused: %s", error)
+            return response(CommitmentStatus.INVALID_ARGUMENT, "no such transaction"), None
+        except GroundglassError:
+            logger.exception("a storage commitment report cannot be recorded")
+            return response(CommitmentStatus.PROCESSING_FAILURE, "cannot be recorded now"), None
+        return response(CommitmentStatus.SUCCESS), None
+
+    def _on_request(self, event: Event, provider: CommitmentProvider) -> tuple[Dataset, None]:
+        request = received_request(event) if _is_whole(event.request.ActionInformation) else TRUNCATED
+        if isinstance(request, MessageRefused):
+            return response(request.status, request.comment), None
+        try:
+            report = provider.requested(request, caller=self._caller())
+        except GroundglassError:
+            logger.exception("a storage commitment request cannot be answered")
+            return response(CommitmentStatus.PROCESSING_FAILURE, "cannot be answered now"), None
+        self._messages.afterwards(lambda: self._send(report))
+        return response(CommitmentStatus.SUCCESS), None
+
+    def _send(self, report: CommitmentReport) -> None:
+        """Report on the association of the request (PS3.4 J.3.3)."""
+        self._reports += 1
+        answer, _ = self._association.send_n_event_report(
+            report_data_set(report),
+            event_type(report),
+            STORAGE_COMMITMENT,
+            STORAGE_COMMITMENT_INSTANCE,
+            msg_id=self._reports,
+        )
+        if answer.get("Status") != CommitmentStatus.SUCCESS:
+            logger.warning("a storage commitment report was not acknowledged")
+
+
+def _is_whole(information: BytesIO | None) -> bool:
+    """Whether a list was kept to its end; an absent one is for who reads it to refuse."""
+    if not isinstance(information, ArrivingDataSet) or information.received == 0:
+        return True
+    return information.finish().status is Status.SUCCESS

@@ -1,0 +1,164 @@
+"""DIMSE messages on their way in, with limits on what a peer can grow.
+
+pynetdicom's provider collects whatever comes, and starts a thread for each N-EVENT-REPORT request. Here a
+message that is malformed or larger than any honest one aborts the association, and every request waits its
+turn on the association's own thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import struct
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from pynetdicom import evt
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_CANCEL
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+    from pynetdicom.association import Association
+    from pynetdicom.dimse import _QueueItem
+    from pynetdicom.dimse_primitives import DimsePrimitiveType
+    from pynetdicom.pdu_primitives import P_DATA
+
+logger = logging.getLogger(__name__)
+
+MAX_COMMAND_BYTES = 65536
+"""A command set holds a dozen short elements (PS3.7 E.1); whatever is larger is an attack or noise."""
+MAX_ANSWER_BYTES = 65536
+"""One data set that answers a request of this node: some UIDs, or what became of a batch of objects."""
+MAX_ANSWERS_WAITING = 4096
+"""Answers to C-FIND that may wait to be read; more than a series of results has."""
+MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What decoding a malformed message raises."""
+EVENT_INVALID_PDU = "Evt19"
+"""Unrecognised or invalid PDU received (PS3.8 table 9-10): the association is aborted."""
+
+
+class BoundedBuffer(BytesIO):
+    """A data set that is kept in memory, up to a limit.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Limit on the data set.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Take one fragment.
+
+        Raises
+        ------
+        ValueError
+            The data set is larger than the limit.
+        """
+        fragment = bytes(data)
+        if self.tell() + len(fragment) > self._max_bytes:
+            raise ValueError(f"a data set of more than {self._max_bytes} bytes")
+        return super().write(fragment)
+
+
+class BoundedMessages(DIMSEServiceProvider):
+    """A DIMSE service provider with limits; serves requests one after the other.
+
+    Parameters
+    ----------
+    association : Association
+        Whose messages these are.
+    max_waiting : int
+        Messages that may wait while one is served.
+    """
+
+    def __init__(self, association: Association, *, max_waiting: int = MAX_ANSWERS_WAITING) -> None:
+        super().__init__(association)
+        self._max_waiting = max_waiting
+        self._requests: queue.Queue[_QueueItem] = queue.Queue()
+        self._afterwards: list[Callable[[], object]] = []
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take a P-DATA primitive; a malformed or excessive one aborts the association."""
+        if self.message is None:
+            if self.msg_queue.qsize() + self._requests.qsize() > self._max_waiting:
+                self.refuse("more messages at a time than are expected")
+                return
+            self.message = self.new_message()
+        message, data_set = self.message, self.message.data_set
+        try:
+            if message.decode_msg(primitive, self.assoc):
+                self._complete(message)
+                return
+        except MALFORMED as error:
+            self.refuse(f"malformed message ({type(error).__name__})")
+            return
+        if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
+            self.refuse("endless command set")
+        elif self.is_excessive(data_set):
+            self.refuse("endless data set")
+
+    def get_msg(self, block: bool = False) -> _QueueItem:
+        """Return the next message: a response to who waits for one, otherwise the next request, if any.
+
+        Parameters
+        ----------
+        block : bool
+            Whether a response is waited for; only then there is a request of this node that it answers.
+        """
+        if not block and not self._requests.empty():
+            return self._requests.get()
+        return super().get_msg(block)
+
+    def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
+        """Send a message; after a response, do what was to be done afterwards."""
+        super().send_msg(primitive, context_id)
+        if primitive.MessageIDBeingRespondedTo is not None:
+            actions, self._afterwards = self._afterwards, []
+            for action in actions:
+                action()
+
+    def afterwards(self, action: Callable[[], object]) -> None:
+        """Do something on the association's thread, right after the response to the request being served."""
+        self._afterwards.append(action)
+
+    def refuse(self, reason: str) -> None:
+        """Abort the association because of what the peer sends."""
+        logger.warning("association aborted: %s", reason)
+        self.dul.event_queue.put(EVENT_INVALID_PDU)
+
+    def new_message(self) -> DIMSEMessage:
+        """Return where the next message is collected."""
+        message = DIMSEMessage()
+        message.data_set = BoundedBuffer(MAX_ANSWER_BYTES)
+        return message
+
+    def is_excessive(self, _data_set: BytesIO) -> bool:
+        """Whether so much of a data set has come that waiting for its end is no use."""
+        return False
+
+    def _complete(self, message: DIMSEMessage) -> None:
+        """Hand a whole message to who waits for it."""
+        evt.trigger(self.assoc, evt.EVT_DIMSE_RECV, {"message": message})
+        received = message.message_to_primitive()
+        context_id = message.context_id
+        self.message = None
+        if isinstance(received, C_CANCEL) or context_id is None:
+            return  # there is nothing here that could be cancelled
+        waiting = self._requests if received.is_valid_request else self.msg_queue
+        waiting.put((context_id, received))
