@@ -13,7 +13,8 @@ GroundglassError
 │   ├── DecodeFailed              the pixel data cannot be decoded
 │   ├── HounsfieldUnknown         rescale to HU is absent or not HU
 │   ├── GreyscaleUnknown          how a radiograph's values are shown cannot be told
-│   └── NotAReport                no structured report of this node
+│   ├── NotAReport                no structured report of this node
+│   └── CommitmentMalformed       a storage commitment message lacks what it must have
 ├── GeometryError                 slices do not form a volume
 │   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
 │   └── MixedOrientation          slices of one stack have different orientations
@@ -106,6 +107,10 @@ class NotAReport(DicomError):
     """The object is no structured report that this node makes."""
 
 
+class CommitmentMalformed(DicomError):
+    """A storage commitment message lacks what it must have (PS3.4 annex J)."""
+
+
 class GeometryError(GroundglassError):
     """Slices do not form a volume."""
 
@@ -138,6 +143,10 @@ class ObjectMissing(StoreError):
 
 class UnknownSubject(StoreError):
     """No such study, series, screening, delivery or destination."""
+
+
+class AttributeRefused(GroundglassError):
+    """An attribute cannot be put right by hand, or not to this value; the message names the keyword."""
 
 
 class ModelError(GroundglassError):
