@@ -19,9 +19,9 @@ from importlib.metadata import version
 from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
 from node.decide.routing import Routing
-from node.deliver.courier import Courier
 from node.dimse.admission import Admission
 from node.dimse.listening import Listener
+from node.dispatch import courier_of
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
 from node.infer.served import EngineRoom
@@ -29,7 +29,6 @@ from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenE
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
-from node.outlets import sender_to
 from node.receive.storage import StorageService
 from node.report.request import Producer
 from node.run.options import PipelineSettings
@@ -37,6 +36,7 @@ from node.run.pipeline import Pipeline
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
+from node.run.withdrawing import Withdrawing
 from node.run.workers import Workers
 from node.serving import TRITON, KnownModels, engine_room, model_checks, open_wanted, routing_of, selection_of
 from node.settings.settings import Settings
@@ -44,6 +44,7 @@ from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
 
 SWEEP = "sweep"
+WITHDRAWALS = "withdrawals"
 CANARY = "canary"
 COURIER = "courier "
 WORKERS_IDLE = timedelta(seconds=2)
@@ -246,12 +247,7 @@ class Node:
                 key_objects=settings.report.key_objects,
                 zone=settings.node.zone(),
                 destinations=settings.destination_records(),
-                producer=Producer(
-                    manufacturer=settings.report.manufacturer,
-                    software_version=version("groundglass"),
-                    serial_number=settings.report.serial_number,
-                    station_ae_title=settings.node.ae_title,
-                ),
+                producer=_producer(settings),
                 retry=RetryPolicy(
                     first=timedelta(seconds=settings.infer.first_retry_seconds),
                     factor=settings.infer.retry_factor,
@@ -274,7 +270,13 @@ class Node:
 
     def _ticks(self, store: Store, models: EngineRoom, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
         settings, clock = self._settings, self._clock
-        courier = self._courier(store)
+        courier = courier_of(settings, store, clock=clock, uids=self._uids, jitter=random.random)
+        withdrawing = Withdrawing(
+            store,
+            producer=_producer(settings),
+            zone=settings.node.zone(),
+            made=self._results_are_due,
+        )
 
         def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
             every = timedelta(seconds=seconds)
@@ -284,23 +286,13 @@ class Node:
             [
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
+                tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
                     for name in courier.destinations
                 ),
             ],
             clock=clock,
-        )
-
-    def _courier(self, store: Store) -> Courier:
-        destinations = self._settings.destination_records()
-        return Courier(
-            outbox=store.outbox,
-            files=store.files,
-            senders={item.name: sender_to(item, self._settings, self._clock) for item in destinations},
-            clock=self._clock,
-            backoff=self._settings.deliver.backoff(),
-            jitter=random.random,
         )
 
     def _storage(self, store: Store, known: KnownModels, metrics: Metrics) -> StorageService:
@@ -351,6 +343,16 @@ class Node:
         """Let the couriers look now, and not only in their time."""
         for destination in self._settings.destinations:
             self._running.ticks.nudge(COURIER + destination.name)
+
+
+def _producer(settings: Settings) -> Producer:
+    """Return what the result objects say of this node."""
+    return Producer(
+        manufacturer=settings.report.manufacturer,
+        software_version=version("groundglass"),
+        serial_number=settings.report.serial_number,
+        station_ae_title=settings.node.ae_title,
+    )
 
 
 def _recover(parts: _Parts, settings: Settings) -> None:

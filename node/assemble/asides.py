@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from datetime import datetime
 
 from node.dicom.compare import Likeness, compare
 from node.domain.errors import DicomError, GroundglassError, ObjectMissing
 from node.domain.network import QuietTimes
-from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
 from node.store.rows import Aside
 from node.store.store import Store
 
@@ -68,7 +66,7 @@ class Comparer:
             records.other_pixels(aside.id)
 
     def confirm_by_authority(self, quiet: QuietTimes, now: datetime) -> int:
-        """Confirm corrections that came from authorities alone and are no longer growing.
+        """Confirm corrections that came from authorities alone, whole, and are no longer growing.
 
         A study that is held for any other reason stays with the operator.
 
@@ -79,31 +77,12 @@ class Comparer:
         """
         if not self._authorities:
             return 0
-        corrections: defaultdict[int, list[Aside]] = defaultdict(list)
-        for aside in self._store.asides.list():
-            if aside.reason is AsideReason.CORRECTION:
-                corrections[aside.study_id].append(aside)
         confirmed = 0
-        for study_id, found in corrections.items():
+        for study_id in self._store.asides.corrected_studies():
             try:
-                confirmed += self._confirm(study_id, found, quiet, now)
+                confirmed += self._store.asides.confirm_by_source(
+                    study_id, self._authorities, settled_since=now - quiet.study
+                )
             except GroundglassError:
                 LOGGER.exception("the correction of study %d could not be confirmed", study_id)
         return confirmed
-
-    def _confirm(self, study_id: int, found: list[Aside], quiet: QuietTimes, now: datetime) -> bool:
-        sources = {aside.calling_ae_title for aside in found}
-        study = self._store.studies.by_id(study_id)
-        reasons = study.hold_reason.split("; ")
-        if (
-            not sources <= self._authorities
-            or study.state is not StudyState.HELD
-            or not all(reason.startswith(CORRECTION_HOLD) for reason in reasons)
-            or self._store.studies.pending_comparisons(study_id)
-            or now - max(aside.received_at for aside in found) < quiet.study
-        ):
-            return False
-        self._store.asides.confirm_correction(
-            study_id, by=", ".join(sorted(sources)), reason="corrected by a source with authority"
-        )
-        return True

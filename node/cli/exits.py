@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from node.domain.errors import (
+    AttributeRefused,
     DeliveryError,
     GroundglassError,
     ModelError,
@@ -34,6 +35,7 @@ class ExitCode(IntEnum):
 
 BY_ERROR: tuple[tuple[type[GroundglassError], ExitCode], ...] = (
     (SettingsError, ExitCode.USAGE),
+    (AttributeRefused, ExitCode.USAGE),
     (ModelError, ExitCode.NOT_READY),
     (StoreInUse, ExitCode.NOT_READY),
     (UnknownSubject, ExitCode.UNKNOWN),

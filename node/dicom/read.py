@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from datetime import date
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -12,6 +11,7 @@ from pydicom.filereader import read_dataset as read_elements
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
+from node.dicom.ages import years_between
 from node.dicom.elements import PIXEL_DATA, Attributes, Wanted, require_pixel_data
 from node.dicom.functional_groups import frames
 from node.dicom.part10 import Scan, Source, data_set_bytes, open_source, part10_prefix, scan
@@ -33,7 +33,6 @@ IDENTITY = (Tag.SOPClassUID, Tag.SOPInstanceUID, Tag.StudyInstanceUID, Tag.Serie
 
 AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
-DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # VR DA, with the ACR-NEMA form of PS3.5 section 6.2
 
 LARGE_VALUE_BYTES = 1 << 16
 
@@ -143,21 +142,7 @@ def _age(data_set: Attributes) -> float | None:
     match = AGE.fullmatch(data_set.text(Tag.PatientAge).upper())
     if match is not None:
         return int(match[1]) * YEARS[match[2]]
-    born, seen = _date(data_set.text(Tag.PatientBirthDate)), _date(data_set.text(Tag.StudyDate))
-    if born is None or seen is None or seen < born:
-        return None
-    whole = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
-    return float(whole)
-
-
-def _date(text: str) -> date | None:
-    match = DATE.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        return date(int(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return None
+    return years_between(data_set.text(Tag.PatientBirthDate), data_set.text(Tag.StudyDate))
 
 
 def _device_uids(data_set: Attributes) -> tuple[str, ...]:

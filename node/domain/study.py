@@ -116,7 +116,12 @@ class AsideReason(StrEnum):
 
 
 CORRECTION_HOLD = "a correction arrived"
-"""How the reason begins for which a corrected study is held; what an authority may confirm begins so."""
+"""How the reason begins for which a corrected study is held."""
+PATIENT_HOLD = "a known image came again under another patient"
+"""Why a study is held until that image was compared: a correction of the patient, or another image."""
+STUDY_CONFLICT = "StudyInstanceUID under two patients"
+SERIES_CONFLICT = "SeriesInstanceUID under two studies"
+INSTANCE_CONFLICT = "SOPInstanceUID under two series or studies"
 
 
 class AssociationEnd(StrEnum):

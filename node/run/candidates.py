@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydicom.dataset import Dataset
 
 from node.decide.choice import Criteria, SeriesFacts, choose
+from node.dicom.overrides import overridden, overridden_header
 from node.dicom.read import read_dataset
 from node.dicom.slices import SliceSource, slice_sources
 from node.domain.errors import DicomError
@@ -41,6 +42,8 @@ class Candidates:
     """By SeriesInstanceUID."""
     kept_aside: int
     """Objects of the study that lie beside the index, in none of its series."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Patient and study attributes that an operator has put right: value by keyword."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Series that were given up, by SeriesInstanceUID, with why."""
 
@@ -108,7 +111,8 @@ class Candidates:
     def evidence(self, path_of: Callable[[str], Path]) -> list[Dataset]:
         """Return source instances without pixel data: the whole chosen series, one of every other series.
 
-        The order is by UID within a series, so the same study gives the same first instance.
+        The order is by UID within a series, so the same study gives the same first instance. What an operator
+        has put right of patient and study stands in place of what was received.
 
         Raises
         ------
@@ -123,7 +127,7 @@ class Candidates:
                 found.extend(read_dataset(path_of(item.object_key)) for item in ordered)
             elif ordered:
                 found.extend(_readable(path_of(ordered[0].object_key)))
-        return found
+        return [overridden(item, self.overrides) for item in found]
 
 
 def read_candidates(
@@ -156,6 +160,7 @@ def read_candidates(
         ),
         instances=held.instances,
         kept_aside=held.kept_aside,
+        overrides=held.overrides,
     )
 
 
@@ -168,6 +173,8 @@ class HeldStudy:
     """By SeriesInstanceUID."""
     kept_aside: int
     """Objects of the study that lie beside the index."""
+    overrides: Mapping[str, str]
+    """Patient and study attributes that an operator has put right: value by keyword."""
 
 
 def read_study(store: Store, study_id: int) -> HeldStudy:
@@ -178,17 +185,22 @@ def read_study(store: Store, study_id: int) -> HeldStudy:
     UnknownSubject
     """
     study = store.studies.by_id(study_id)
+    overrides = store.overrides.of(study_id)
     instances = {item.series_instance_uid: store.studies.instances(item.id) for item in study.series}
     return HeldStudy(
         facts=tuple(
             SeriesFacts(
                 series=item,
-                headers=tuple(instance.header for instance in instances[item.series_instance_uid]),
+                headers=tuple(
+                    overridden_header(instance.header, overrides)
+                    for instance in instances[item.series_instance_uid]
+                ),
             )
             for item in study.series
         ),
         instances=instances,
         kept_aside=sum(item.reason is not AsideReason.REPLACED for item in store.asides.list(study_id)),
+        overrides=overrides,
     )
 
 

@@ -187,6 +187,7 @@ def read_radiographs(store: Store, study_id: int, criteria: Criteria) -> Radiogr
         criteria=criteria,
         instances=held.instances,
         kept_aside=held.kept_aside,
+        overrides=held.overrides,
         views=views,
     )
 

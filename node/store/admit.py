@@ -18,8 +18,12 @@ from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.text import normalised_name
 from node.domain.identity import PatientKey
 from node.domain.study import (
+    INSTANCE_CONFLICT,
+    PATIENT_HOLD,
     SERIES,
+    SERIES_CONFLICT,
     STUDY,
+    STUDY_CONFLICT,
     Arrival,
     AsideReason,
     InstanceHeader,
@@ -105,9 +109,9 @@ def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Adm
         study = owner
     if owner is not None and owner is not study:
         held = [owner["id"]] if study is None else [owner["id"], study["id"]]
-        return _conflict(connection, arrival, held, "SeriesInstanceUID under two studies")
+        return _conflict(connection, arrival, held, SERIES_CONFLICT)
     if study is not None and not same_patient(study, header.patient):
-        return _conflict(connection, arrival, [study["id"]], "StudyInstanceUID under two patients")
+        return _conflict(connection, arrival, [study["id"]], STUDY_CONFLICT)
     reopens = opens_again(header) or (owner is not None and owner["series_modality"] in KINDS)
     study_id = (
         _new_study(connection, arrival)
@@ -208,11 +212,11 @@ def _admit_again(connection: Connection, arrival: Arrival, known_id: int) -> Adm
     reason = AsideReason.PATIENT_CONFLICT if moved else AsideReason.TO_COMPARE
     set_aside(connection, arrival, study_id=known["study_id"], existing_id=known["id"], reason=reason)
     if moved:
-        hold_study(connection, known["study_id"], "SOPInstanceUID under two series or studies")
+        hold_study(connection, known["study_id"], INSTANCE_CONFLICT)
         return Admission(intake=Intake.CONFLICT, series_id=None)
     if not same_patient(known, header.patient):
         # Held at once; the comparison then tells a correction of the PatientID from another image.
-        hold_study(connection, known["study_id"], "StudyInstanceUID under two patients")
+        hold_study(connection, known["study_id"], PATIENT_HOLD)
         return Admission(intake=Intake.CONFLICT, **here)
     return Admission(intake=Intake.TO_COMPARE, **here)
 

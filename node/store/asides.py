@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import TypeAlias
 
 from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from node.domain.errors import UnknownSubject
-from node.domain.study import CORRECTION_HOLD, AsideReason
+from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
 from node.store import rows
 from node.store.acts import record_act
+from node.store.authority import explains_itself
 from node.store.corrections import apply_corrections
 from node.store.database import Database
 from node.store.differences import contradicting_keywords, differing_keywords
-from node.store.holds import hold_study, release_study
+from node.store.holds import hold_study
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
+from node.store.overrides import overridden_keywords
 from node.store.rows import Aside
-from node.store.schema import asides, instances
+from node.store.schema import asides, instances, series, studies
 
 Asides: TypeAlias = list[Aside]
 
@@ -72,13 +75,14 @@ class AsideRecords:
         """Put the corrections of a held study in force; its results are withdrawn and it settles anew.
 
         The instances' rows name the corrected objects, the replaced ones are kept aside; objects that were in
-        conflict with the old attributes and fit the new ones are admitted.
+        conflict with the old attributes and fit the new ones are admitted. What is in conflict still holds
+        the study; so does an instance that the correction has not reached.
 
         Parameters
         ----------
         study_id : int
         by : str
-            Operator, or the AE title of a source with authority.
+            Operator.
         reason : str
 
         Raises
@@ -88,18 +92,57 @@ class AsideRecords:
         IllegalTransition
             The study is not held.
         """
-        now = self._database.clock.now()
         with self._database.write() as connection:
-            release_study(connection, study_id)
-            apply_corrections(connection, study_id, at=now)
-            record_act(
-                connection,
-                at=now,
-                by=by,
-                action="confirm-correction",
-                subject=f"study {study_id}",
-                reason=reason,
-            )
+            self._confirm(connection, study_id, by, reason)
+
+    def corrected_studies(self) -> list[int]:
+        """Return the rows of held studies with a correction that nobody has confirmed."""
+        query = (
+            select(asides.c.study_id)
+            .join(studies, studies.c.id == asides.c.study_id)
+            .where(asides.c.reason == AsideReason.CORRECTION, studies.c.state == StudyState.HELD)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query.distinct().order_by(asides.c.study_id)).scalars())
+
+    def confirm_by_source(
+        self, study_id: int, authorities: Collection[str], *, settled_since: datetime
+    ) -> bool:
+        """Put a correction in force that came whole, from sources with authority, and explains the hold.
+
+        Whatever an operator decided of the study is left to an operator.
+
+        Parameters
+        ----------
+        study_id : int
+        authorities : collection of str
+            AE titles.
+        settled_since : datetime
+            Nothing of the correction may have arrived later.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, when that is not so.
+        """
+        with self._database.read() as connection:
+            if not _sources(connection, study_id, authorities, settled_since):
+                return False
+        with self._database.write() as connection:
+            # Looked at again under the lock: another object may have arrived just now.
+            sources = _sources(connection, study_id, authorities, settled_since)
+            if sources:
+                self._confirm(
+                    connection, study_id, ", ".join(sources), "corrected by a source with authority"
+                )
+        return bool(sources)
+
+    def _confirm(self, connection: Connection, study_id: int, by: str, reason: str) -> None:
+        now = self._database.clock.now()
+        record_act(
+            connection, at=now, by=by, action="confirm-correction", subject=f"study {study_id}", reason=reason
+        )
+        apply_corrections(connection, study_id, by=by, reason=reason, at=now)
 
     def list(self, study_id: int | None = None) -> Asides:
         """Return everything that lies aside, of one study or of all, oldest first."""
@@ -143,3 +186,26 @@ def _with_existing(connection: Connection, found: Iterable[RowMapping]) -> Aside
             existing = rows.instance(connection.execute(query).mappings().one())
         made.append(rows.aside(row, existing))
     return made
+
+
+def _sources(
+    connection: Connection, study_id: int, authorities: Collection[str], settled_since: datetime
+) -> list[str]:
+    """Return who corrected a study, where nobody else needs to be asked; else nothing."""
+    query = select(studies.c.state, studies.c.hold_reason).where(studies.c.id == study_id)
+    study = connection.execute(query).one()
+    if study.state != StudyState.HELD or overridden_keywords(connection, study_id):
+        return []
+    aside_rows = connection.execute(select(asides).where(asides.c.study_id == study_id).order_by(asides.c.id))
+    found = _with_existing(connection, aside_rows.mappings().all())
+    members = select(instances).join(series, series.c.id == instances.c.series_id)
+    held = connection.execute(members.where(series.c.study_id == study_id)).mappings()
+    explained = explains_itself(
+        study.hold_reason,
+        found,
+        [rows.instance(row) for row in held],
+        authorities=authorities,
+        settled_since=settled_since,
+    )
+    titles = {item.calling_ae_title for item in found if item.reason is AsideReason.CORRECTION}
+    return sorted(titles) if explained else []

@@ -5,33 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from node.domain.errors import UnknownSubject
-from node.domain.result import ResultState
-from node.domain.study import CORRECTION_HOLD, Arrival, AsideReason, Instance, InstanceHeader
+from node.domain.result import Withdrawal
+from node.domain.study import (
+    CORRECTION_HOLD,
+    SERIES_CONFLICT,
+    STUDY_CONFLICT,
+    Arrival,
+    AsideReason,
+    Instance,
+    InstanceHeader,
+)
 from node.store import rows
 from node.store.admit import STUDY_TEXTS, admit, ensure_patient
 from node.store.differences import STUDY_ATTRIBUTES, differing_keywords, uncorrected
 from node.store.header_codec import decode_header, encode_header
-from node.store.holds import hold_study
+from node.store.holds import hold_study, release_study
+from node.store.overrides import drop_overridden
 from node.store.schema import asides, instances, series, studies
-from node.store.versions import retire_versions
+from node.store.withdrawals import withdraw_versions
 
 OBJECT_FIELDS = ("object_key", "sha256", "size", "received_at", "calling_ae_title")
 
 
-def apply_corrections(connection: Connection, study_id: int, *, at: datetime) -> None:
-    """Put every compared correction of the study in force, withdraw its results, admit what fits now.
+def apply_corrections(connection: Connection, study_id: int, *, by: str, reason: str, at: datetime) -> None:
+    """Put every compared correction of a held study in force, withdraw its results, admit what fits now.
 
     A correction that has not reached every instance leaves the study held: a result would take its patient
-    from whichever instance comes first.
+    from whichever instance comes first. So does an object that is in conflict still.
 
     Raises
     ------
     UnknownSubject
         There is no correction.
+    IllegalTransition
+        The study is not held.
     """
+    held_for = connection.execute(select(studies.c.hold_reason).where(studies.c.id == study_id)).scalar()
+    release_study(connection, study_id)
     query = select(asides).where(asides.c.study_id == study_id, asides.c.reason == AsideReason.CORRECTION)
     found = connection.execute(query.order_by(asides.c.id)).mappings().all()
     if not found:
@@ -49,9 +62,25 @@ def apply_corrections(connection: Connection, study_id: int, *, at: datetime) ->
             **{name: getattr(header, name) for name in STUDY_TEXTS},
         )
     )
-    retire_versions(connection, study_id, None, ResultState.WITHDRAWN, at=at)
+    withdraw_versions(
+        connection, study_id, None, title=Withdrawal.PATIENT_SAFETY, by=by, reason=reason, at=at
+    )
+    named = {keyword for row in found for keyword in row["detail"].split(", ")}
+    drop_overridden(connection, study_id, changed | named, by=by, at=at)
     _admit_fitting(connection, study_id, header)
+    _hold_if_in_conflict(connection, study_id, held_for or "")
     _hold_if_uncorrected(connection, study_id, header, sorted(changed))
+
+
+def _hold_if_in_conflict(connection: Connection, study_id: int, held_for: str) -> None:
+    """Hold the study while an object of it contradicts what it is now."""
+    if SERIES_CONFLICT in held_for:  # what is in conflict may lie beside the other study
+        hold_study(connection, study_id, SERIES_CONFLICT)
+    left = select(func.count()).where(
+        asides.c.study_id == study_id, asides.c.reason == AsideReason.PATIENT_CONFLICT
+    )
+    if connection.execute(left).scalar():
+        hold_study(connection, study_id, STUDY_CONFLICT)
 
 
 def _hold_if_uncorrected(

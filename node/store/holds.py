@@ -9,6 +9,8 @@ from node.domain.study import STUDY, StudyEvent, StudyState
 from node.store.schema import studies
 
 REASON_LENGTH = 1000  # of all hold reasons together
+MORE_REASONS = "and more reasons"
+REASON_SEPARATOR = "; "
 
 
 def step_study(connection: Connection, study_id: int, event: StudyEvent) -> StudyState:
@@ -43,9 +45,7 @@ def hold_study(connection: Connection, study_id: int, reason: str) -> None:
     ).first()
     if row is None:
         raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
-    reasons = f"{row.hold_reason}; {reason}" if row.hold_reason else reason
-    if reason in row.hold_reason or len(reasons) > REASON_LENGTH:
-        reasons = row.hold_reason or reason[:REASON_LENGTH]
+    reasons = _added(row.hold_reason, reason)
     connection.execute(
         update(studies)
         .where(studies.c.id == study_id)
@@ -62,3 +62,12 @@ def release_study(connection: Connection, study_id: int) -> None:
     """
     step_study(connection, study_id, StudyEvent.RELEASE)
     connection.execute(update(studies).where(studies.c.id == study_id).values(hold_reason=""))
+
+
+def _added(reasons: str, reason: str) -> str:
+    """Return the reasons with one more; one for which there is no room is still told to be there."""
+    known = reasons.split(REASON_SEPARATOR) if reasons else []
+    if reason in known or MORE_REASONS in known:
+        return reasons
+    added = REASON_SEPARATOR.join([*known, reason[:REASON_LENGTH]])
+    return added if len(added) <= REASON_LENGTH else REASON_SEPARATOR.join([*known, MORE_REASONS])
