@@ -13,10 +13,12 @@ from node.store.intake import IntakeRecords
 from node.store.object_files import LocalObjectFiles
 from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
+from node.store.overrides import OverrideRecords
 from node.store.promotions import PromotionRecords
 from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
 from node.store.studies import StudyRecords
+from node.store.withdrawals import WithdrawalRecords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Store:
     promotions: PromotionRecords
     acceptances: AcceptanceRecords
     scores: ScoreRecords
+    withdrawals: WithdrawalRecords
+    overrides: OverrideRecords
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -72,4 +76,6 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         promotions=PromotionRecords(database),
         acceptances=AcceptanceRecords(database),
         scores=ScoreRecords(database),
+        withdrawals=WithdrawalRecords(database, files),
+        overrides=OverrideRecords(database),
     )
