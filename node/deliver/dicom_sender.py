@@ -1,17 +1,19 @@
-"""One destination that takes result objects by C-STORE."""
+"""One destination that takes result objects by C-STORE, and is asked whether it has them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 
+from node.deliver.dicom_proof import prove_on, unprovable
+from node.dimse.asking import associate_to_ask
 from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
-from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
+from node.domain.delivery import OutgoingObject, ProofReply, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable
-from node.domain.network import DicomDestination
+from node.domain.network import DicomDestination, Proof
 
-logger = logging.getLogger(__name__)
+REPORT_SECONDS = 5.0
+"""How long a report of storage commitment is waited for on the association of its request."""
 
 
 class DicomSender:
@@ -25,13 +27,25 @@ class DicomSender:
         Own AE title.
     timeouts : Timeouts
         How long to wait for it.
+    report_seconds : float
+        How long a report of storage commitment is waited for on the association of its request; later it
+        comes on one that the destination opens.
     """
 
-    def __init__(self, destination: DicomDestination, *, calling_ae_title: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        destination: DicomDestination,
+        *,
+        calling_ae_title: str,
+        timeouts: Timeouts,
+        report_seconds: float = REPORT_SECONDS,
+    ) -> None:
         self._name = destination.name
         self._remote = Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+        self._proof = destination.proof
         self._calling_ae_title = calling_ae_title
         self._timeouts = timeouts
+        self._report_seconds = report_seconds
 
     @property
     def name(self) -> str:
@@ -63,17 +77,36 @@ class DicomSender:
     def prove(
         self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int
     ) -> list[ProofReply]:
-        """Ask whether the destination has what it accepted; one reply, in order, for each object."""
-        logger.info("%s: transaction %s, asked %d times before", self._name, transaction_uid, asked)
-        return [
-            ProofReply(
-                delivery_id=item.delivery_id,
-                standing=ProofStanding.UNPROVABLE,
-                method="",
-                detail="nothing was asked of the destination",
-            )
-            for item in objects
-        ]
+        """Ask whether the destination has what it accepted; one reply, in order, for each object.
+
+        By storage commitment (PS3.4 annex J), or by C-FIND with the unique keys of each object; by the
+        setting ``auto`` the first time by commitment where it is offered, then by C-FIND.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Nothing could be asked, or there was no answer.
+        """
+        if self._proof is Proof.NONE:
+            return unprovable(objects, "not asked, by the setting proof = none")
+        try:
+            with associate_to_ask(
+                self._remote,
+                calling_ae_title=self._calling_ae_title,
+                timeouts=self._timeouts,
+                commitment=self._proof is not Proof.FIND,
+                find=self._proof is not Proof.COMMITMENT,
+            ) as association:
+                return prove_on(
+                    association,
+                    objects,
+                    wanted=self._proof,
+                    transaction_uid=transaction_uid,
+                    asked=asked,
+                    report_seconds=self._report_seconds,
+                )
+        except DestinationRefused as error:
+            return unprovable(objects, str(error))
 
     def echo(self) -> None:
         """Verify that the destination answers (C-ECHO).

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 C.6.2.3)."""
-MAX_MATCHES = 4096
+MAX_MATCHES = 2000
 """Answers to one query: a series of results has some hundred objects. More is no answer to what was asked."""
 PENDING = frozenset({0xFF00, 0xFF01})
 """Matches are continuing; the second one warns of optional keys (PS3.4 table C.4-1)."""

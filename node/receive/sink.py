@@ -1,4 +1,7 @@
-"""A small receiving PACS: each object becomes a file in a folder. For demonstrations and tests."""
+"""A small receiving PACS: each object becomes a file in a folder, and it commits itself to what it holds.
+
+For demonstrations and tests.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,19 @@ from pathlib import Path
 
 from node.dicom.part10 import part10_prefix
 from node.dimse.admission import Caller, OpenGate
+from node.dimse.commitment import (
+    CommitmentReport,
+    CommitmentRequest,
+    FailedInstance,
+    FailureReason,
+    ReferencedInstance,
+)
+from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import DEFAULT_MAX_PDU
 from node.dimse.listening import Listener
+from node.dimse.scu import read_instance
 from node.dimse.services import AffectedInstance
-from node.domain.errors import OutOfSpace
+from node.domain.errors import NotDicom, OutOfSpace
 from node.domain.identity import is_valid_uid
 from node.domain.network import ListenLimits
 from node.domain.ports import Clock
@@ -35,7 +47,7 @@ def file_name(sop_instance_uid: str) -> str:
 
 
 class FolderSink:
-    """A storage SCP that writes what it gets into a folder, whoever sends it.
+    """A storage and storage commitment SCP that writes what it gets into a folder, whoever sends it.
 
     An object that arrives again replaces the first one. Nobody is refused: listen on loopback.
 
@@ -73,6 +85,7 @@ class FolderSink:
             gate=OpenGate(),
             services=_FolderServices(folder),
             clock=clock,
+            commitment=CommitmentServices(provider=_FolderKeeper(folder)),
         )
 
     def start(self) -> int:
@@ -106,6 +119,33 @@ class _FolderServices:
 
     def receive(self, affected: AffectedInstance, **_origin: object) -> _FolderFile:
         return _FolderFile(self._folder / file_name(affected.sop_instance_uid), affected)
+
+
+class _FolderKeeper:
+    """Says of each object that it is kept when its bytes are in the folder. Implements a port of `dimse`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:  # noqa: ARG002
+        """Look for every object of a request."""
+        failures = {
+            item: reason for item in request.references if (reason := self._failure(item)) is not None
+        }
+        return CommitmentReport(
+            transaction_uid=request.transaction_uid,
+            committed=tuple(item for item in request.references if item not in failures),
+            failed=tuple(FailedInstance(reference=item, reason=reason) for item, reason in failures.items()),
+        )
+
+    def _failure(self, item: ReferencedInstance) -> FailureReason | None:
+        try:
+            kept = read_instance(self._folder / file_name(item.sop_instance_uid))
+        except (FileNotFoundError, NotDicom):
+            return FailureReason.NO_SUCH_INSTANCE
+        if kept.sop_class_uid != item.sop_class_uid:
+            return FailureReason.CLASS_INSTANCE_CONFLICT
+        return None
 
 
 class _FolderFile:
