@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+
+from node.deliver.credentials import SecretReader
 from node.deliver.dicom_sender import DicomSender
+from node.deliver.folder_sender import FolderSender
+from node.deliver.stow_sender import StowSender
+from node.deliver.webhook_sender import WebhookSender
 from node.dimse.entity import Timeouts
 from node.domain.errors import SettingsError
-from node.domain.network import Destination, DicomDestination
+from node.domain.network import (
+    Destination,
+    DicomDestination,
+    FolderDestination,
+    StowDestination,
+    WebhookDestination,
+)
 from node.domain.ports import Clock, Sender
+from node.report.compact import message_about
 from node.settings.settings import Settings
 
 
@@ -17,12 +31,25 @@ def call_timeouts(settings: Settings) -> Timeouts:
 
 
 def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sender:
-    """Return the sender for one destination."""
-    del clock
+    """Return the sender for one destination; secrets are read from this process's environment.
+
+    Raises
+    ------
+    SettingsError
+        There is none for its kind.
+    """
+    secrets = SecretReader(os.environ)
     match destination:
         case DicomDestination():
             return DicomSender(
                 destination, calling_ae_title=settings.node.ae_title, timeouts=call_timeouts(settings)
             )
+        case StowDestination():
+            return StowSender(destination, clock=clock, secrets=secrets)
+        case FolderDestination():
+            return FolderSender(destination)
+        case WebhookDestination():
+            compose = partial(message_about, identifiers=destination.identifiers)
+            return WebhookSender(destination, clock=clock, secrets=secrets, compose=compose)
         case _:
             raise SettingsError(f"destinations: {destination.name}: nothing sends to {destination.address}")

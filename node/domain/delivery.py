@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from node.domain.result import ResultKind
 from node.domain.states import StateTable
+
+NO_SUCH_OBJECT = 0x0112
+"""Failure Reason (0008,1197) of an instance that the destination does not have (PS3.3 C.14.1.1)."""
+
+LONGEST_LOOK = timedelta(days=30)
+"""What is accepted and cannot be proven is looked at again after this long at the latest."""
 
 
 class DeliveryState(StrEnum):
@@ -98,6 +104,18 @@ class OutgoingObject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Message:
+    """The short form of one result object, for who takes no DICOM."""
+
+    event: str
+    """What happened: ``result`` or ``withdrawn``; ``ping`` where nothing did."""
+    key: str
+    """The same for every attempt to tell the same."""
+    body: bytes
+    """JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SendReply:
     """What became of one object."""
 
@@ -138,6 +156,16 @@ class ProofReply:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProofWaits:
+    """How long a destination may take to say that it has what it accepted."""
+
+    answer: timedelta
+    """For an answer that comes later; each further wait for the same objects is twice as long."""
+    grace: timedelta
+    """An archive may index what it accepted a while later: until then "not there" is no answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One row of the outbox."""
 
@@ -157,6 +185,8 @@ class Delivery:
     proof: str
     """By what it was proven to have arrived; empty while it is not."""
     accepted_at: datetime | None
-    """When the destination last answered with success."""
+    """When the destination last answered with success ..."""
+    answer: str
+    """... and with what: a success may be a warning."""
     asked: int
     """How often it was asked since whether it has the object, without an answer."""

@@ -1,0 +1,177 @@
+"""One destination that takes result objects by STOW-RS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from node.deliver.credentials import SecretReader
+from node.deliver.http import Answer, HttpSession, http_session
+from node.deliver.multipart import multipart
+from node.deliver.stow_answers import is_list, names, stored
+from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
+from node.domain.errors import DestinationRefused, DestinationUnavailable
+from node.domain.identity import derived_uid, is_valid_uid
+from node.domain.network import Proof, StowDestination
+from node.domain.ports import Clock
+
+JSON: Final = {"Accept": "application/dicom+json"}
+NOT_OFFERED: Final = frozenset({403, 404, 405, 410})
+"""By these a server without QIDO-RS or WADO-RS, or one that forbids them, answers a search."""
+LOOKS_BEFORE_MISSING: Final = 3
+"""Archives index behind their answer: an object that is not found at once is not yet lost."""
+
+
+class StowSender:
+    """A DICOMweb server of the settings.
+
+    Each object is a request of its own: a stop holds at once, and an object that the server does not like
+    hinders no other one.
+
+    Parameters
+    ----------
+    destination : StowDestination
+    clock : Clock
+    secrets : SecretReader
+    """
+
+    def __init__(self, destination: StowDestination, *, clock: Clock, secrets: SecretReader) -> None:
+        self._destination = destination
+        self._clock = clock
+        self._secrets = secrets
+
+    @property
+    def name(self) -> str:
+        """Return the destination's name in the settings."""
+        return self._destination.name
+
+    def send(
+        self, objects: Sequence[OutgoingObject], *, may_leave: Callable[[OutgoingObject], bool]
+    ) -> list[SendReply]:
+        """Send objects over one connection; one reply, in order, for each that was sent or tried.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Before any object was sent.
+        """
+        replies: list[SendReply] = []
+        with self._session() as http:
+            for item in objects:
+                if not may_leave(item):
+                    continue
+                try:
+                    replies.append(_send_one(http, item))
+                except DestinationUnavailable as error:
+                    if not replies:
+                        raise
+                    replies.append(
+                        SendReply(
+                            delivery_id=item.delivery_id, delivered=False, retryable=True, detail=str(error)
+                        )
+                    )
+                    break
+        return replies
+
+    def prove(
+        self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int
+    ) -> list[ProofReply]:
+        """Look whether the server has what it accepted: by QIDO-RS, and where it finds nothing by WADO-RS.
+
+        Raises
+        ------
+        DestinationUnavailable
+            Nothing could be asked.
+        """
+        del transaction_uid
+        if self._destination.proof is Proof.NONE:
+            return [_unprovable(item, "the settings ask for no proof") for item in objects]
+        with self._session() as http:
+            return list(_look_for_all(http, objects, asked))
+
+    def echo(self) -> None:
+        """Verify that a DICOMweb server answers, by a search for an instance that nobody has.
+
+        A server that searches nothing is sent a request to store without any instance.
+
+        Raises
+        ------
+        DestinationUnavailable, DestinationRefused
+        """
+        nobody = derived_uid("nobody")
+        with self._session() as http:
+            answer = http.call(
+                "GET", f"/instances?SOPInstanceUID={nobody}&limit=1", headers=JSON, expected=NOT_OFFERED
+            )
+            if is_list(answer):
+                return
+            body = multipart(None, nobody)
+            answer = http.call("POST", "/studies", headers={**body.headers(), **JSON}, content=body.content())
+        if answer.retryable:
+            raise DestinationRefused(f"{answer.text}: correct `url`, or see the server's log")
+
+    def _session(self) -> AbstractContextManager[HttpSession]:
+        return http_session(self._destination.access, clock=self._clock, secrets=self._secrets)
+
+
+def _send_one(http: HttpSession, item: OutgoingObject) -> SendReply:
+    """Send one object (PS3.18 section 10.5.1); its file goes out part by part, as it lies."""
+    body = multipart(item.path, item.sop_instance_uid)
+    try:
+        answer = http.call("POST", "/studies", headers={**body.headers(), **JSON}, content=body.content())
+    except OSError as error:
+        return SendReply(
+            delivery_id=item.delivery_id,
+            delivered=False,
+            retryable=True,
+            detail=f"its file cannot be read: {error.strerror}",
+        )
+    return stored(answer, item.delivery_id, item.sop_instance_uid)
+
+
+def _look_for_all(http: HttpSession, objects: Sequence[OutgoingObject], asked: int) -> Iterator[ProofReply]:
+    """Look for one after the other; what was found counts, though the server is lost later."""
+    for number, item in enumerate(objects):
+        try:
+            yield _look_for(http, item, asked)
+        except DestinationUnavailable as error:
+            if number == 0:
+                raise
+            yield _reply(item, ProofStanding.ASKED, "", str(error))
+
+
+def _look_for(http: HttpSession, item: OutgoingObject, asked: int) -> ProofReply:
+    if not (is_valid_uid(item.study_instance_uid) and is_valid_uid(item.series_instance_uid)):
+        return _unprovable(item, "its study's UID is malformed, so nothing can be looked for")
+    series = f"/studies/{item.study_instance_uid}/series/{item.series_instance_uid}/instances"
+    found = http.call(
+        "GET", f"{series}?SOPInstanceUID={item.sop_instance_uid}", headers=JSON, expected=NOT_OFFERED
+    )
+    if names(found, item.sop_instance_uid):
+        return _reply(item, ProofStanding.PROVEN, "QIDO-RS", "found there")
+    described = http.call(
+        "GET", f"{series}/{item.sop_instance_uid}/metadata", headers=JSON, expected=NOT_OFFERED
+    )
+    if names(described, item.sop_instance_uid):
+        return _reply(item, ProofStanding.PROVEN, "WADO-RS", "its metadata were read back")
+    return _absent(item, found, described, asked)
+
+
+def _absent(item: OutgoingObject, found: Answer, described: Answer, asked: int) -> ProofReply:
+    """Return what it means that neither answer shows the object."""
+    if found.retryable or described.retryable:
+        return _reply(item, ProofStanding.ASKED, "", f"{found.text}; {described.text}")
+    if not is_list(found):
+        return _unprovable(item, f"neither QIDO-RS ({found.text}) nor WADO-RS ({described.text}) tells")
+    if asked + 1 < LOOKS_BEFORE_MISSING:
+        return _reply(item, ProofStanding.ASKED, "", "not found there yet")
+    return _reply(item, ProofStanding.MISSING, "QIDO-RS", "not found there")
+
+
+def _unprovable(item: OutgoingObject, detail: str) -> ProofReply:
+    return _reply(item, ProofStanding.UNPROVABLE, "", detail)
+
+
+def _reply(item: OutgoingObject, standing: ProofStanding, method: str, detail: str) -> ProofReply:
+    return ProofReply(delivery_id=item.delivery_id, standing=standing, method=method, detail=detail)
