@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from node.report.content import Reference
 from node.report.document import build_report
 from node.report.evidence import Evidence
 from node.report.groups import Grounds
-from node.report.heatmap import build_heatmap
+from node.report.key_objects import build_key_objects
+from node.report.parametric_map import build_maps
 from node.report.request import BuiltObject, HeatmapPicture, Producer, ReportRequest
+from node.report.secondary_capture import build_heatmap, build_summary
 
 __all__ = ["BuiltObject", "HeatmapPicture", "Producer", "ReportRequest", "build_results"]
 
@@ -22,21 +23,34 @@ def build_results(request: ReportRequest) -> list[BuiltObject]:
     Returns
     -------
     list of BuiltObject
-        The heatmaps by rank, then the report that refers to them.
+        In the order of `node.domain.result.ResultKind`: what refers to others comes later.
 
     Raises
     ------
     ReportImpossible
-        There is no source instance, or a picture cannot be written.
+        There is no source instance, or a picture or a map cannot be written.
     """
     evidence = Evidence(request.evidence, request.finding)
     pictures = sorted(request.heatmaps, key=lambda picture: picture.rank)
     heatmaps = [build_heatmap(request, picture, evidence) for picture in pictures]
-    references = {
-        (picture.slice.sop_instance_uid, picture.slice.frame): Reference(
-            sop_class_uid=made.sop_class_uid, sop_instance_uid=made.sop_instance_uid
-        )
-        for picture, made in zip(pictures, heatmaps, strict=True)
-    }
-    grounds = Grounds(finding=request.finding, evidence=evidence, heatmaps=references)
-    return [*heatmaps, build_report(request, grounds, heatmaps)]
+    maps = build_maps(request, evidence)
+    summary = None if request.summary is None else build_summary(request, evidence)
+    images = [*heatmaps, *(item.made for item in maps), *([] if summary is None else [summary])]
+    grounds = Grounds(
+        finding=request.finding,
+        evidence=evidence,
+        heatmaps={
+            (picture.slice.sop_instance_uid, picture.slice.frame): made.reference()
+            for picture, made in zip(pictures, heatmaps, strict=True)
+        },
+        maps={
+            key: item.made.reference(number)
+            for item in maps
+            for number, key in enumerate(item.frames, start=1)
+        },
+        summary=None if summary is None else summary.reference(),
+    )
+    made = [*images, build_report(request, grounds, images)]
+    if request.key_objects and heatmaps:
+        made.append(build_key_objects(request, evidence, heatmaps, summary))
+    return made

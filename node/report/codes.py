@@ -18,6 +18,7 @@ from node.domain.study import Verdict
 PRIVATE_SCHEME: Final = "99GGLASS"
 PRIVATE_SCHEME_NAME: Final = "Groundglass private codes"
 PRIVATE_SCHEME_VERSION: Final = "1"
+PRIVATE_SCHEME_OWNER: Final = "Groundglass"
 
 
 def _dcm(value: str, meaning: str) -> Code:
@@ -119,6 +120,9 @@ SELECTION_RULE: Final = _own("GG-SELECTION", "Selection rule")
 OPERATING_POINT: Final = _own("GG-POINT", "Operating point")
 POINT_VALIDATED: Final = _own("GG-VALIDATED", "Operating point is validated")
 HEATMAP: Final = _own("GG-HEATMAP", "Heatmap of the slice")
+MAP: Final = _own("GG-MAP", "Class activation map as data")
+SUMMARY_PICTURE: Final = _own("GG-SUMMARYIMG", "Summary picture of the screening")
+GRAD_CAM: Final = _own("GG-GRADCAM", "Gradient-weighted class activation mapping")
 IMAGES_RECEIVED: Final = _own("GG-IMAGES", "Images received")
 IMAGES_SCORED: Final = _own("GG-FRONTAL", "Frontal images scored (n)")
 IMAGES_POSITIVE: Final = _own("GG-IMGPOSITIVE", "Images positive (k)")

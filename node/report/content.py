@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import highdicom.sr as hd
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.coding import Code
 
@@ -87,6 +88,16 @@ def image(
 def composite(concept: Code, reference: Reference) -> hd.CompositeContentItem:
     """Return a COMPOSITE item: an instance that is no image."""
     return hd.CompositeContentItem(concept, reference.sop_class_uid, reference.sop_instance_uid, CONTAINS)
+
+
+def private_scheme() -> CodingSchemeIdentificationItem:
+    """Return the item of the Coding Scheme Identification Sequence (0008,0110) that declares our codes."""
+    return CodingSchemeIdentificationItem(
+        codes.PRIVATE_SCHEME,
+        name=codes.PRIVATE_SCHEME_NAME,
+        version=codes.PRIVATE_SCHEME_VERSION,
+        responsible_organization=codes.PRIVATE_SCHEME_OWNER,
+    )
 
 
 def container(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.dataset import Dataset
 
 from node.domain.result import ResultKind, SeriesChoice
 from node.domain.study import SeriesState, Verdict
-from node.report import codes, content, inherited, text
+from node.report import content, inherited, text
 from node.report.content import Reference
 from node.report.envelope import LONGEST_SHORT_STRING, envelope
 from node.report.evidence import hierarchical, referenced
@@ -19,8 +18,8 @@ from node.report.request import BuiltObject, ReportRequest
 from node.report.tree import content_tree
 
 
-def build_report(request: ReportRequest, grounds: Grounds, heatmaps: list[BuiltObject]) -> BuiltObject:
-    """Build the report, which refers to the heatmaps already built."""
+def build_report(request: ReportRequest, grounds: Grounds, images: list[BuiltObject]) -> BuiltObject:
+    """Build the report, which refers to the images already built."""
     donor = grounds.evidence.donor
     frame = envelope(request, donor, kind=ResultKind.REPORT, index=0)
     document = frame.data_set
@@ -39,19 +38,12 @@ def build_report(request: ReportRequest, grounds: Grounds, heatmaps: list[BuiltO
     # SR Document Content (PS3.3 C.17.3)
     root = content_tree(grounds, request.producer)
     document.update(root)
-    instances = list(_with_series(root, grounds, heatmaps))
+    instances = list(_with_series(root, grounds, images))
     if instances:
         document.CurrentRequestedProcedureEvidenceSequence = [
             hierarchical(grounds.evidence.study_instance_uid, instances)
         ]
-    document.CodingSchemeIdentificationSequence = [
-        CodingSchemeIdentificationItem(
-            codes.PRIVATE_SCHEME,
-            name=codes.PRIVATE_SCHEME_NAME,
-            version=codes.PRIVATE_SCHEME_VERSION,
-            responsible_organization=text.SERVICE,
-        )
-    ]
+    document.CodingSchemeIdentificationSequence = [content.private_scheme()]
     return frame.seal()
 
 
@@ -101,9 +93,9 @@ def _predecessor(request: ReportRequest, grounds: Grounds) -> Dataset:
 
 
 def _with_series(
-    root: Dataset, grounds: Grounds, heatmaps: list[BuiltObject]
+    root: Dataset, grounds: Grounds, images: list[BuiltObject]
 ) -> Iterator[tuple[str, Reference]]:
-    made = {item.sop_instance_uid: item.series_instance_uid for item in heatmaps}
+    made = {item.sop_instance_uid: item.series_instance_uid for item in images}
     for reference in referenced(root):
         uid = reference.sop_instance_uid
         yield made.get(uid) or grounds.evidence.series_of(uid), reference

@@ -81,7 +81,14 @@ class Making:
         )
 
 
-def envelope(request: ReportRequest, donor: Dataset, *, kind: ResultKind, index: int) -> Envelope:
+def envelope(
+    request: ReportRequest,
+    donor: Dataset,
+    *,
+    kind: ResultKind,
+    index: int,
+    frame_of_reference_uid: str = "",
+) -> Envelope:
     """Return an object of a result set with its general modules.
 
     Parameters
@@ -92,6 +99,8 @@ def envelope(request: ReportRequest, donor: Dataset, *, kind: ResultKind, index:
     kind : ResultKind
     index : int
         As in `node.domain.result.ResultObject`.
+    frame_of_reference_uid : str
+        Of an image that has a place in a volume.
     """
     frame = general(
         Making.of(request),
@@ -101,6 +110,11 @@ def envelope(request: ReportRequest, donor: Dataset, *, kind: ResultKind, index:
         recipe=request.recipe,
         description=text.series_description(kind, request.finding),
     )
+    if frame_of_reference_uid:
+        frame.data_set.FrameOfReferenceUID = frame_of_reference_uid
+        frame.data_set.SeriesInstanceUID = result_series_uid(
+            str(frame.data_set.StudyInstanceUID), request.finding.model.name, kind, frame_of_reference_uid
+        )
     equipment = frame.data_set.ContributingEquipmentSequence
     frame.data_set.ContributingEquipmentSequence = [*_scanner(donor), *equipment]
     return frame

@@ -53,6 +53,10 @@ class Evidence:
         found = self._by_series.get(series_instance_uid)
         return found[0] if found else None
 
+    def instance(self, sop_instance_uid: str) -> Dataset | None:
+        """Return an instance, or None."""
+        return self._by_uid.get(sop_instance_uid)
+
     def whole(self, instance: Dataset) -> Reference:
         """Return a reference to an instance with all its frames."""
         return Reference(
@@ -114,18 +118,34 @@ def hierarchical(study_instance_uid: str, instances: Iterable[tuple[str, Referen
     instances : iterable of (SeriesInstanceUID, Reference)
         An instance that is named again is listed once.
     """
+    study = Dataset()
+    study.StudyInstanceUID = study_instance_uid
+    study.ReferencedSeriesSequence = _by_series(instances, "ReferencedSOPSequence")
+    return study
+
+
+def common_references(instances: Iterable[tuple[str, Reference]]) -> list[Dataset]:
+    """Return the items of the Referenced Series Sequence (PS3.3 C.12.2) of the same study.
+
+    Parameters
+    ----------
+    instances : iterable of (SeriesInstanceUID, Reference)
+        An instance that is named again is listed once.
+    """
+    return _by_series(instances, "ReferencedInstanceSequence")
+
+
+def _by_series(instances: Iterable[tuple[str, Reference]], keyword: str) -> list[Dataset]:
     by_series: dict[str, dict[str, Dataset]] = {}
     for series, reference in instances:
         instance = Dataset()
         instance.ReferencedSOPClassUID = reference.sop_class_uid
         instance.ReferencedSOPInstanceUID = reference.sop_instance_uid
         by_series.setdefault(series, {}).setdefault(reference.sop_instance_uid, instance)
-    study = Dataset()
-    study.StudyInstanceUID = study_instance_uid
-    study.ReferencedSeriesSequence = []
+    items = []
     for series, found in by_series.items():
         item = Dataset()
         item.SeriesInstanceUID = series
-        item.ReferencedSOPSequence = list(found.values())
-        study.ReferencedSeriesSequence.append(item)
-    return study
+        setattr(item, keyword, list(found.values()))
+        items.append(item)
+    return items

@@ -28,6 +28,10 @@ class Grounds:
     evidence: Evidence
     heatmaps: Mapping[tuple[str, int], Reference]
     """Heatmaps by (SOPInstanceUID, frame) of the slice under them."""
+    maps: Mapping[tuple[str, int], Reference]
+    """Frames of the maps as data, by the same."""
+    summary: Reference | None
+    """The summary picture."""
 
     @property
     def screened(self) -> SeriesChoice | None:
@@ -69,9 +73,11 @@ def _slice(grounds: Grounds, item: SliceScore) -> Iterator[hd.ContentItem]:
         score = round(100 * item.probability, DIGITS - 2)
         yield make.number(codes.CERTAINTY_OF_FINDING, score, codes.PERCENT, source)
     yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
-    heatmap = grounds.heatmaps.get((item.sop_instance_uid, item.frame))
-    if heatmap is not None:
-        yield make.image(codes.COUNTED[grounds.finding.modality].heatmap, heatmap)
+    key = (item.sop_instance_uid, item.frame)
+    if key in grounds.heatmaps:
+        yield make.image(codes.COUNTED[grounds.finding.modality].heatmap, grounds.heatmaps[key])
+    if key in grounds.maps:
+        yield make.image(codes.MAP, grounds.maps[key])
 
 
 def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
@@ -90,6 +96,8 @@ def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
     yield from _completeness(grounds.screened)
     yield from _rule(finding)
     yield from _numbers(grounds)
+    if grounds.summary is not None:
+        yield make.image(codes.SUMMARY_PICTURE, grounds.summary)
     for source in _sources(grounds):
         yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
 

@@ -76,9 +76,21 @@ def recipe(parts: RecipeParts) -> str:
     return digest("recipe", inputs, choices, [f"{name}={values[name]}" for name in sorted(values)])
 
 
-def result_series_uid(study_instance_uid: str, model_name: str, kind: ResultKind) -> str:
-    """Return the SeriesInstanceUID of one kind of result: the same for every version."""
-    return derived_uid("result series", study_instance_uid, model_name, kind.value)
+def result_series_uid(
+    study_instance_uid: str, model_name: str, kind: ResultKind, frame_of_reference_uid: str = ""
+) -> str:
+    """Return the SeriesInstanceUID of one kind of result: the same for every version.
+
+    Parameters
+    ----------
+    study_instance_uid : str
+    model_name : str
+    kind : ResultKind
+    frame_of_reference_uid : str
+        Of images that have one: a series has no two (PS3.3 A.1.2.3), and a version may rest on another scan.
+    """
+    subject = (study_instance_uid, model_name, kind.value)
+    return derived_uid("result series", *subject, *filter(None, (frame_of_reference_uid,)))
 
 
 def result_uid(series_instance_uid: str, kind: ResultKind, index: int, recipe: str) -> str:
@@ -87,7 +99,7 @@ def result_uid(series_instance_uid: str, kind: ResultKind, index: int, recipe: s
     Parameters
     ----------
     series_instance_uid : str
-        From `result_series_uid`.
+        From `result_series_uid`, without a frame of reference.
     kind : ResultKind
     index : int
         As in `node.domain.result.ResultObject`.
@@ -115,6 +127,16 @@ def algorithm_version(model: ModelIdentity) -> str:
 def tracking_uid(study_instance_uid: str, model_name: str, subject: str) -> str:
     """Return the Tracking Unique Identifier of a measurement group: the same for every version."""
     return derived_uid("tracking", study_instance_uid, model_name, subject)
+
+
+def dimension_uid(sop_instance_uid: str) -> str:
+    """Return the DimensionOrganizationUID (0020,9164) of a multi-frame object."""
+    return derived_uid("dimension", sop_instance_uid)
+
+
+def frame_of_reference_uid(subject: str) -> str:
+    """Return the FrameOfReferenceUID (0020,0052) of what has none."""
+    return derived_uid("frame of reference", subject)
 
 
 def instance_number(kind: ResultKind, version: int, index: int) -> int:

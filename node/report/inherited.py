@@ -90,6 +90,7 @@ SCANNER: Final = (  # PS3.3 C.12.1, Contributing Equipment Sequence
     "SoftwareVersions",
     "DeviceUID",
 )
+LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 REQUEST_ITEM: Final = (  # Type 2 within Referenced Request Sequence (PS3.3 table C.17-2)
     "AccessionNumber",
     "PlacerOrderNumberImagingServiceRequest",
@@ -236,6 +237,13 @@ def items(source: Dataset, keyword: str) -> list[Dataset]:
     wrapped = Dataset()
     copy(source, wrapped, (keyword,))
     return list(wrapped.get(keyword, []))
+
+
+def sequence(source: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence as the source has them; none where it is absent or malformed."""
+    tag = tag_for_keyword(keyword)
+    found = _value(source, BaseTag(tag)) if tag is not None and tag in source else None
+    return list(found) if isinstance(found, Sequence) else []
 
 
 def is_image(source: Dataset) -> bool:

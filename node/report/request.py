@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from node.domain.result import Finding, ResultKind, ResultVersion, SliceScore
+from node.report.content import Reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,9 @@ class MapSlice:
     slice: SliceScore
     """The slice or radiograph under it."""
     values: NDArray[np.float32]
-    """Array of shape (rows, columns) of the source as it is stored: its own pixel matrix, not turned upright;
-    neither negative nor normalised, 0 where the network did not look."""
+    """Array of shape (rows, columns) of the source as it is stored, not turned upright; neither negative nor
+    normalised, 0 where the network did not look. That of a slice has the source's own pixel matrix, that of a
+    radiograph may have fewer pixels over the same area."""
     rank: int
     """From 1, the strongest slice first; the same as its heatmap's."""
 
@@ -90,3 +92,11 @@ class BuiltObject:
     transfer_syntax_uid: str
     data: bytes
     """A PS3.10 file."""
+
+    def reference(self, frame: int | None = None) -> Reference:
+        """Return a reference to the object, or to one frame of it, counted from 1."""
+        return Reference(
+            sop_class_uid=self.sop_class_uid,
+            sop_instance_uid=self.sop_instance_uid,
+            frames=() if frame is None else (frame,),
+        )
