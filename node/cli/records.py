@@ -62,8 +62,11 @@ def delivery_record(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state.value,
         "attempts": delivery.attempts,
         "due_at": delivery.due_at.isoformat() if delivery.due_at is not None else None,
+        "accepted_at": delivery.accepted_at.isoformat() if delivery.accepted_at is not None else None,
+        "answer": delivery.answer,
+        "proof": delivery.proof,
         "detail": delivery.detail,
-        "kind": delivery.kind,
+        "kind": delivery.kind.value,
         "sop_class_uid": delivery.sop_class_uid,
         "sop_instance_uid": delivery.sop_instance_uid,
     }

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again: a decision, apart from its execution."""
+"""When what failed is tried again: decisions, apart from their execution."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ MAX_EXPONENT = 64
 def next_due(now: datetime, *, attempts: int, backoff: Backoff, jitter_value: float) -> datetime | None:
     """Return when to try again, or None when the attempts have run out.
 
-    The delay grows by the factor with every attempt up to the longest one; the share ``backoff.jitter`` of it
-    is scaled by ``jitter_value``, so that destinations that failed together do not come back together.
-
     Parameters
     ----------
     now : datetime
@@ -28,6 +25,30 @@ def next_due(now: datetime, *, attempts: int, backoff: Backoff, jitter_value: fl
     """
     if attempts >= backoff.max_attempts:
         return None
-    exponent = min(max(attempts - 1, 0), MAX_EXPONENT)
-    seconds = min(backoff.first.total_seconds() * backoff.factor**exponent, backoff.longest.total_seconds())
-    return now + timedelta(seconds=seconds * (1.0 - backoff.jitter + backoff.jitter * jitter_value))
+    delay = growing(
+        attempts - 1,
+        first=backoff.first,
+        factor=backoff.factor,
+        longest=backoff.longest,
+        jitter=backoff.jitter * (1.0 - jitter_value),
+    )
+    return now + delay
+
+
+def growing(
+    steps: int, *, first: timedelta, factor: float, longest: timedelta, jitter: float = 0.0
+) -> timedelta:
+    """Return a delay that grows by ``factor`` with every step from ``first`` to ``longest``.
+
+    Parameters
+    ----------
+    steps : int
+        From 0; what is below counts as 0.
+    first, longest : timedelta
+    factor : float
+    jitter : float
+        Share of the delay that is taken off, so that what failed together does not come back together.
+    """
+    exponent = min(max(steps, 0), MAX_EXPONENT)
+    seconds = min(first.total_seconds() * factor**exponent, longest.total_seconds())
+    return timedelta(seconds=seconds * (1.0 - jitter))

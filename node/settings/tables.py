@@ -14,6 +14,8 @@ from typing import Annotated, Literal, Self
 import tzlocal
 from pydantic import AfterValidator, Field, model_validator
 
+from node.domain.breaker import Patience
+from node.domain.delivery import ProofWaits
 from node.domain.network import (
     AE_TITLE_MAX_LENGTH,
     Backoff,
@@ -141,6 +143,23 @@ class DeliverSettings(Section):
     max_attempts: int = Field(
         50, ge=1, le=10_000, description="After so many attempts a delivery waits for an operator."
     )
+    commitment_wait_seconds: Seconds = Field(
+        600.0,
+        description="What was accepted and not proven is asked about again after this long, then after twice "
+        "as long, up to a day.",
+    )
+    proof_grace_seconds: Seconds = Field(
+        120.0,
+        description="A destination may index what it accepted this much later: until then, that it does not "
+        "find an object there is no answer.",
+    )
+    unreachable_failures: int = Field(
+        3, ge=1, le=1000, description="A destination that failed so often in a row is left alone ..."
+    )
+    unreachable_pause_seconds: Seconds = Field(
+        30.0, description="... for this long, and by `retry_factor` longer after each further failure ..."
+    )
+    longest_unreachable_pause_seconds: Seconds = Field(300.0, description="... up to this.")
     connect_seconds: Seconds = Field(10.0, description="Longest wait for the TCP connection.")
     acse_seconds: Seconds = Field(30.0, description="Longest wait for an answer of association control.")
     dimse_seconds: Seconds = Field(60.0, description="Longest wait for a C-STORE response.")
@@ -153,6 +172,23 @@ class DeliverSettings(Section):
             longest=timedelta(seconds=self.longest_retry_seconds),
             jitter=self.retry_jitter,
             max_attempts=self.max_attempts,
+        )
+
+    def patience(self) -> Patience:
+        """Return when a destination that cannot be reached is left alone."""
+        return Patience(
+            failures=self.unreachable_failures,
+            first=timedelta(seconds=self.unreachable_pause_seconds),
+            factor=self.retry_factor,
+            longest=timedelta(seconds=self.longest_unreachable_pause_seconds),
+            jitter=self.retry_jitter,
+        )
+
+    def proof_waits(self) -> ProofWaits:
+        """Return how long a destination may take to show that it has what it accepted."""
+        return ProofWaits(
+            answer=timedelta(seconds=self.commitment_wait_seconds),
+            grace=timedelta(seconds=self.proof_grace_seconds),
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from node.domain.errors import HandshakeFailed
 from node.store.acts import record_act
+from node.store.breakers import close_breaker
 from node.store.database import Database
 from node.store.schema import audit, open_destinations
 from node.store.schema_models import models
@@ -34,10 +35,14 @@ class OperationRecords:
         self._database = database
 
     def go_live(self, destination: str, by: str, reason: str) -> None:
-        """Open one destination, or open it again after a stop; what was withheld stays withheld."""
+        """Open one destination, or open it again after a stop; what was withheld stays withheld.
+
+        A destination that was left alone is called at once.
+        """
         now = self._database.clock.now()
         with self._database.write() as connection:
             record_act(connection, at=now, by=by, action="go-live", subject=destination, reason=reason)
+            close_breaker(connection, destination)
             connection.execute(
                 upsert(open_destinations)
                 .values(destination=destination, halted=False, changed_at=now)

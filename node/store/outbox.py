@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, Select, and_, exists, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from node.domain.delivery import DELIVERY, Delivery, DeliveryEvent, DeliveryState
+from node.domain.delivery import DELIVERY, LONGEST_LOOK, Delivery, DeliveryEvent, DeliveryState
 from node.domain.errors import UnknownSubject
+from node.domain.result import ResultKind
 from node.domain.study import AsideReason, StudyState
 from node.store import rows
 from node.store.acts import record_act
+from node.store.breakers import close_breaker
 from node.store.database import Database
 from node.store.schema import asides, deliveries, open_destinations, result_objects, studies
 from node.store.versions import KIND_RANK, is_in_force, may_be_sent
@@ -63,13 +77,20 @@ class OutboxRecords:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def delivered(self, delivery_id: int, detail: str) -> None:
-        """Record that the destination has the object."""
-        self._end(delivery_id, DeliveryEvent.SUCCESS, detail)
+    def accepted(self, delivery_id: int, detail: str) -> None:
+        """Record that the destination answered with success; its proof is due at once."""
+        now = self._database.clock.now()
+        values = {"due_at": now, "accepted_at": now, "answer": detail, "asked": 0, "missing": False}
+        self._step(delivery_id, DeliveryEvent.ACCEPT, detail, **values)
+
+    def delivered(self, delivery_id: int, detail: str, proof: str) -> None:
+        """Record that the destination has the object, by an answer that proves it."""
+        values = {"accepted_at": self._database.clock.now(), "answer": detail, "proof": proof}
+        self._step(delivery_id, DeliveryEvent.SUCCESS, detail, **values)
 
     def refuse(self, delivery_id: int, detail: str) -> None:
         """Record that the object will not get there by itself; an operator must look."""
-        self._end(delivery_id, DeliveryEvent.REFUSE, detail)
+        self._step(delivery_id, DeliveryEvent.REFUSE, detail)
 
     def retry(self, delivery_id: int, due_at: datetime, detail: str) -> None:
         """Let a delivery wait for its next attempt; one that was overtaken meanwhile is cancelled."""
@@ -77,6 +98,21 @@ class OutboxRecords:
         with self._database.write() as connection:
             row = _row(connection, delivery_id)
             _send_later(connection, row, DeliveryEvent.RETRY, due_at=due_at, now=now, detail=detail)
+
+    def give_back(self, delivery_ids: Collection[int], detail: str) -> None:
+        """Make claimed deliveries due again that were not tried: no attempt of theirs is used up."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            for delivery_id in delivery_ids:
+                row = _row(connection, delivery_id)
+                _send_later(
+                    connection, row, DeliveryEvent.RETRY, due_at=row["due_at"], now=now, detail=detail
+                )
+                connection.execute(
+                    update(deliveries)
+                    .where(deliveries.c.id == delivery_id)
+                    .values(attempts=deliveries.c.attempts - 1)
+                )
 
     def recover(self, destination: str | None = None) -> int:
         """Make due what was claimed and is not being sent any more; returns how many.
@@ -116,7 +152,8 @@ class OutboxRecords:
         """Send the results in force of a study to a destination, by an operator's order.
 
         What is withheld or refused becomes due, and objects that have no row for the destination get one;
-        what was delivered is not sent again. Nothing leaves before the destination is live.
+        what was sent or delivered is not sent again. Nothing leaves before the destination is live; one that
+        was left alone is called at once.
 
         Parameters
         ----------
@@ -139,6 +176,7 @@ class OutboxRecords:
         with self._database.write() as connection:
             if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            close_breaker(connection, destination)
             subject = f"study {study_id} to {destination}"
             record_act(connection, at=now, by=by, action="send", subject=subject, reason=reason)
             changed = connection.execute(
@@ -179,27 +217,27 @@ class OutboxRecords:
             return connection.execute(query).scalar()
 
     def _make_due(self, now: datetime) -> None:
+        too_late = or_(
+            and_(deliveries.c.state == DeliveryState.PENDING, deliveries.c.due_at > now),
+            and_(deliveries.c.state == DeliveryState.SENT, deliveries.c.due_at > now + LONGEST_LOOK),
+        )
         with self._database.write() as connection:
+            connection.execute(update(deliveries).where(too_late).values(due_at=now))
+
+    def _step(self, delivery_id: int, event: DeliveryEvent, detail: str, **values: object) -> None:
+        changes = {"due_at": None, "detail": detail, "changed_at": self._database.clock.now(), **values}
+        with self._database.write() as connection:
+            state = DELIVERY.step(DeliveryState(_row(connection, delivery_id)["state"]), event)
             connection.execute(
-                update(deliveries)
-                .where(deliveries.c.state == DeliveryState.PENDING, deliveries.c.due_at > now)
-                .values(due_at=now)
+                update(deliveries).where(deliveries.c.id == delivery_id).values(state=state, **changes)
             )
 
-    def _end(self, delivery_id: int, event: DeliveryEvent, detail: str) -> None:
-        now = self._database.clock.now()
-        with self._database.write() as connection:
-            row = _row(connection, delivery_id)
-            connection.execute(
-                update(deliveries)
-                .where(deliveries.c.id == delivery_id)
-                .values(
-                    state=DELIVERY.step(DeliveryState(row["state"]), event),
-                    due_at=None,
-                    detail=detail,
-                    changed_at=now,
-                )
-            )
+
+def is_open() -> ColumnElement[bool]:
+    """Return the condition that the destination of ``deliveries`` is live and not halted."""
+    return exists().where(
+        and_(open_destinations.c.destination == deliveries.c.destination, ~open_destinations.c.halted)
+    )
 
 
 def _add_missing(connection: Connection, objects: Select[tuple[int]], destination: str, now: datetime) -> int:
@@ -240,9 +278,8 @@ def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]
 
 def _leaving() -> Select[tuple[int]]:
     """Return the query of deliveries that nobody and nothing forbids."""
-    is_open = exists().where(
-        and_(open_destinations.c.destination == deliveries.c.destination, ~open_destinations.c.halted)
-    )
+    # What takes results back leaves whatever the study is held for.
+    is_rejection = result_objects.c.kind == ResultKind.REJECTION
     in_question = exists().where(
         and_(asides.c.study_id == studies.c.id, asides.c.reason == AsideReason.TO_COMPARE)
     )
@@ -250,7 +287,7 @@ def _leaving() -> Select[tuple[int]]:
         select(deliveries.c.id)
         .join(result_objects, result_objects.c.id == deliveries.c.object_id)
         .join(studies, studies.c.id == result_objects.c.study_id)
-        .where(studies.c.state != StudyState.HELD, ~in_question, is_open)
+        .where(or_(is_rejection, and_(studies.c.state != StudyState.HELD, ~in_question)), is_open())
     )
 
 

@@ -200,5 +200,6 @@ def delivery(row: RowMapping) -> Delivery:
         series_instance_uid=row["series_instance_uid"],
         proof=row["proof"],
         accepted_at=row["accepted_at"],
+        answer=row["answer"],
         asked=row["asked"],
     )

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from node.domain.delivery import DeliveryState
@@ -341,13 +342,19 @@ deliveries = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     # How it was proven to have arrived; empty before.
     Column("proof", String, nullable=False, server_default=""),
-    # When the destination last answered with success, and how often it was asked since without an answer.
+    # When the destination last answered with success, with what, and how often it was asked since.
     Column("accepted_at", UtcDateTime),
+    Column("answer", Text, nullable=False, server_default=""),
     Column("asked", Integer, nullable=False, server_default="0"),
+    # The destination said that it does not have what it had accepted.
+    Column("missing", Boolean, nullable=False, server_default=false()),
     one_of("state", DeliveryState),
     # What is sent is due for its proof.
     CheckConstraint("state NOT IN ('pending', 'sent') OR due_at IS NOT NULL", name="waiting_with_due"),
     Index("ix_deliveries_state", "state", "destination", "id"),
+    # What no destination can prove stays sent for ever: only what is due, or oldest, is looked at.
+    partial_index("ix_deliveries_unproven", "destination", "due_at", where="state = 'sent'"),
+    partial_index("ix_deliveries_accepted", "destination", "accepted_at", where="state = 'sent'"),
     # Never twice to one destination.
     partial_index(
         "uq_deliveries_once", "object_id", "destination", unique=True, where="state != 'cancelled'"

@@ -8,6 +8,7 @@ from pathlib import Path
 from node.domain.ports import Clock, UidSource
 from node.store.acceptances import AcceptanceRecords
 from node.store.asides import AsideRecords
+from node.store.breakers import BreakerRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
 from node.store.object_files import LocalObjectFiles
@@ -15,6 +16,7 @@ from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
 from node.store.overrides import OverrideRecords
 from node.store.promotions import PromotionRecords
+from node.store.proofs import ProofRecords
 from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
 from node.store.studies import StudyRecords
@@ -32,6 +34,8 @@ class Store:
     studies: StudyRecords
     screenings: ScreeningRecords
     outbox: OutboxRecords
+    proofs: ProofRecords
+    breakers: BreakerRecords
     operations: OperationRecords
     promotions: PromotionRecords
     acceptances: AcceptanceRecords
@@ -72,6 +76,8 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         studies=StudyRecords(database),
         screenings=ScreeningRecords(database, files),
         outbox=OutboxRecords(database),
+        proofs=ProofRecords(database),
+        breakers=BreakerRecords(database),
         operations=OperationRecords(database),
         promotions=PromotionRecords(database),
         acceptances=AcceptanceRecords(database),

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
+from node.deliver.prover import Prover
 from node.dicom.read import read_header
-from node.domain.delivery import Delivery, Outlet
+from node.domain.breaker import Patience
+from node.domain.delivery import Delivery, Outlet, ProofWaits
 from node.domain.job import Assignment
 from node.domain.model import ModelIdentity, ModelStatus, Precision
-from node.domain.network import Backoff, DicomDestination
+from node.domain.network import Backoff, DicomDestination, Proof
 from node.domain.ports import Sender
 from node.domain.result import Finding, Outcome, ResultKind, ResultObject, RunOutcome
 from node.domain.study import Arrival
@@ -26,6 +29,10 @@ PACS, ARCHIVE = "pacs", "archive"
 BACKOFF = Backoff(
     first=timedelta(seconds=10), factor=2.0, longest=timedelta(minutes=5), jitter=0.5, max_attempts=3
 )
+PATIENCE = Patience(
+    failures=3, first=timedelta(seconds=30), factor=2.0, longest=timedelta(minutes=5), jitter=0.2
+)
+WAITS = ProofWaits(answer=timedelta(minutes=10), grace=timedelta(minutes=2))
 MODEL = ModelIdentity(
     name="model",
     version=1,
@@ -61,16 +68,29 @@ class Outbox:
     study_id: int
     paths: Sequence[Path]
     """The result objects as they were made: heatmaps, then the report."""
+    uids: CountedUids
 
-    def courier(self, *senders: Sender) -> Courier:
-        return Courier(
-            outbox=self.store.outbox,
-            files=self.store.files,
-            senders={sender.name: sender for sender in senders},
-            clock=self.clock,
-            backoff=BACKOFF,
-            jitter=lambda: 1.0,
-        )
+    def courier(self, *senders: Sender, **others: Any) -> Courier:
+        parts: dict[str, Any] = {
+            "outbox": self.store.outbox,
+            "breakers": self.store.breakers,
+            "prover": Prover(
+                proofs=self.store.proofs,
+                files=self.store.files,
+                clock=self.clock,
+                uids=self.uids,
+                waits=WAITS,
+                backoff=BACKOFF,
+                jitter=lambda: 1.0,
+            ),
+            "files": self.store.files,
+            "senders": {sender.name: sender for sender in senders},
+            "clock": self.clock,
+            "backoff": BACKOFF,
+            "patience": PATIENCE,
+            "jitter": lambda: 1.0,
+        }
+        return Courier(**(parts | others))
 
     def deliveries(self, destination: str) -> list[Delivery]:
         return [
@@ -81,9 +101,9 @@ class Outbox:
         return [item.state.value for item in self.deliveries(destination)]
 
 
-def sender_to(name: str, port: int, ae_title: str = "PACS") -> DicomSender:
+def sender_to(name: str, port: int, ae_title: str = "PACS", proof: Proof = Proof.NONE) -> DicomSender:
     destination = DicomDestination(
-        name=name, ae_title=ae_title, host="127.0.0.1", port=port, accept_demonstration=True
+        name=name, ae_title=ae_title, host="127.0.0.1", port=port, accept_demonstration=True, proof=proof
     )
     return DicomSender(destination, calling_ae_title=AE_TITLE, timeouts=TIMEOUTS)
 
@@ -91,10 +111,10 @@ def sender_to(name: str, port: int, ae_title: str = "PACS") -> DicomSender:
 def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
     """Take one image in, screen it, and put two heatmaps and a report into the outbox."""
     folder.mkdir()
-    clock = SetClock()
+    clock, uids = SetClock(), CountedUids()
     (folder / "store").mkdir()
     (folder / "store" / "index.sqlite").write_bytes(migrated_index())
-    store = open_store(folder / "store", clock=clock, uids=CountedUids())
+    store = open_store(folder / "store", clock=clock, uids=uids)
     image, _ = write_instance(folder / "image.dcm")
     stored = store.files.store(image.read_bytes())
     store.intake.add(
@@ -129,7 +149,7 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
     )
     for name in destinations:
         store.operations.go_live(name, "tester", "test")
-    return Outbox(store=store, clock=clock, study_id=study.id, paths=paths)
+    return Outbox(store=store, clock=clock, study_id=study.id, paths=paths, uids=uids)
 
 
 def _result(store: Store, path: Path, number: int) -> ResultObject:

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 
-from node.deliver.courier import Courier
 from node.domain.errors import OutOfSpace
 from node.store.outbox import OutboxRecords
-from tests.station.outbox_ground import BACKOFF, PACS, Outbox, make_outbox, sender_to
+from tests.station.outbox_ground import PACS, Outbox, make_outbox, sender_to
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_a_stop_or_a_hold_ends_the_sending_after_the_object_under_way(outbox, ar
     courier = outbox.courier(sender_to(PACS, archive(acts[act])))
 
     assert courier.run_once(PACS) == 1
-    assert outbox.states(PACS) == ["delivered", "pending", "pending"]
+    assert outbox.states(PACS) == ["sent", "pending", "pending"]
     outbox.clock.at = outbox.deliveries(PACS)[1].due_at
     assert courier.run_once(PACS) == 0
 
@@ -71,9 +70,9 @@ class FullDisk(OutboxRecords):
 
     full = True
 
-    def delivered(self, delivery_id: int, detail: str) -> None:
+    def accepted(self, delivery_id: int, detail: str) -> None:
         self._need_room()
-        super().delivered(delivery_id, detail)
+        super().accepted(delivery_id, detail)
 
     def retry(self, delivery_id: int, due_at: datetime, detail: str) -> None:
         self._need_room()
@@ -86,18 +85,11 @@ class FullDisk(OutboxRecords):
 
 def test_a_delivery_that_could_not_be_noted_is_not_forgotten(outbox, archive):
     records = FullDisk(outbox.store.database)
-    courier = Courier(
-        outbox=records,
-        files=outbox.store.files,
-        senders={PACS: sender_to(PACS, archive(lambda: None))},
-        clock=outbox.clock,
-        backoff=BACKOFF,
-        jitter=lambda: 1.0,
-    )
+    courier = outbox.courier(sender_to(PACS, archive(lambda: None)), outbox=records)
     with pytest.raises(OutOfSpace):
         courier.run_once(PACS)
     assert outbox.states(PACS) == ["sending"] * 3
 
     records.full = False
     assert courier.run_once(PACS) == 3
-    assert outbox.states(PACS) == ["delivered"] * 3
+    assert outbox.states(PACS) == ["sent"] * 3

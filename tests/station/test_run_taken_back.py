@@ -18,7 +18,7 @@ def delivered(ground: Ground) -> list[str]:
     """Let the archive take what is due; return the UIDs of the reports among it."""
     claimed = ground.store.outbox.claim("pacs", limit=50)
     for delivery in claimed:
-        ground.store.outbox.delivered(delivery.id, "0000H")
+        ground.store.outbox.delivered(delivery.id, "0000H", "the answer")
     return [item.sop_instance_uid for item in claimed if item.kind == ResultKind.REPORT]
 
 

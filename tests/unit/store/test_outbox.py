@@ -72,9 +72,9 @@ def test_a_retry_waits_until_it_is_due(live, clock):
 
 def test_what_was_delivered_or_refused_is_not_claimed_again(live):
     first, second, third = live.store.outbox.claim("pacs", limit=10)
-    live.store.outbox.delivered(first.id, "0000H")
+    live.store.outbox.delivered(first.id, "0000H", "the answer")
     live.store.outbox.refuse(second.id, "C000H cannot understand")
-    live.store.outbox.delivered(third.id, "0000H")
+    live.store.outbox.delivered(third.id, "0000H", "the answer")
     assert live.store.outbox.claim("pacs", limit=10) == []
     assert live.store.outbox.counts() == {
         ("pacs", DeliveryState.DELIVERED): 2,
@@ -82,9 +82,9 @@ def test_what_was_delivered_or_refused_is_not_claimed_again(live):
     }
     assert live.store.outbox.next_due() is None
     with pytest.raises(IllegalTransition):
-        live.store.outbox.delivered(second.id, "0000H")
+        live.store.outbox.delivered(second.id, "0000H", "the answer")
     with pytest.raises(UnknownSubject):
-        live.store.outbox.delivered(999, "0000H")
+        live.store.outbox.delivered(999, "0000H", "the answer")
 
 
 def test_what_was_being_sent_when_the_node_stopped_is_sent_again(live):

@@ -61,7 +61,7 @@ def day(ward) -> None:
     store.screenings.claim("worker", lease=timedelta(hours=1))
     store.operations.go_live("pacs", "Ada", "ready")
     first, second, third = store.outbox.claim("pacs", limit=10)
-    store.outbox.delivered(first.id, "0000H")
+    store.outbox.delivered(first.id, "0000H", "the answer")
     store.outbox.retry(second.id, clock.now(), "later")
     store.outbox.refuse(third.id, "no")
     store.outbox.for_study(1)

@@ -154,7 +154,7 @@ def test_a_late_image_gives_a_second_version_and_retires_the_first(ward, clock):
     sent = ward.store.outbox.for_study(ward.study.id)
     ward.store.operations.go_live("pacs", "Ada", "ready")
     for claimed in ward.store.outbox.claim("pacs", limit=1):
-        ward.store.outbox.delivered(claimed.id, "0000H")
+        ward.store.outbox.delivered(claimed.id, "0000H", "the answer")
     clock.advance(60)
     ward.add(2)
     ward.screened("recipe-2", version=2)
@@ -185,7 +185,7 @@ def test_a_recipe_that_comes_back_sends_its_stored_objects_where_they_are_not(wa
     ward.store.operations.go_live("pacs", "Ada", "ready")
     ward.screened("A")
     (first, *_rest) = ward.store.outbox.claim("pacs", limit=1)
-    ward.store.outbox.delivered(first.id, "0000H")
+    ward.store.outbox.delivered(first.id, "0000H", "the answer")
     objects = ward.store.screenings.results(1)
     for version, recipe in [(2, "B"), (3, "A")]:
         ward.store.screenings.requeue(ward.study.id, Assignment(model_name="covid"), "Ada", "other settings")

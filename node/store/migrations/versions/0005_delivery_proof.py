@@ -41,7 +41,7 @@ def _rebuild() -> None:
         op.execute(f"DROP TABLE former_{table}")
     # What was called delivered was accepted only: its proof is due.
     op.execute(
-        "UPDATE deliveries SET state = 'sent', accepted_at = changed_at, due_at = changed_at "
+        "UPDATE deliveries SET state = 'sent', accepted_at = changed_at, due_at = changed_at, answer = detail "
         "WHERE state = 'delivered'"
     )
 
@@ -102,7 +102,9 @@ def _deliveries() -> None:
         sa.Column("changed_at", sa.DateTime(), nullable=False),
         sa.Column("proof", sa.String(), server_default="", nullable=False),
         sa.Column("accepted_at", sa.DateTime(), nullable=True),
+        sa.Column("answer", sa.Text(), server_default="", nullable=False),
         sa.Column("asked", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("missing", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.CheckConstraint(
             "\"state\" IN ('withheld', 'pending', 'sending', 'sent', 'delivered', 'refused', 'cancelled')",
             name=op.f("ck_deliveries_state_known"),
@@ -116,6 +118,15 @@ def _deliveries() -> None:
     )
     op.create_index(op.f("ix_deliveries_object_id"), "deliveries", ["object_id"], unique=False)
     op.create_index("ix_deliveries_state", "deliveries", ["state", "destination", "id"], unique=False)
+    for name, column in (("ix_deliveries_unproven", "due_at"), ("ix_deliveries_accepted", "accepted_at")):
+        op.create_index(
+            name,
+            "deliveries",
+            ["destination", column],
+            unique=False,
+            sqlite_where=sa.text("state = 'sent'"),
+            postgresql_where=sa.text("state = 'sent'"),
+        )
     op.create_index(
         "uq_deliveries_once",
         "deliveries",
