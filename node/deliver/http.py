@@ -19,8 +19,8 @@ from node.domain.errors import DestinationUnavailable
 from node.domain.network import WebAccess
 from node.domain.ports import Clock
 
-MAX_ANSWER_BYTES: Final = 1024 * 1024
-"""Longest body of an answer; a STOW-RS response to one instance is below 2 KiB."""
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""Longest body of an answer; the metadata of a report (WADO-RS) have about 2 MiB."""
 NETWORK_ERRORS: Final = (
     httpcore.NetworkError,
     httpcore.ProtocolError,

@@ -19,8 +19,6 @@ from node.domain.ports import Clock
 JSON: Final = {"Accept": "application/dicom+json"}
 NOT_OFFERED: Final = frozenset({403, 404, 405, 410})
 """By these a server without QIDO-RS or WADO-RS, or one that forbids them, answers a search."""
-LOOKS_BEFORE_MISSING: Final = 3
-"""Archives index behind their answer: an object that is not found at once is not yet lost."""
 
 
 class StowSender:
@@ -84,11 +82,11 @@ class StowSender:
         DestinationUnavailable
             Nothing could be asked.
         """
-        del transaction_uid
+        del transaction_uid, asked
         if self._destination.proof is Proof.NONE:
             return [_unprovable(item, "the settings ask for no proof") for item in objects]
         with self._session() as http:
-            return list(_look_for_all(http, objects, asked))
+            return list(_look_for_all(http, objects))
 
     def echo(self) -> None:
         """Verify that a DICOMweb server answers, by a search for an instance that nobody has.
@@ -130,18 +128,22 @@ def _send_one(http: HttpSession, item: OutgoingObject) -> SendReply:
     return stored(answer, item.delivery_id, item.sop_instance_uid)
 
 
-def _look_for_all(http: HttpSession, objects: Sequence[OutgoingObject], asked: int) -> Iterator[ProofReply]:
+def _look_for_all(http: HttpSession, objects: Sequence[OutgoingObject]) -> Iterator[ProofReply]:
     """Look for one after the other; what was found counts, though the server is lost later."""
+    lost = ""
     for number, item in enumerate(objects):
-        try:
-            yield _look_for(http, item, asked)
-        except DestinationUnavailable as error:
-            if number == 0:
-                raise
-            yield _reply(item, ProofStanding.ASKED, "", str(error))
+        if not lost:
+            try:
+                yield _look_for(http, item)
+                continue
+            except DestinationUnavailable as error:
+                if number == 0:
+                    raise
+                lost = str(error)
+        yield _reply(item, ProofStanding.ASKED, "", lost)
 
 
-def _look_for(http: HttpSession, item: OutgoingObject, asked: int) -> ProofReply:
+def _look_for(http: HttpSession, item: OutgoingObject) -> ProofReply:
     if not (is_valid_uid(item.study_instance_uid) and is_valid_uid(item.series_instance_uid)):
         return _unprovable(item, "its study's UID is malformed, so nothing can be looked for")
     series = f"/studies/{item.study_instance_uid}/series/{item.series_instance_uid}/instances"
@@ -155,17 +157,15 @@ def _look_for(http: HttpSession, item: OutgoingObject, asked: int) -> ProofReply
     )
     if names(described, item.sop_instance_uid):
         return _reply(item, ProofStanding.PROVEN, "WADO-RS", "its metadata were read back")
-    return _absent(item, found, described, asked)
+    return _absent(item, found, described)
 
 
-def _absent(item: OutgoingObject, found: Answer, described: Answer, asked: int) -> ProofReply:
+def _absent(item: OutgoingObject, found: Answer, described: Answer) -> ProofReply:
     """Return what it means that neither answer shows the object."""
     if found.retryable or described.retryable:
         return _reply(item, ProofStanding.ASKED, "", f"{found.text}; {described.text}")
     if not is_list(found):
         return _unprovable(item, f"neither QIDO-RS ({found.text}) nor WADO-RS ({described.text}) tells")
-    if asked + 1 < LOOKS_BEFORE_MISSING:
-        return _reply(item, ProofStanding.ASKED, "", "not found there yet")
     return _reply(item, ProofStanding.MISSING, "QIDO-RS", "not found there")
 
 

@@ -19,9 +19,9 @@ from pydicom.sr.coding import Code
 from node.domain.delivery import Message
 from node.domain.errors import NotAReport
 from node.domain.preparation_spec import InputModality
-from node.domain.result import Outcome
+from node.domain.result import Outcome, ResultKind
 from node.report import codes
-from node.report.document import COMPREHENSIVE_3D_SR
+from node.report.identity import SOP_CLASSES
 from node.report.reading import Node
 
 SCHEMA: Final = 1
@@ -53,7 +53,7 @@ def message_about(path: Path, *, identifiers: bool) -> Message:
     except InvalidDicomError as error:
         raise NotAReport("this file is no DICOM object; nothing can be told of it") from error
     root = Node(data_set)
-    if str(data_set.get("SOPClassUID", "")) == COMPREHENSIVE_3D_SR and root.all(codes.SUMMARY):
+    if str(data_set.get("SOPClassUID", "")) == SOP_CLASSES[ResultKind.REPORT] and root.all(codes.SUMMARY):
         event, told = RESULT, _result(data_set, root)
     elif (title := _withdrawal(root)) is not None:
         event, told = WITHDRAWN, {"title": title, "withdrawn_sop_instance_uids": _named(data_set)}
