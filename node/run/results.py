@@ -113,7 +113,8 @@ def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -
 
     A result that comes into force again (a model or a setting was taken back) follows another one: its
     predecessor is part of what it says. Under its first UID nothing would be sent, for the archive has it,
-    and the later one would stand there as the last word.
+    and the later one would stand there as the last word. After a withdrawal an archive may refuse what it was
+    told to reject (IHE IOCM): nothing is issued again under a UID that was ever in a version.
 
     Parameters
     ----------
@@ -122,14 +123,12 @@ def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -
     recipes : sequence of str
         Of all versions, oldest first.
     in_force : str or None
-        Recipe of the last version; None when it was withdrawn, or there is none.
+        Recipe of the last version, where that is in force; None when it was withdrawn, or there is none.
     """
-    if in_force is None:
-        return made_by
     before = recipes[-2] if len(recipes) > 1 else ""
-    if in_force in {made_by, _again(made_by, before)}:
+    if in_force is not None and in_force in {made_by, _again(made_by, before)}:
         return in_force
-    return _again(made_by, in_force) if made_by in recipes else made_by
+    return _again(made_by, recipes[-1]) if made_by in recipes else made_by
 
 
 def _again(made_by: str, predecessor: str) -> str:
