@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli import corrections
 from node.cli.options import (
     ByOption,
     ConfigOption,
@@ -17,12 +18,15 @@ from node.cli.options import (
 )
 from node.cli.output import counted, show, show_json, table
 from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
+from node.cli.withdrawn import override_record, withdrawal_record
 from node.domain.job import Purpose, Screening
 from node.domain.result import Finding
 from node.domain.study import Study
 from node.store.store import Store
 
 group = typer.Typer(no_args_is_help=True, help="Received studies.", rich_markup_mode=None)
+group.command("withdraw")(corrections.withdraw)
+group.command("correct")(corrections.correct)
 
 
 def register(app: typer.Typer) -> None:
@@ -82,6 +86,10 @@ def show_study(study: StudyArgument, config: ConfigOption = None, as_json: JsonO
         show(f"Outcome{by}: {finding['outcome']} ({finding['reason']})")
         _show_rows("Choice", finding["series"], ("series_number", "description", "chosen", "reason"))
     _show_rows("Deliveries", record["deliveries"], ("destination", "kind", "state", "attempts", "detail"))
+    _show_rows(
+        "Withdrawn", record["withdrawals"], ("model", "version", "title", "by", "reason", "at", "note")
+    )
+    _show_rows("Corrected by hand", record["overrides"], ("keyword", "by", "reason", "at"))
     _show_rows("Kept aside", record["asides"], ("id", "reason", "calling_ae_title", "received_at"))
 
 
@@ -175,6 +183,8 @@ def _details(store: Store, study: Study) -> dict[str, Any]:
             }
             for aside in store.asides.list(study.id)
         ],
+        "withdrawals": [withdrawal_record(item) for item in store.withdrawals.for_study(study.id)],
+        "overrides": [override_record(item) for item in store.overrides.list(study.id)],
     }
 
 

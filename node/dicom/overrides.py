@@ -23,7 +23,7 @@ from node.domain.errors import AttributeRefused
 from node.domain.study import InstanceHeader
 
 PATIENT: Final = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
-"""They say together who it is (PS3.3 C.7.1.1): one of them is never put right against a later correction."""
+"""They say together who it is (PS3.3 C.7.1.1)."""
 STUDY: Final = ("AccessionNumber", "StudyID", "StudyDescription", "ReferringPhysicianName")
 """PS3.3 C.7.2.1; dates and times stay those of the acquisition."""
 CORRECTABLE: Final = (*PATIENT, *STUDY)
@@ -132,10 +132,9 @@ def overtaken(kept: Collection[str], corrected: Collection[str]) -> frozenset[st
     corrected : collection of str
         Keywords in which the correction changes the received objects.
     """
-    void = {keyword for keyword in kept if keyword in corrected}
     if any(keyword in PATIENT for keyword in corrected):
-        void |= {keyword for keyword in kept if keyword in PATIENT}
-    return frozenset(void)
+        return frozenset(kept)  # an order, too, is one of a patient
+    return frozenset(keyword for keyword in kept if keyword in corrected)
 
 
 def _void(values: Mapping[str, str]) -> tuple[str, ...]:

@@ -71,12 +71,12 @@ class OverrideRecords:
             if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
             _refuse_idle(wanted, unset, _values(connection, study_id))
+            _record(connection, study_id, wanted, unset, by=by, reason=reason, at=now)
             _delete(connection, study_id, {*unset, *wanted})
             if wanted:
                 said = {"study_id": study_id, "by": by.strip(), "reason": reason.strip(), "at": now}
                 rows = [{"keyword": keyword, "value": wanted[keyword], **said} for keyword in sorted(wanted)]
                 connection.execute(insert(study_overrides), rows)
-            _record(connection, study_id, wanted, unset, by=by, reason=reason, at=now)
             withdraw_versions(
                 connection, study_id, None, title=Withdrawal.PATIENT_SAFETY, by=by, reason=reason, at=now
             )

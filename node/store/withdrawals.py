@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, insert, or_, select, update
 
 from node.domain.delivery import DeliveryState
 from node.domain.errors import StoreError, UnknownSubject
@@ -94,13 +94,13 @@ class WithdrawalRecords:
         """
         now = self._database.clock.now()
         with self._database.write() as connection:
+            subject = f"study {study_id}" + (f", model {model_name}" if model_name is not None else "")
+            record_act(connection, at=now, by=by, action="withdraw", subject=subject, reason=reason)
             count = withdraw_versions(
                 connection, study_id, model_name, title=title, by=by, reason=reason, at=now
             )
             if not count:
                 raise UnknownSubject("there are no results to withdraw; see `studies show`")
-            subject = f"study {study_id}" + (f", model {model_name}" if model_name is not None else "")
-            record_act(connection, at=now, by=by, action="withdraw", subject=subject, reason=reason)
             _cancel_screenings(connection, study_id, model_name, at=now)
         return count
 
@@ -209,17 +209,12 @@ def _cancel_screenings(
 def _reached(connection: Connection, version_id: int) -> list[str]:
     """Return the destinations that may have an object of a version.
 
-    An attempt whose answer was lost may have succeeded, so every attempt counts; what was tried before an
-    operator had it sent again is told by its detail, for its attempts count anew.
+    An attempt whose answer was lost may have succeeded, so every attempt counts.
     """
-    tried_before = and_(
-        deliveries.c.state.in_([DeliveryState.PENDING, DeliveryState.REFUSED]), deliveries.c.detail != ""
-    )
     may_be_there = or_(
         deliveries.c.state.in_([DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.DELIVERED]),
         deliveries.c.attempts > 0,
         deliveries.c.accepted_at.is_not(None),
-        tried_before,
     )
     query = (
         select(deliveries.c.destination)
