@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from node.imaging.arrays import Box, Grey, Real
+from node.imaging.lettering import AMBER, SOFT, WHITE, strip, width_of, write
 
-BANNER = "AI, research use, not for diagnosis"
 OPACITY = 0.65
 """Opacity of the map's maximum at a score of 1; it falls with the square of the score, so that 0.51 does not
 look like 0.99."""
 SMALLEST_SIDE = 512
 """Smaller slices are enlarged by a whole factor up to this width, or the text could not be read."""
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_WHITE, _AMBER, _SOFT = (235, 235, 235), (255, 190, 60), (170, 170, 170)
-
-Colour = tuple[int, int, int]
+LETTERS = 10.5
+"""Height of a capital letter in a picture of the smallest width, in pixels; it grows with the picture."""
+BRIGHT_COLOURS = (24, 232)
+"""Part of the colour map that is used, of 0..255."""
+_PITCH, _MARGIN = 20.0, 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatmapCaption:
     """What stands on the picture beside the map."""
 
+    banner: str
+    """What the picture is not; above it."""
     model: str
     """Name and version of the model."""
     score: float
-    """Probability of the positive class, 0..1."""
-    image: str
-    """What is shown: "slice" or "radiograph"."""
+    """Model score of the positive class, 0..1; decides the opacity."""
+    said: str
+    """The score as a reader shall understand it."""
     place: str
-    """Which one of the study's it is."""
+    """Which one of the study's images it is."""
+    scale: tuple[str, str]
+    """What the two ends of the colour scale mean."""
+    notes: tuple[str, ...]
+    """How the map is to be read."""
+    no_map: str
+    """Stands instead of scale and notes when no part of the image raised the score."""
+    sides: tuple[str, str]
+    """Marks at the left and the right edge; empty where the patient's sides are not known."""
 
 
 def place_cam(cam: Real, box: Box, shape: tuple[int, int]) -> Real:
@@ -96,6 +106,17 @@ def cell_mm(box: Box, grid: tuple[int, int], pixel_spacing: tuple[float, float])
     return max(high, wide)
 
 
+def opacity(score: float) -> float:
+    """Return the opacity of the map's maximum, 0..1.
+
+    Parameters
+    ----------
+    score : float
+        Of the positive class, 0..1.
+    """
+    return OPACITY * min(max(score, 0.0), 1.0) ** 2
+
+
 def overlay(grey: Grey, relative: Real, score: float) -> Grey:
     """Colour an image by its map.
 
@@ -105,21 +126,38 @@ def overlay(grey: Grey, relative: Real, score: float) -> Grey:
         The slice in a lung window, or the radiograph.
     relative : float32 array, same shape, 0..1
     score : float
-        Probability of the positive class; decides the opacity.
+        Model score of the positive class; decides the opacity.
 
     Returns
     -------
     uint8 array, shape (rows, columns, 3), RGB
     """
-    colours = _colours(np.rint(relative * 255).astype(np.uint8)).astype(np.float32)
-    alpha = (np.float32(OPACITY * min(max(score, 0.0), 1.0) ** 2) * relative)[..., None]
+    hues = colours(np.rint(relative * 255).astype(np.uint8)).astype(np.float32)
+    alpha = (np.float32(opacity(score)) * relative)[..., None]
     base = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
-    return np.rint(base + alpha * (colours - base)).astype(np.uint8)
+    return np.rint(base + alpha * (hues - base)).astype(np.uint8)
 
 
-def render(
-    grey: Grey, cam: Real, box: Box, pixel_spacing: tuple[float, float] | None, caption: HeatmapCaption
-) -> Grey:
+def mapped(grey: Grey, cam: Real, box: Box, score: float) -> Grey | None:
+    """Return an image under its map; None when no part of it raised the score.
+
+    Parameters
+    ----------
+    grey : uint8 array, shape (rows, columns)
+    cam : float32 array, shape (grid rows, grid columns)
+    box : Box
+        Part of the image that the network saw.
+    score : float
+
+    Returns
+    -------
+    uint8 array, shape (rows, columns, 3), RGB, or None
+    """
+    relative = normalised(place_cam(cam, box, (grey.shape[0], grey.shape[1])))
+    return None if relative is None else overlay(grey, relative, score)
+
+
+def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
     """Return the finished picture: banner, image with its map, legend.
 
     Parameters
@@ -129,8 +167,6 @@ def render(
     cam : float32 array, shape (grid rows, grid columns)
     box : Box
         Part of the image that the network saw.
-    pixel_spacing : (between rows, between columns), mm
-        Of the image as displayed; None when it is not known in the patient.
     caption : HeatmapCaption
 
     Returns
@@ -138,64 +174,97 @@ def render(
     uint8 array, shape (rows, columns, 3), RGB
         Larger than the image by the strips above and below it.
     """
-    rows, columns = grey.shape
-    relative = normalised(place_cam(cam, box, (rows, columns)))
-    picture = (
-        np.repeat(grey[..., None], 3, axis=2) if relative is None else overlay(grey, relative, caption.score)
-    )
-    factor = max(1, -(-SMALLEST_SIDE // columns))
+    coloured = mapped(grey, cam, box, caption.score)
+    picture = in_grey(grey) if coloured is None else coloured
+    factor = max(1, -(-SMALLEST_SIDE // grey.shape[1]))
     picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
     width = picture.shape[1]
     unit = width / SMALLEST_SIDE
-    legend = (f"no map: no part of this {caption.image} raised the score", "")
-    if relative is not None:
-        grid = (cam.shape[0], cam.shape[1])
-        legend = (
-            f"relative within this {caption.image}; {_cell(box, grid, pixel_spacing)};",
-            "not a lesion outline",
-        )
-    head = _strip(width, unit, [(BANNER, _AMBER), (caption.model, _SOFT)])
-    lines = (f"score {caption.score:.2f}, {caption.place}", *legend)
-    foot = _strip(width, unit, [(line, _WHITE) for line in lines])
-    if relative is not None:
-        _colour_scale(foot, unit)
-    return np.ascontiguousarray(np.vstack([head, picture, foot]))
+    mark_sides(picture, caption.sides, 1.3 * LETTERS * unit)
+    head = [(caption.banner, AMBER, True), (caption.model, SOFT, False)]
+    foot = [(caption.said, WHITE, True), (caption.place, WHITE, False)]
+    if coloured is None:
+        foot.append((caption.no_map, WHITE, False))
+    else:
+        foot += [("", WHITE, False), *((note, WHITE, False) for note in caption.notes)]
+    size, margin, pitch = LETTERS * unit, _MARGIN * unit, _PITCH * unit
+    below = strip(width, foot, height=size, margin=margin, pitch=pitch)
+    if coloured is not None:
+        colour_scale(below, caption.scale, (margin, 3 * pitch - 0.3 * size), size, width - 2 * margin)
+    above = strip(width, head, height=size, margin=margin, pitch=pitch)
+    return np.ascontiguousarray(np.vstack([above, picture, below]))
 
 
-def _cell(box: Box, grid: tuple[int, int], pixel_spacing: tuple[float, float] | None) -> str:
-    """Say how coarse the map is."""
-    if pixel_spacing is None:
-        return f"the map has {grid[0]} x {grid[1]} cells"
-    return f"one cell is about {cell_mm(box, grid, pixel_spacing):.0f} mm"
+def in_grey(grey: Grey) -> Grey:
+    """Return a grey image in three channels.
+
+    Parameters
+    ----------
+    grey : uint8 array, shape (rows, columns)
+    """
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _colours(levels: Grey) -> Grey:
-    """Return RGB colours of 8-bit levels, blue to red."""
-    return np.asarray(cv2.applyColorMap(levels, cv2.COLORMAP_JET)[..., ::-1], dtype=np.uint8)
+def mark_sides(picture: Grey, sides: tuple[str, str], size: float) -> None:
+    """Write the patient's sides at the edges of an image.
+
+    Parameters
+    ----------
+    picture : uint8 array, shape (rows, columns, 3)
+        Is changed.
+    sides : (left edge, right edge)
+    size : float
+        Height of a capital letter, in pixels.
+    """
+    row = picture.shape[0] / 2
+    places = (0.6 * size, picture.shape[1] - 0.6 * size - width_of(sides[1], size))
+    for mark, column in zip(sides, places, strict=True):
+        write(picture, mark, (column + 1, row + 1), height=size, colour=(0, 0, 0), bold=True)
+        write(picture, mark, (column, row), height=size, colour=WHITE, bold=True)
 
 
-def _strip(width: int, unit: float, lines: Sequence[tuple[str, Colour]]) -> Grey:
-    """Return a black strip with lines of text; a line too long for it is written smaller."""
-    height = round(19 * unit)
-    strip = np.zeros((height * len(lines) + round(7 * unit), width, 3), dtype=np.uint8)
-    for number, (text, colour) in enumerate(lines):
-        printable = text.encode("ascii", "replace").decode("ascii")
-        size, thickness = 0.5 * unit, max(1, round(unit))
-        (needed, _), _ = cv2.getTextSize(printable, _FONT, size, thickness)
-        size *= min(1.0, (width - 16 * unit) / max(1, needed))
-        origin = (round(8 * unit), height * (number + 1) - round(3 * unit))
-        cv2.putText(strip, printable, origin, _FONT, size, colour, thickness, cv2.LINE_AA)
-    return strip
+def colour_scale(
+    picture: Grey, ends: tuple[str, str], place: tuple[float, float], size: float, room: float
+) -> None:
+    """Draw the scale of the map's colours with the meaning of its two ends on one line.
+
+    Parameters
+    ----------
+    picture : uint8 array, shape (rows, columns, 3)
+        Is changed.
+    ends : (lowest, highest)
+    place : (column, row)
+        Left end of the line of writing, in pixels.
+    size : float
+        Height of a capital letter, in pixels.
+    room : float
+        Width of the line; the texts are written smaller where they need more.
+    """
+    gap, bar = 0.7 * size, 11 * size
+    needed = width_of(ends[0], size) + width_of(ends[1], size)
+    letters = size * min(1.0, (room - bar - 2 * gap) / max(1.0, needed))
+    left, bottom = place
+    write(picture, ends[0], place, height=letters, colour=WHITE)
+    start = round(left + width_of(ends[0], letters) + gap)
+    end = round(start + bar)
+    ramp = np.rint(np.linspace(0, 255, end - start)).astype(np.uint8)
+    picture[round(bottom - 1.1 * size) : round(bottom + 0.1 * size), start:end] = colours(ramp[None])
+    write(picture, ends[1], (end + gap, bottom), height=letters, colour=WHITE)
 
 
-def _colour_scale(foot: Grey, unit: float) -> None:
-    """Draw the scale of the map's colours into the lower right corner of the foot."""
-    wide, high = round(150 * unit), round(10 * unit)
-    bottom = foot.shape[0] - round(10 * unit)
-    right = foot.shape[1] - round(40 * unit)
-    ramp = np.rint(np.linspace(0, 255, wide)).astype(np.uint8)[None].repeat(high, axis=0)
-    foot[bottom - high : bottom, right - wide : right] = _colours(ramp)
-    for text, left in (("low", right - wide - round(32 * unit)), ("high", right + round(5 * unit))):
-        cv2.putText(
-            foot, text, (left, bottom - 1), _FONT, 0.42 * unit, _SOFT, max(1, round(unit)), cv2.LINE_AA
-        )
+def colours(levels: Grey) -> Grey:
+    """Return RGB colours of 8-bit levels, blue to red.
+
+    Without the dark ends of the colour map: the highest level would be less conspicuous than one below it.
+
+    Parameters
+    ----------
+    levels : uint8 array, shape (rows, columns)
+
+    Returns
+    -------
+    uint8 array, shape (rows, columns, 3)
+    """
+    first, last = BRIGHT_COLOURS
+    bright = np.rint(first + levels.astype(np.float32) * ((last - first) / 255)).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(bright, cv2.COLORMAP_TURBO)[..., ::-1], dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The wording of everything that a reader sees, in English (ASCII). Nothing is worded elsewhere.
+"""The wording of everything that a reader sees, in English (ASCII); of pictures, `node.report.picture_text`.
 
 Never more certainty than was measured: research use, no diagnosis, a score is no probability of disease.
 """
@@ -75,6 +75,8 @@ class Words:
     label: str
     """Heading over their names."""
     none_positive: str
+    plane: str
+    """What is said of a map's place, with a space behind it; empty where it is the source's own."""
 
 
 WORDS: Final = {
@@ -97,6 +99,7 @@ WORDS: Final = {
         images="Positive slices",
         label="Slice (instance number, position)",
         none_positive="No slice reaches the slice threshold.",
+        plane="",
     ),
     InputModality.CR: Words(
         image="radiograph",
@@ -117,17 +120,19 @@ WORDS: Final = {
         images="Positive images",
         label="Image (instance number)",
         none_positive="No image reaches the threshold.",
+        plane="A radiograph has no place in the patient: the map's position is nominal. ",
     ),
 }
 
 
-def _marked(status: ModelStatus, sentence: str) -> str:
+def marked(status: ModelStatus, sentence: str) -> str:
+    """Return a sentence behind the model's status, where that limits what it says."""
     return f"{_STATUS[status]}: {sentence}" if _STATUS[status] else sentence
 
 
 def title(finding: Finding) -> str:
     """Return the title line of a report."""
-    return _marked(finding.model.status, WORDS[finding.modality].title)
+    return marked(finding.model.status, WORDS[finding.modality].title)
 
 
 def notice(finding: Finding) -> str:
@@ -141,7 +146,7 @@ def notice(finding: Finding) -> str:
 
 def series_description(kind: ResultKind, finding: Finding) -> str:
     """Return the SeriesDescription of the results of one kind, at most 64 characters."""
-    return _marked(finding.model.status, WORDS[finding.modality].series[kind])
+    return marked(finding.model.status, WORDS[finding.modality].series[kind])
 
 
 def summary(finding: Finding) -> str:
@@ -217,7 +222,7 @@ def heatmap_comment(item: SliceScore, finding: Finding) -> str:
     """Return the ImageComments of a heatmap."""
     score = "not scored" if item.probability is None else f"model score {percent(item.probability)}"
     label = image_label(item, finding.modality)
-    return _marked(
+    return marked(
         finding.model.status, f"{NOT_DIAGNOSTIC}. {label}, {score} (not a probability of disease)."
     )
 
@@ -233,14 +238,14 @@ def map_derivation(finding: Finding) -> str:
     return (
         f"Gradient-weighted class activation (Grad-CAM) of {model.name} {model.version}: not normalised, "
         f"enlarged from the network's coarse grid to the pixels of the source {image}, 0 where the network "
-        "did not look. Research use, not a diagnosis."
+        f"did not look. {WORDS[finding.modality].plane}Research use, not a diagnosis."
     )
 
 
 def key_objects(finding: Finding) -> str:
     """Return the description of a Key Object Selection."""
     image = WORDS[finding.modality].image
-    return _marked(
+    return marked(
         finding.model.status,
         f"The {image}s that reach the model's threshold, strongest first, with their heatmaps. Chosen by a "
         f"model, not by a reader. {NOT_DIAGNOSTIC}.",
@@ -249,7 +254,7 @@ def key_objects(finding: Finding) -> str:
 
 def rejection_series(model: ModelIdentity) -> str:
     """Return the SeriesDescription of rejection notes, at most 64 characters."""
-    return _marked(model.status, "Withdrawn AI results")
+    return marked(model.status, "Withdrawn AI results")
 
 
 def rejection(title: Withdrawal, reason: str, model: ModelIdentity, version: int) -> str:
@@ -262,7 +267,7 @@ def rejection(title: Withdrawal, reason: str, model: ModelIdentity, version: int
 
 def contribution(model: ModelIdentity, software_version: str) -> str:
     """Return the ContributionDescription of the algorithm."""
-    return _marked(
+    return marked(
         model.status,
         f"AI screening for COVID-19 by {SERVICE} {software_version}, research use, not a diagnosis",
     )

@@ -136,8 +136,11 @@ class CtExamination:
                 partial(watch.advanced, Stage.SELECT),
                 lambda path: tools.store.files.verify(path.stem),
             )
+        seen = partial(
+            SliceAnalysis, looked=looked, window=window, body_above_hu=self.how.selection.body_above_hu
+        )
         if looked.plausibility.reason is not None:
-            return SliceAnalysis(looked=looked, scored=(), window=window)
+            return seen(scored=())
         with watch.stage(Stage.INFER):
             scored = score(
                 looked.selected,
@@ -147,7 +150,7 @@ class CtExamination:
                 batch=min(tools.settings.batch, self._served.bundle.config.max_batch_size),
                 advanced=partial(watch.advanced, Stage.INFER),
             )
-        return SliceAnalysis(looked=looked, scored=scored, window=window)
+        return seen(scored=scored)
 
 
 def none_fit(how: Method, candidates: Candidates, watch: StageWatch) -> Examined:

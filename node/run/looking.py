@@ -11,6 +11,8 @@ from pathlib import Path
 from node.dicom.slices import SliceSource
 from node.domain.errors import DecodeFailed
 from node.domain.input_spec import SelectionSpec
+from node.imaging.arrays import Real
+from node.imaging.scout import coronal_profile
 from node.imaging.selection import DarkCount, Plausibility, dark_count, plausibility, select
 
 
@@ -24,6 +26,8 @@ class LookedAt:
     """One for each slice, in that order."""
     pixel_digests: tuple[str, ...]
     """One for each slice, the same for every transfer syntax."""
+    profiles: tuple[Real, ...]
+    """One for each slice: its coronal profile, float32 array of shape (columns,)."""
     kept: tuple[int, ...]
     """Indices of the slices with open lungs, ascending."""
     threshold: Fraction
@@ -69,12 +73,14 @@ def look(
         raise DecodeFailed("a stored file is damaged on the disk; see `groundglass integrity`")
     counts: list[DarkCount] = []
     digests: list[str] = []
+    profiles: list[Real] = []
     jobs = [pool.submit(_look_at, source, spec) for source in sources]
     try:
         for job in jobs:
-            count, digest = job.result()
+            count, digest, profile = job.result()
             counts.append(count)
             digests.append(digest)
+            profiles.append(profile)
             advanced(len(counts), len(sources))
     finally:
         for job in jobs:
@@ -85,12 +91,13 @@ def look(
         sources=tuple(sources),
         counts=tuple(counts),
         pixel_digests=tuple(digests),
+        profiles=tuple(profiles),
         kept=selection.kept,
         threshold=selection.threshold,
         plausibility=plausibility(selection, counts, height * width, spec),
     )
 
 
-def _look_at(source: SliceSource, spec: SelectionSpec) -> tuple[DarkCount, str]:
+def _look_at(source: SliceSource, spec: SelectionSpec) -> tuple[DarkCount, str, Real]:
     v, digest = source.read()
-    return dark_count(v, spec), digest
+    return dark_count(v, spec), digest, coronal_profile(v)

@@ -32,7 +32,7 @@ from node.run.findings import Method, with_asides
 from node.run.options import PipelineSettings
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
 from node.run.radiographs import RadiographExamination
-from node.run.results import pictures, recipe_in_turn, recipe_of, store_objects, stored_before
+from node.run.results import maps, pictures, recipe_in_turn, recipe_of, store_objects, stored_before
 from node.run.retry import after_error
 from node.store.store import Store
 
@@ -185,7 +185,7 @@ class Pipeline:
         watch: StageWatch,
     ) -> ReportRequest:
         outcome = draft.outcome
-        heatmaps = []
+        heatmaps, as_data, summary = [], [], None
         if outcome.analysis is not None:
             heatmaps = pictures(
                 outcome.finding,
@@ -193,14 +193,18 @@ class Pipeline:
                 limit=self._settings.max_heatmaps,
                 advanced=partial(watch.advanced, Stage.REPORT),
             )
+            if self._settings.parametric_map:
+                as_data = maps(outcome.finding, outcome.analysis, limit=self._settings.max_heatmaps)
+            if self._settings.summary:
+                summary = outcome.analysis.sheet(outcome.finding)
         return ReportRequest(
             finding=outcome.finding,
             evidence=draft.evidence,
             heatmaps=heatmaps,
             version=version,
             recipe=draft.recipe,
-            maps=(),
-            summary=None,
+            maps=as_data,
+            summary=summary,
             key_objects=self._settings.key_objects,
             predecessor=predecessor,
             made_at=self._clock.now().astimezone(self._settings.zone),

@@ -8,14 +8,26 @@ from typing import Final
 import numpy as np
 
 from node.decide.radiographs import VIEW_NAMES, View, view_of
+from node.decide.shown import on_sheet
+from node.dicom.pixel_file import PixelFile
 from node.dicom.radiograph import RadiographSource
 from node.domain.result import Finding
 from node.domain.study import InstanceHeader
-from node.imaging.arrays import Box, Grey
+from node.imaging.arrays import Box, Grey, Real
+from node.imaging.contact_sheet import ContactSheet, SheetTile, contact_sheet
 from node.imaging.frontal import frontal_orientation
-from node.imaging.heatmap import render
+from node.imaging.heatmap import cell_mm, mapped, place_cam, render
 from node.imaging.prepare import resized
-from node.run.results import Picture, caption
+from node.report.picture_text import (
+    NO_SIDES,
+    SIDES,
+    heatmap_caption,
+    is_flagged,
+    radiograph_place,
+    sheet_text,
+    tile_label,
+)
+from node.run.results import Picture
 from node.run.scoring import Scored
 
 LARGEST_SIDE: Final = 1024
@@ -54,32 +66,102 @@ class RadiographAnalysis:
         DicomError
             The image cannot be decoded again.
         """
-        uid = finding.slices[index].sop_instance_uid
-        place = next(i for i, item in enumerate(self.sources) if item.header.sop_instance_uid == uid)
+        place = self._place(finding, index)
         source, answer = self.sources[place], self.scored[place]
-        view = VIEW_NAMES[view_of(source.header, source.view) or View.NOT_NAMED]
         grey, box, spacing = _reduced(source, answer.box)
-        rgb = render(
-            grey,
-            answer.cam,
-            box,
-            spacing,
-            caption(
-                finding, index, image="radiograph", place=f"image {place + 1} of {len(self.sources)}, {view}"
-            ),
+        grid = (answer.cam.shape[0], answer.cam.shape[1])
+        known = _is_upright(source)
+        caption = heatmap_caption(
+            finding,
+            index,
+            place=self._named(place),
+            grid=grid,
+            cell_mm=None if spacing is None else cell_mm(box, grid, spacing),
+            sides=SIDES if known else NO_SIDES,
         )
-        known = frontal_orientation(source.view.patient_orientation) is not None
-        return Picture(rgb=rgb, directions=UPRIGHT if known else ())
+        return Picture(rgb=render(grey, answer.cam, box, caption), directions=UPRIGHT if known else ())
+
+    def activation(self, finding: Finding, index: int) -> Real:
+        """Return the class activation map of a scored radiograph, laid over its pixels as they are stored.
+
+        It has as many pixels as the heatmap shows of the radiograph.
+
+        Raises
+        ------
+        DicomError
+            The file cannot be read again.
+        """
+        place = self._place(finding, index)
+        source, answer = self.sources[place], self.scored[place]
+        layout, turned = PixelFile(source.path).layout, source.orientation
+        stored = (layout.columns, layout.rows) if turned.transposed else (layout.rows, layout.columns)
+        shape, box = _fitted(stored, answer.box)
+        return np.asarray(turned.restore(place_cam(answer.cam, box, shape)), dtype=np.float32)
+
+    def sheet(self, finding: Finding) -> Grey | None:
+        """Return the contact sheet.
+
+        Raises
+        ------
+        DicomError
+            An image cannot be decoded again.
+        """
+        shown = on_sheet(finding)
+        tiles = [self._tile(finding, index, rank) for rank, index in enumerate(shown, start=1)]
+        return contact_sheet(
+            ContactSheet(
+                text=sheet_text(finding, len(shown)), flagged=is_flagged(finding), scout=None, tiles=tiles
+            )
+        )
+
+    def _tile(self, finding: Finding, index: int, rank: int) -> SheetTile:
+        place = self._place(finding, index)
+        source, answer, item = self.sources[place], self.scored[place], finding.slices[index]
+        grey, box, _ = _reduced(source, answer.box)
+        coloured = mapped(grey, answer.cam, box, answer.probability) if item.positive else None
+        return SheetTile(
+            picture=grey if coloured is None else coloured,
+            label=tile_label(finding, index, rank),
+            detail=self._named(place),
+            positive=item.positive,
+            mapped=coloured is not None,
+            sides=SIDES if _is_upright(source) else NO_SIDES,
+        )
+
+    def _place(self, finding: Finding, index: int) -> int:
+        """Return where a scored image of the finding stands among the sources."""
+        uid = finding.slices[index].sop_instance_uid
+        return next(i for i, item in enumerate(self.sources) if item.header.sop_instance_uid == uid)
+
+    def _named(self, place: int) -> str:
+        source = self.sources[place]
+        view = VIEW_NAMES[view_of(source.header, source.view) or View.NOT_NAMED]
+        return radiograph_place(place + 1, len(self.sources), view)
+
+
+def _is_upright(source: RadiographSource) -> bool:
+    """Whether the patient's sides are known: then the image was set upright."""
+    return frontal_orientation(source.view.patient_orientation) is not None
 
 
 def _reduced(source: RadiographSource, box: Box) -> tuple[Grey, Box, tuple[float, float] | None]:
     """Return a radiograph small enough for a heatmap, with the box and the spacing that belong to it."""
     grey = source.picture()
     rows, columns = grey.shape
+    size, scaled = _fitted((rows, columns), box)
+    small = np.rint(resized(grey.astype(np.float32), size)).astype(np.uint8)
+    spacing = source.pixel_spacing
+    return (
+        small,
+        scaled,
+        None if spacing is None else (spacing[0] * rows / size[0], spacing[1] * columns / size[1]),
+    )
+
+
+def _fitted(shape: tuple[int, int], box: Box) -> tuple[tuple[int, int], Box]:
+    """Return the size of a radiograph (rows, columns) in a heatmap, and the box that belongs to it."""
+    rows, columns = shape
     factor = min(1.0, LARGEST_SIDE / max(rows, columns))
     size = (max(1, round(rows * factor)), max(1, round(columns * factor)))
-    small = np.rint(resized(grey.astype(np.float32), size)).astype(np.uint8)
     down, across = size[0] / rows, size[1] / columns
-    scaled = (round(box[0] * down), round(box[1] * down), round(box[2] * across), round(box[3] * across))
-    spacing = source.pixel_spacing
-    return small, scaled, None if spacing is None else (spacing[0] / down, spacing[1] / across)
+    return size, (round(box[0] * down), round(box[1] * down), round(box[2] * across), round(box[3] * across))

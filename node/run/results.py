@@ -11,11 +11,10 @@ from pydicom.dataset import Dataset
 from node.decide.shown import strongest
 from node.domain.identity import digest
 from node.domain.result import Finding, ResultKind, ResultObject
-from node.imaging.arrays import Grey
-from node.imaging.heatmap import HeatmapCaption
+from node.imaging.arrays import Grey, Real
 from node.report.identity import RecipeParts, recipe, result_series_uid, result_uid
 from node.report.inherited import attributes_digest
-from node.report.request import BuiltObject, HeatmapPicture
+from node.report.request import BuiltObject, HeatmapPicture, MapSlice
 from node.run.findings import Method
 from node.store.object_files import LocalObjectFiles
 from node.store.screenings import ScreeningRecords
@@ -52,6 +51,39 @@ class Analysis(Protocol):
         ------
         DicomError
             The image cannot be decoded again.
+        """
+        ...
+
+    def activation(self, finding: Finding, index: int) -> Real:
+        """Return the class activation map of an image with a score, laid over its stored pixels.
+
+        Parameters
+        ----------
+        finding : Finding
+        index : int
+            Of the image in ``finding.slices``.
+
+        Returns
+        -------
+        float32 array, shape (rows, columns)
+            As `node.report.request.MapSlice.values`.
+
+        Raises
+        ------
+        DicomError
+            The file cannot be read again.
+        """
+        ...
+
+    def sheet(self, finding: Finding) -> Grey | None:
+        """Render the contact sheet of what was seen: array of shape (rows, columns, 3).
+
+        None when nothing can be shown.
+
+        Raises
+        ------
+        DicomError
+            An image cannot be decoded again.
         """
         ...
 
@@ -162,26 +194,20 @@ def pictures(
     return made
 
 
-def caption(finding: Finding, index: int, *, image: str, place: str) -> HeatmapCaption:
-    """Return what stands beside the map of an image.
+def maps(finding: Finding, analysis: Analysis, *, limit: int) -> list[MapSlice]:
+    """Return the maps of the images that have heatmaps, by the same ranks.
 
     Parameters
     ----------
     finding : Finding
-    index : int
-        Of the image in ``finding.slices``.
-    image : str
-        What is shown.
-    place : str
-        Which one of the study's it is.
+    analysis : Analysis
+    limit : int
+        Most heatmaps.
     """
-    model = finding.model
-    return HeatmapCaption(
-        model=f"{model.name} version {model.version}, {model.status.value}",
-        score=finding.slices[index].probability or 0.0,
-        image=image,
-        place=place,
-    )
+    return [
+        MapSlice(slice=finding.slices[index], values=analysis.activation(finding, index), rank=rank)
+        for rank, index in enumerate(strongest(finding, limit), start=1)
+    ]
 
 
 def stored_before(

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from node.decide.shown import on_sheet
 from node.domain.input_spec import WindowSpec
 from node.domain.result import Finding
-from node.imaging.heatmap import render
+from node.imaging.arrays import Grey, Real
+from node.imaging.contact_sheet import ContactSheet, SheetTile, around_body, contact_sheet
+from node.imaging.heatmap import cell_mm, mapped, place_cam, render
 from node.imaging.prepare import windowed_by
+from node.imaging.scout import Level, Scout
+from node.report.picture_text import (
+    SIDES,
+    heatmap_caption,
+    is_flagged,
+    scout_text,
+    sheet_text,
+    slice_place,
+    tile_label,
+)
 from node.run.looking import LookedAt
-from node.run.results import Picture, caption
+from node.run.results import Picture
 from node.run.scoring import Scored
 
 DISPLAY_WINDOW = WindowSpec(center=-600, width=1500)
@@ -26,6 +41,8 @@ class SliceAnalysis:
     """One for each kept slice; empty when the selection is not plausible."""
     window: WindowSpec
     """Under the heatmaps."""
+    body_above_hu: int
+    """Tissue is above this."""
 
     @property
     def inputs(self) -> tuple[tuple[str, str], ...]:
@@ -39,12 +56,83 @@ class SliceAnalysis:
         """Render the heatmap of a scored slice."""
         source = self.looked.sources[index]
         answer = self.scored[self.looked.kept.index(index)]
-        place = f"slice {index + 1} of {len(finding.slices)}, position {source.position:.1f} mm"
-        rgb = render(
-            windowed_by(source.v(), self.window),
-            answer.cam,
-            answer.box,
-            source.pixel_spacing,
-            caption(finding, index, image="slice", place=place),
+        grid = (answer.cam.shape[0], answer.cam.shape[1])
+        caption = heatmap_caption(
+            finding,
+            index,
+            place=slice_place(finding, index),
+            grid=grid,
+            cell_mm=cell_mm(answer.box, grid, source.pixel_spacing),
+            sides=SIDES,
         )
+        rgb = render(windowed_by(source.v(), self.window), answer.cam, answer.box, caption)
         return Picture(rgb=rgb, directions=("L", "P"))
+
+    def activation(self, finding: Finding, index: int) -> Real:  # noqa: ARG002 -- as `Analysis` has it
+        """Return the class activation map of a scored slice, laid over its stored pixels."""
+        source = self.looked.sources[index]
+        answer = self.scored[self.looked.kept.index(index)]
+        layout, turned = source.pixels.file.layout, source.orientation
+        shape = (layout.columns, layout.rows) if turned.transposed else (layout.rows, layout.columns)
+        return np.asarray(turned.restore(place_cam(answer.cam, answer.box, shape)), dtype=np.float32)
+
+    def sheet(self, finding: Finding) -> Grey | None:
+        """Return the contact sheet.
+
+        Raises
+        ------
+        DicomError
+            A slice cannot be decoded again.
+        """
+        shown = on_sheet(finding)
+        tiles = [self._tile(finding, index, rank) for rank, index in enumerate(shown, start=1)]
+        return contact_sheet(
+            ContactSheet(
+                text=sheet_text(finding, len(shown)),
+                flagged=is_flagged(finding),
+                scout=self._scout(finding, shown) if len(finding.slices) > 1 else None,
+                tiles=tiles,
+            )
+        )
+
+    def _tile(self, finding: Finding, index: int, rank: int) -> SheetTile:
+        item, v = finding.slices[index], self.looked.sources[index].v()
+        grey, coloured = windowed_by(v, self.window), None
+        if item.positive:
+            answer = self.scored[self.looked.kept.index(index)]
+            coloured = mapped(grey, answer.cam, answer.box, answer.probability)
+        top, bottom, left, right = around_body(v, self.body_above_hu)
+        return SheetTile(
+            picture=(grey if coloured is None else coloured)[top:bottom, left:right],
+            label=tile_label(finding, index, rank),
+            detail=slice_place(finding, index),
+            positive=item.positive,
+            mapped=coloured is not None,
+            sides=SIDES,
+        )
+
+    def _scout(self, finding: Finding, shown: Sequence[int]) -> Scout:
+        """Return the series along z: with its scores, or with what the slices were selected by."""
+        tags = {index: str(rank) for rank, index in enumerate(shown, start=1)}
+        scored, point = bool(finding.scored), finding.operating_point
+        highest = 1.0 if scored else float(max(1, *(item.dark_count for item in finding.slices)))
+        threshold = None if point is None else point.slice_threshold
+        return Scout(
+            levels=[
+                Level(
+                    position=item.position,
+                    profile=profile,
+                    value=item.probability if scored else float(item.dark_count),
+                    selected=item.selected,
+                    positive=item.positive,
+                    tag=tags.get(index, ""),
+                )
+                for index, (item, profile) in enumerate(
+                    zip(finding.slices, self.looked.profiles, strict=True)
+                )
+            ],
+            column_mm=self.looked.sources[0].pixel_spacing[1],
+            threshold=threshold if scored else float(self.looked.threshold),
+            highest=highest,
+            text=scout_text(finding),
+        )

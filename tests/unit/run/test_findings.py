@@ -88,6 +88,7 @@ def looked(make_header: Callable[..., InstanceHeader]) -> Callable[..., LookedAt
             sources=sources,
             counts=tuple(DarkCount(count=100 * index, in_body=100 * index) for index in range(5)),
             pixel_digests=tuple("abcde"),
+            profiles=(np.zeros(8, np.float32),) * 5,
             kept=kept,
             threshold=Fraction(200, 3),
             plausibility=Plausibility(reason=reason, runs=1, note=note),

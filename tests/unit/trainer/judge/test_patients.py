@@ -113,6 +113,7 @@ def by_the_node(look: LookedSeries, scores: list[float], point: OperatingPoint) 
         sources=sources,
         counts=(DarkCount(count=1, in_body=1),) * len(sources),
         pixel_digests=("",) * len(sources),
+        profiles=(np.zeros(8, np.float32),) * len(sources),
         kept=look.kept,
         threshold=Fraction(1),
         plausibility=look.plausibility,
