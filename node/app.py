@@ -20,6 +20,7 @@ from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
 from node.decide.routing import Routing
 from node.dimse.admission import Admission
+from node.dimse.commitment_session import CommitmentServices
 from node.dimse.listening import Listener
 from node.dispatch import courier_of
 from node.domain.errors import SettingsError, StoreError
@@ -29,6 +30,7 @@ from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenE
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
+from node.receive.commitment import CommitmentReports
 from node.receive.storage import StorageService
 from node.report.request import Producer
 from node.run.options import PipelineSettings
@@ -226,7 +228,7 @@ class Node:
             pulse=pulse,
             workers=workers,
             ticks=self._ticks(store, models, pulse, assemble),
-            listener=self._listener(storage),
+            listener=self._listener(storage, store),
         )
 
     def _pipeline(self, store: Store, models: EngineRoom, listener: ProgressListener) -> Pipeline:
@@ -303,8 +305,9 @@ class Node:
             own_device_uids=known.device_uids,
         )
 
-    def _listener(self, services: StorageService) -> Listener:
+    def _listener(self, services: StorageService, store: Store) -> Listener:
         settings = self._settings
+        reports = CommitmentReports(store.proofs, settings.destination_records())
         return Listener(
             ae_title=settings.node.ae_title,
             host=settings.node.host,
@@ -313,6 +316,7 @@ class Node:
             gate=Admission(settings.node.ae_title, settings.peer_records()),
             services=services,
             clock=self._clock,
+            commitment=CommitmentServices(user=reports),
         )
 
     def _listen(self, listener: Listener) -> int:

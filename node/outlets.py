@@ -42,7 +42,10 @@ def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sen
     match destination:
         case DicomDestination():
             return DicomSender(
-                destination, calling_ae_title=settings.node.ae_title, timeouts=call_timeouts(settings)
+                destination,
+                calling_ae_title=settings.node.ae_title,
+                timeouts=call_timeouts(settings),
+                report_seconds=settings.deliver.commitment_same_association_seconds,
             )
         case StowDestination():
             return StowSender(destination, clock=clock, secrets=secrets)

@@ -12,7 +12,7 @@ from node.domain.delivery import OutgoingObject, ProofReply, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from node.domain.network import DicomDestination, Proof
 
-REPORT_SECONDS = 5.0
+REPORT_SECONDS = 2.0
 """How long a report of storage commitment is waited for on the association of its request."""
 
 

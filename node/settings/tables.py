@@ -148,6 +148,11 @@ class DeliverSettings(Section):
         description="What was accepted and not proven is asked about again after this long, then after twice "
         "as long, up to a day.",
     )
+    commitment_same_association_seconds: Seconds = Field(
+        2.0,
+        description="Longest wait for a report of storage commitment on the association of its request; "
+        "later a destination reports on one that it opens itself.",
+    )
     proof_grace_seconds: Seconds = Field(
         120.0,
         description="A destination may index what it accepted this much later: until then, that it does not "

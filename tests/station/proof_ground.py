@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, EnhancedSRStorage, SecondaryCaptureImageStorage
 from pynetdicom import AE, build_role, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
@@ -28,6 +29,7 @@ from node.domain.result import ResultKind
 from tests.station.receiving_node import AE_TITLE, TIMEOUTS, wait_until, write_instance
 
 WELL_KNOWN = UID("1.2.840.10008.1.20.1.1")
+RESULT_CLASSES = (EnhancedSRStorage, SecondaryCaptureImageStorage)
 TRANSACTION = "2.25.100"
 REPORT_SECONDS = 2.0
 
@@ -113,41 +115,48 @@ class Archive:
             thread.start()
         return self.status, None
 
-    def report(self, association, request: Dataset) -> None:
+    def report(self, association: Association, request: Dataset, *, instance: str = WELL_KNOWN) -> None:
         information, event_type = self.event(request)
         answer, _ = association.send_n_event_report(
-            information, event_type, StorageCommitmentPushModel, WELL_KNOWN
+            information, event_type, StorageCommitmentPushModel, instance
         )
         self.acknowledged.append(answer.get("Status", -1))
 
-    def report_later(self, node_port: int, request: Dataset, *, ae_title: str = "PACS") -> int:
+    def report_later(self, node_port: int, request: Dataset, *, ae_title: str = "PACS", **how: object) -> int:
         """Report on an association of its own; return the status of the response, -1 without any."""
-        entity = AE(ae_title=ae_title)
-        entity.add_requested_context(StorageCommitmentPushModel)
-        role = build_role(StorageCommitmentPushModel, scp_role=True)
-        association = entity.associate("127.0.0.1", node_port, ae_title=AE_TITLE, ext_neg=[role])
-        if not association.is_established:
-            return -1
-        try:
-            self.report(association, request)
-        finally:
-            association.release()
+        with calling(node_port, ae_title) as association:
+            if not association.accepted_contexts:
+                return -1
+            self.report(association, request, **how)
         return self.acknowledged[-1]
 
     @contextmanager
     def running(self) -> Iterator[int]:
         entity = AE(ae_title="PACS")
-        entity.add_supported_context(StorageCommitmentPushModel)
-        entity.add_supported_context(Verification)
-        server = entity.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_ACTION, self.on_action)]
-        )
+        for sop_class in (StorageCommitmentPushModel, Verification, *RESULT_CLASSES):
+            entity.add_supported_context(sop_class)
+        handlers = [(evt.EVT_N_ACTION, self.on_action), (evt.EVT_C_STORE, lambda _: 0x0000)]
+        server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         try:
             yield server.server_address[1]
         finally:
             for thread in self.reporting:
                 thread.join(10)
             server.shutdown()
+
+
+@contextmanager
+def calling(node_port: int, ae_title: str, *, role: bool = True) -> Iterator[Association]:
+    """Open an association to the node, to report as the SCP."""
+    entity = AE(ae_title=ae_title)
+    entity.add_requested_context(StorageCommitmentPushModel)
+    roles = [build_role(StorageCommitmentPushModel, scp_role=True)] if role else []
+    association = entity.associate("127.0.0.1", node_port, ae_title=AE_TITLE, ext_neg=roles)
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
 
 
 @contextmanager
