@@ -102,6 +102,11 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
+    def delete(self, path: str) -> None:
+        """Delete a resource."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method="DELETE")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def file(self, instance: str) -> bytes:
         """Return the PS3.10 file of an instance."""
         url = f"http://127.0.0.1:{self.http_port}/instances/{instance}/file"
