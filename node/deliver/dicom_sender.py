@@ -124,7 +124,10 @@ def _send_all(
     instances: Sequence[StoredInstance],
     may_leave: Callable[[OutgoingObject], bool],
 ) -> Iterator[SendReply]:
-    """Send one after the other; what one meets does not concern the next."""
+    """Send one after the other; what one meets does not concern the next, but for the association's end.
+
+    What was not tried gets no reply: it has used up no attempt, and goes before the object that met the end.
+    """
     for item, instance in zip(objects, instances, strict=True):
         if not may_leave(item):
             continue
@@ -134,6 +137,7 @@ def _send_all(
             yield _reply(item, retryable=False, detail=str(error))
         except DestinationUnavailable as error:
             yield _reply(item, retryable=True, detail=str(error))
+            return
         else:
             yield SendReply(
                 delivery_id=item.delivery_id,

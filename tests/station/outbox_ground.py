@@ -115,7 +115,15 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
     (folder / "store").mkdir()
     (folder / "store" / "index.sqlite").write_bytes(migrated_index())
     store = open_store(folder / "store", clock=clock, uids=uids)
-    image, _ = write_instance(folder / "image.dcm")
+    study_id, paths = screen(store, folder, "1", destinations)
+    for name in destinations:
+        store.operations.go_live(name, "tester", "test")
+    return Outbox(store=store, clock=clock, study_id=study_id, paths=paths, uids=uids)
+
+
+def screen(store: Store, folder: Path, study: str, destinations: Sequence[str]) -> tuple[int, list[Path]]:
+    """Take one image of a study in and screen it; return the study and its three result objects."""
+    image, _ = write_instance(folder / f"image-{study}.dcm", study=study)
     stored = store.files.store(image.read_bytes())
     store.intake.add(
         Arrival(
@@ -123,33 +131,33 @@ def make_outbox(folder: Path, destinations: Sequence[str] = (PACS,)) -> Outbox:
             object_key=stored.key,
             sha256=stored.sha256,
             size=stored.size,
-            received_at=clock.now(),
+            received_at=store.database.clock.now(),
             calling_ae_title="CT1",
             association_id=None,
         )
     )
-    [study] = store.studies.list()
+    [settled] = store.studies.unsettled()
     assert store.studies.settle(
-        study.id, [Assignment(model_name=MODEL.name)], last_arrival_at=study.last_arrival_at
+        settled.id, [Assignment(model_name=MODEL.name)], last_arrival_at=settled.last_arrival_at
     )
     screening = store.screenings.claim("worker", lease=timedelta(minutes=5))
     assert screening is not None
     paths, results = [], []
     for number, sop_class in enumerate([SecondaryCaptureImageStorage] * 2 + [EnhancedSRStorage]):
-        path, _ = write_instance(folder / f"{number}.dcm", 100 + number, sop_class=sop_class)
+        path, _ = write_instance(
+            folder / f"{study}-{number}.dcm", 100 + number, sop_class=sop_class, study=study
+        )
         paths.append(path)
         results.append(_result(store, path, number))
     assert store.screenings.finish(
         screening.id,
         _finding(),
-        recipe="recipe",
+        recipe=f"recipe of {study}",
         version=1,
         results=results,
         outlets=[Outlet(name=name, leaves=True) for name in destinations],
     )
-    for name in destinations:
-        store.operations.go_live(name, "tester", "test")
-    return Outbox(store=store, clock=clock, study_id=study.id, paths=paths, uids=uids)
+    return settled.id, paths
 
 
 def _result(store: Store, path: Path, number: int) -> ResultObject:

@@ -64,6 +64,7 @@ def day(ward) -> None:
     store.outbox.delivered(first.id, "0000H", "the answer")
     store.outbox.retry(second.id, clock.now(), "later")
     store.outbox.refuse(third.id, "no")
+    prove(store)
     store.outbox.for_study(1)
     store.outbox.release(1, "pacs", "Ada", "again")
     store.outbox.next_due()
@@ -72,6 +73,23 @@ def day(ward) -> None:
     store.studies.defer_after_restart(timedelta(seconds=1))
     store.studies.list(10)
     store.studies.get(ward.study.study_instance_uid)
+
+
+def prove(store) -> None:
+    """Send, ask for the proof, and hear of it, in all ways."""
+    for item in store.outbox.claim("pacs", limit=10):
+        store.outbox.accepted(item.id, "0000H")
+    items = store.proofs.unproven("pacs", limit=10)
+    store.proofs.asking("1.2.3", "pacs", [item.id for item in items])
+    store.proofs.look_again(items[0].id, store.database.clock.now(), "no answer", asked=1)
+    store.proofs.committed("1.2.3", destinations=["pacs"], succeeded=[items[0].sop_instance_uid], failed={})
+    store.proofs.missing("pacs", limit=10)
+    store.proofs.oldest("pacs")
+    store.proofs.lost(items[0].id, store.database.clock.now(), "not there")
+    store.proofs.asked("1.2.3", answered=True, forget=False)
+    store.proofs.asked("1.2.3", answered=True, forget=True)
+    store.breakers.failing("pacs")
+    store.breakers.answered("pacs")
 
 
 def test_every_statement_of_a_day_finds_its_rows_by_an_index(ward):
@@ -101,6 +119,9 @@ def test_who_names_a_file_is_found_by_an_index(ward, table):
     [
         (lambda store: store.screenings.claim("worker", lease=timedelta(hours=1)), "ix_screenings_state"),
         (lambda store: store.outbox.claim("pacs", limit=10), "ix_deliveries_state"),
+        (lambda store: store.proofs.unproven("pacs", limit=10), "ix_deliveries_unproven"),
+        (lambda store: store.proofs.missing("pacs", limit=10), "ix_deliveries_unproven"),
+        (lambda store: store.proofs.oldest("pacs"), "ix_deliveries_accepted"),
         (lambda store: store.studies.unsettled(), "ix_studies_state"),
         (lambda store: store.studies.receiving_series(), "ix_series_state"),
         (lambda store: store.asides.to_compare(), "ix_asides_reason"),
