@@ -161,15 +161,17 @@ def read_dataset(path: Path) -> Dataset:
     Returns
     -------
     pydicom.dataset.Dataset
-        With ``file_meta`` naming class, instance and transfer syntax; without values above 64 KiB.
+        With ``file_meta`` naming class, instance and transfer syntax; without values above 64 KiB but for the
+        functional groups of a multi-frame image, which say where its frames lie.
 
     Raises
     ------
     NotDicom, TruncatedObject, ObjectTooLarge
     """
     data_set = read_whole_dataset(path)
-    for tag in [element.tag for element in data_set.elements() if _is_large(element.value)]:
-        del data_set[tag]
+    for element in list(data_set.elements()):
+        if _is_large(element.value) and element.tag not in FUNCTIONAL_GROUPS:
+            del data_set[element.tag]
     return data_set
 
 

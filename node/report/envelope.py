@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import Final
 
 import highdicom as hd
@@ -190,14 +190,16 @@ def _algorithm(making: Making, made_at: datetime) -> Dataset:
 
 def _encoded(data_set: Dataset) -> bytes:
     """Return the PS3.10 file in Explicit VR Little Endian."""
-    buffer = BytesIO()
+    buffer = BytesIO(
+        part10_prefix(
+            sop_class_uid=str(data_set.SOPClassUID),
+            sop_instance_uid=str(data_set.SOPInstanceUID),
+            transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+        )
+    )
+    buffer.seek(0, SEEK_END)
     stream = DicomIO(buffer)
     stream.is_little_endian = True
     stream.is_implicit_VR = False
     write_dataset(stream, data_set)
-    prefix = part10_prefix(
-        sop_class_uid=str(data_set.SOPClassUID),
-        sop_instance_uid=str(data_set.SOPInstanceUID),
-        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-    )
-    return prefix + buffer.getvalue()
+    return buffer.getvalue()
