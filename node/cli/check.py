@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.domain.errors import GroundglassError
-from node.domain.network import Destination
+from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
 from node.operate.health import ask, port_is_free
 from node.outlets import sender_to
 from node.serving import open_engine
@@ -29,6 +29,15 @@ class Check:
     subject: str
     passed: bool
     detail: str
+    warning: bool = False
+    """Whether it passed, and somebody should look nevertheless."""
+
+    @property
+    def verdict(self) -> str:
+        """Return the word for it."""
+        if not self.passed:
+            return "FAILED"
+        return "warning" if self.warning else "ok"
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +51,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         show_json([asdict(item) for item in checks])
     else:
-        rows = [("ok" if item.passed else "FAILED", item.subject, item.detail) for item in checks]
+        rows = [(item.verdict, item.subject, item.detail) for item in checks]
         show(table("Checks", ("", "what", "detail"), rows))
     if not all(item.passed for item in checks):
         raise typer.Exit(ExitCode.NOT_READY)
@@ -59,6 +68,23 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _attempt("model", lambda: _replay(settings))
     for destination in settings.destination_records():
         yield _attempt(f"destination {destination.name}", partial(_echo, destination, settings))
+        if isinstance(destination, DicomDestination):
+            yield from _proof(destination, settings.peer_records())
+
+
+def _proof(destination: DicomDestination, peers: Iterable[Peer]) -> Iterator[Check]:
+    """Warn where a destination that must report storage commitment may not call this node to do so."""
+    may_report = any(
+        peer.ae_title == destination.ae_title and Right.COMMITMENT in peer.rights for peer in peers
+    )
+    if destination.proof is Proof.COMMITMENT and not may_report:
+        yield Check(
+            subject=f"proof of {destination.name}",
+            passed=True,
+            warning=True,
+            detail=f"no peer {destination.ae_title!r} has the right `commitment`: unless it reports on the "
+            "association of the request, nothing sent there is ever proven; add it under [[peers]]",
+        )
 
 
 def _port(key: str, host: str, port: int, *, running: bool) -> Check:

@@ -34,7 +34,7 @@ from node.domain.errors import DestinationRefused, DestinationUnavailable
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
-    from pynetdicom.events import Event
+    from pynetdicom.events import Event, EventHandlerType
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 C.6.2.3)."""
@@ -244,7 +244,7 @@ def associate_to_ask(
         The peer accepted no presentation context at all.
     """
     reports = _Reports()
-    handlers = [
+    handlers: list[EventHandlerType] = [
         (evt.EVT_N_EVENT_REPORT, reports.take),
         (evt.EVT_RELEASED, reports.end),
         (evt.EVT_ABORTED, reports.end),

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
+from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 
 from node.dimse.messages import MALFORMED
 from node.dimse.status import COMMENT_MAX_LENGTH
@@ -186,6 +187,8 @@ def read_report(data_set: Dataset, event: int) -> CommitmentReport:
 def received_report(event: Event) -> CommitmentReport | MessageRefused:
     """Return what an N-EVENT-REPORT request says, or why it cannot be used (PS3.7 10.1.1.1.8)."""
     request = event.request
+    if not isinstance(request, N_EVENT_REPORT):
+        raise TypeError("an N-EVENT-REPORT is handled")
     refusal = _addressed(event, request.AffectedSOPClassUID, request.AffectedSOPInstanceUID)
     if refusal is not None:
         return refusal
@@ -202,6 +205,8 @@ def received_report(event: Event) -> CommitmentReport | MessageRefused:
 def received_request(event: Event) -> CommitmentRequest | MessageRefused:
     """Return what an N-ACTION request asks, or why it cannot be used (PS3.7 10.1.4.1.10)."""
     request = event.request
+    if not isinstance(request, N_ACTION):
+        raise TypeError("an N-ACTION is handled")
     refusal = _addressed(event, request.RequestedSOPClassUID, request.RequestedSOPInstanceUID)
     if refusal is not None:
         return refusal

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pynetdicom import evt
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 
 from node.dimse.commitment import (
     STORAGE_COMMITMENT,
@@ -26,7 +27,6 @@ from node.domain.errors import GroundglassError, UnknownSubject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import BytesIO
 
     from pydicom.dataset import Dataset
     from pynetdicom.association import Association
@@ -82,7 +82,7 @@ class CommitmentExchange:
             association.bind(evt.EVT_N_ACTION, self._on_request, [services.provider])
 
     def _on_report(self, event: Event, user: CommitmentUser) -> tuple[Dataset, None]:
-        report = received_report(event) if _is_whole(event.request.EventInformation) else TRUNCATED
+        report = received_report(event) if _is_whole(event.request) else TRUNCATED
         if isinstance(report, MessageRefused):
             return response(report.status, report.comment), None
         try:
@@ -96,7 +96,7 @@ class CommitmentExchange:
         return response(CommitmentStatus.SUCCESS), None
 
     def _on_request(self, event: Event, provider: CommitmentProvider) -> tuple[Dataset, None]:
-        request = received_request(event) if _is_whole(event.request.ActionInformation) else TRUNCATED
+        request = received_request(event) if _is_whole(event.request) else TRUNCATED
         if isinstance(request, MessageRefused):
             return response(request.status, request.comment), None
         try:
@@ -121,8 +121,10 @@ class CommitmentExchange:
             logger.warning("a storage commitment report was not acknowledged")
 
 
-def _is_whole(information: BytesIO | None) -> bool:
+def _is_whole(request: object) -> bool:
     """Whether a list was kept to its end; an absent one is for who reads it to refuse."""
+    keyword = "EventInformation" if isinstance(request, N_EVENT_REPORT) else "ActionInformation"
+    information = getattr(request, keyword, None)
     if not isinstance(information, ArrivingDataSet) or information.received == 0:
         return True
     return information.finish().status is Status.SUCCESS

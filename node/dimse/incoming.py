@@ -209,7 +209,7 @@ class IncomingMessages(BoundedMessages):
         message.data_set = data_set
         return message
 
-    def is_excessive(self, data_set: BytesIO) -> bool:
+    def is_excessive(self, data_set: BytesIO | None) -> bool:
         """Whether so much of a data set has come that waiting for its end is no use."""
         return isinstance(data_set, ArrivingDataSet) and data_set.excessive
 

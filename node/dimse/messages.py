@@ -148,7 +148,7 @@ class BoundedMessages(DIMSEServiceProvider):
         message.data_set = BoundedBuffer(MAX_ANSWER_BYTES)
         return message
 
-    def is_excessive(self, _data_set: BytesIO) -> bool:
+    def is_excessive(self, _data_set: BytesIO | None) -> bool:
         """Whether so much of a data set has come that waiting for its end is no use."""
         return False
 

@@ -136,9 +136,13 @@ def test_check_finds_what_is_well_and_what_is_not(place: Place, pacs: FolderSink
         "destination pacs",
     }
     pacs.stop()
+    text = place.config.read_text()
+    place.config.write_text(text.replace("[[destinations]]", '[[destinations]]\nproof = "commitment"', 1))
     answer = place.command("check")
     assert answer.exit_code == ExitCode.NOT_READY
     assert "destination pacs" in answer.output
+    assert "warning" in answer.output
+    assert "proof of pacs" in answer.output
 
 
 @pytest.mark.parametrize(
