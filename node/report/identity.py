@@ -51,8 +51,9 @@ class RecipeParts:
     attributes: str
     """Digest of the patient and study attributes copied; see `node.report.inherited.attributes_digest`."""
     choices: tuple[str, ...]
-    """One line for each series found: its UID, whether it was screened, and its completeness verdict;
-    and one line for the objects of the study that were kept aside, where there are any."""
+    """One line for each series found: its UID, whether it was screened and why, and its completeness verdict;
+    one for the objects of the study that were kept aside, where there are any; one for the outcome with its
+    reason, and one for each warning."""
     selection_rule: str
     """Name and numbers of the rule, with what settings override."""
     operating_point: str

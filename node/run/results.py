@@ -120,24 +120,35 @@ def recipe_of(
     inputs = tuple((uid, "") for uid in sop_instance_uids)
     if analysis is not None:
         inputs = analysis.inputs
-    choices = [f"{item.series_instance_uid} {item.chosen} {item.verdict}" for item in finding.choices]
     point = how.point
     return recipe(
         RecipeParts(
             inputs=inputs,
             attributes=attributes_digest(evidence[0]),
-            choices=(*choices, *([f"kept aside {kept_aside}"] if kept_aside else [])),
+            choices=_said(finding, kept_aside),
             selection_rule=how.rule_text,
             operating_point=f"{point.name} {point.slice_threshold} {point.share} {point.validated}",
             spec_sha256=how.model.spec_sha256,
             weights_sha256=how.model.weights_sha256,
             engine=how.model.engine,
-            engine_version=how.model.engine_version,
+            engine_version=f"{how.model.engine_version} on {how.model.device}",
             precision=how.model.precision.value,
             max_heatmaps=max_heatmaps,
             kinds=kinds,
         )
     )
+
+
+def _said(finding: Finding, kept_aside: int) -> tuple[str, ...]:
+    """Return what the report says in words: settings that change nothing else still change these."""
+    series = (
+        f"{item.series_instance_uid} {item.chosen} {item.eligible} {item.reason} "
+        f"{item.verdict} {item.verdict_reason}"
+        for item in finding.choices
+    )
+    aside = [f"kept aside {kept_aside}"] if kept_aside else []
+    outcome = f"outcome {finding.outcome} {finding.run_outcome} {finding.reason}"
+    return (*series, *aside, outcome, *(f"warning {said}" for said in finding.warnings))
 
 
 def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -> str:
