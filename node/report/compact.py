@@ -192,7 +192,7 @@ def _number(value: str) -> float | int | None:
 
 
 def _moment(data_set: Dataset) -> str:
-    """Return ContentDate and ContentTime by ISO 8601, with the zone that they are written in."""
+    """Return ContentDate and ContentTime by ISO 8601, with their zone where the images name one."""
     day, time = _text(data_set, "ContentDate"), _text(data_set, "ContentTime")
     zone = _text(data_set, "TimezoneOffsetFromUTC")
     zone = f"{zone[:3]}:{zone[3:]}" if zone else ""
