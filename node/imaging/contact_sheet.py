@@ -17,7 +17,7 @@ from node.imaging.scout import Scout, draw_scout
 SIDE = 1024
 """Columns of the page, and rows where the text leaves room for it."""
 SCOUT_ROWS = 270
-SMALLEST_TILES = 400
+SMALLEST_TILES = 500
 """Rows that the images get however long the text is; the page grows then."""
 _MARGIN = 8
 _SMALL, _MIDDLE, _LARGE = 11.0, 13.0, 19.0
@@ -84,7 +84,7 @@ def contact_sheet(sheet: ContactSheet) -> Grey:
     Returns
     -------
     uint8 array, shape (rows, 1024, 3), RGB
-        At most 1024 rows, more only where the text is long.
+        About 1024 rows: fewer where the images need less, more where the text is long.
     """
     head, foot = _head(sheet), _foot(sheet)
     parts = [head]

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from node.imaging.arrays import Box, Grey, Real
-from node.imaging.lettering import AMBER, SOFT, WHITE, strip, width_of, write
+from node.imaging.lettering import AMBER, BLACK, SOFT, WHITE, strip, width_of, write
 
-OPACITY = 0.65
-"""Opacity of the map's maximum at a score of 1; it falls with the square of the score, so that 0.51 does not
-look like 0.99."""
+FAINTEST, OPACITY = 0.16, 0.65
+"""Opacity of the map's maximum at a score that just reaches the threshold, and at a score of 1."""
 SMALLEST_SIDE = 512
 """Smaller slices are enlarged by a whole factor up to this width, or the text could not be read."""
 LETTERS = 10.5
@@ -30,8 +29,8 @@ class HeatmapCaption:
     """What the picture is not; above it."""
     model: str
     """Name and version of the model."""
-    score: float
-    """Model score of the positive class, 0..1; decides the opacity."""
+    strength: float
+    """Opacity of the map's maximum, from `opacity`."""
     said: str
     """The score as a reader shall understand it."""
     place: str
@@ -106,18 +105,23 @@ def cell_mm(box: Box, grid: tuple[int, int], pixel_spacing: tuple[float, float])
     return max(high, wide)
 
 
-def opacity(score: float) -> float:
-    """Return the opacity of the map's maximum, 0..1.
+def opacity(score: float, threshold: float) -> float:
+    """Return the opacity of the map's maximum: a score just above the threshold does not look like 0.99.
 
     Parameters
     ----------
     score : float
         Of the positive class, 0..1.
+    threshold : float
+        A slice is positive when its score reaches it, 0..1; below it there is no map, the opacity is 0.
     """
-    return OPACITY * min(max(score, 0.0), 1.0) ** 2
+    if score < threshold:
+        return 0.0
+    above = (min(score, 1.0) - threshold) / (1 - threshold) if threshold < 1 else 1.0
+    return FAINTEST + (OPACITY - FAINTEST) * above
 
 
-def overlay(grey: Grey, relative: Real, score: float) -> Grey:
+def overlay(grey: Grey, relative: Real, strength: float) -> Grey:
     """Colour an image by its map.
 
     Parameters
@@ -125,20 +129,20 @@ def overlay(grey: Grey, relative: Real, score: float) -> Grey:
     grey : uint8 array, shape (rows, columns)
         The slice in a lung window, or the radiograph.
     relative : float32 array, same shape, 0..1
-    score : float
-        Model score of the positive class; decides the opacity.
+    strength : float
+        From `opacity`, 0..1.
 
     Returns
     -------
     uint8 array, shape (rows, columns, 3), RGB
     """
     hues = colours(np.rint(relative * 255).astype(np.uint8)).astype(np.float32)
-    alpha = (np.float32(opacity(score)) * relative)[..., None]
+    alpha = (np.float32(strength) * relative)[..., None]
     base = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     return np.rint(base + alpha * (hues - base)).astype(np.uint8)
 
 
-def mapped(grey: Grey, cam: Real, box: Box, score: float) -> Grey | None:
+def mapped(grey: Grey, cam: Real, box: Box, strength: float) -> Grey | None:
     """Return an image under its map; None when no part of it raised the score.
 
     Parameters
@@ -147,14 +151,15 @@ def mapped(grey: Grey, cam: Real, box: Box, score: float) -> Grey | None:
     cam : float32 array, shape (grid rows, grid columns)
     box : Box
         Part of the image that the network saw.
-    score : float
+    strength : float
+        From `opacity`, 0..1.
 
     Returns
     -------
     uint8 array, shape (rows, columns, 3), RGB, or None
     """
     relative = normalised(place_cam(cam, box, (grey.shape[0], grey.shape[1])))
-    return None if relative is None else overlay(grey, relative, score)
+    return None if relative is None else overlay(grey, relative, strength)
 
 
 def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
@@ -174,7 +179,7 @@ def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
     uint8 array, shape (rows, columns, 3), RGB
         Larger than the image by the strips above and below it.
     """
-    coloured = mapped(grey, cam, box, caption.score)
+    coloured = mapped(grey, cam, box, caption.strength)
     picture = in_grey(grey) if coloured is None else coloured
     factor = max(1, -(-SMALLEST_SIDE // grey.shape[1]))
     picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
@@ -219,7 +224,9 @@ def mark_sides(picture: Grey, sides: tuple[str, str], size: float) -> None:
     row = picture.shape[0] / 2
     places = (0.6 * size, picture.shape[1] - 0.6 * size - width_of(sides[1], size))
     for mark, column in zip(sides, places, strict=True):
-        write(picture, mark, (column + 1, row + 1), height=size, colour=(0, 0, 0), bold=True)
+        for right, down in ((-1, 0), (1, 0), (0, -1), (0, 1), (1, 1)):
+            place = (column + 0.12 * size * right, row + 0.12 * size * down)
+            write(picture, mark, place, height=size, colour=BLACK, bold=True)
         write(picture, mark, (column, row), height=size, colour=WHITE, bold=True)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from node.imaging.arrays import Grey
 
-WHITE, AMBER, SOFT = (235, 235, 235), (255, 190, 60), (175, 175, 175)
+WHITE, BLACK = (235, 235, 235), (0, 0, 0)
+AMBER, SOFT = (255, 190, 60), (175, 175, 175)
 BLUE, ORANGE = (95, 165, 250), (255, 140, 40)
 """Told apart without red and green: selected, and positive."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX

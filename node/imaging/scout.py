@@ -228,7 +228,8 @@ def _draw_ruler(panel: Grey, positions: Sequence[float], axis: _ZAxis, left: int
         row = axis.row(mark * step)
         panel[min(axis.rows - 1, round(row)), left : left + 6] = SOFT
         place = (left + 10, row + LETTERS / 2)
-        write(panel, f"{mark * step} mm", place, height=LETTERS, colour=SOFT, room=_RULER - 10)
+        said = f"{mark * step:+d} mm" if mark else "0 mm"  # else a tick would look like a minus
+        write(panel, said, place, height=LETTERS, colour=SOFT, room=_RULER - 10)
 
 
 def _draw_legend(panel: Grey, scout: Scout, left: int) -> float:

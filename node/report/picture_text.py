@@ -19,6 +19,7 @@ from node.report import text
 SIDES: Final = ("R", "L")
 """Marks of the patient's sides at the left and the right edge of an image in display orientation."""
 NO_SIDES: Final = ("", "")
+FROM_THE_FEET: Final = "counted from the feet"
 MOST_WARNINGS: Final = 3
 """Of the finding's warnings on a contact sheet; the report has all of them."""
 
@@ -79,31 +80,36 @@ def heatmap_caption(
     image = text.WORDS[finding.modality].image
     score = finding.slices[index].probability or 0.0
     rows, columns = grid
+    strength = map_strength(finding, index)
     coarse = (
-        f"the map has {rows} x {columns} cells" if cell_mm is None else f"one cell is about {cell_mm:.0f} mm"
+        f"The map has {rows} x {columns} cells" if cell_mm is None else f"One cell is about {cell_mm:.0f} mm"
     )
     return HeatmapCaption(
         banner=text.NOT_DIAGNOSTIC,
         model=model_line(finding),
-        score=score,
+        strength=strength,
         said=f"Model score {score:.3f} (not a probability of disease)",
         place=place,
         scale=("none", f"highest activation in this {image}"),
         notes=(
-            f"Relative within this {image}; not a lesion outline; {coarse}.",
-            f"Opacity follows the score: at most {100 * opacity(score):.0f} % here.",
+            f"Relative within this {image}; not a lesion outline.",
+            f"{coarse}. Opacity follows the score (here {100 * strength:.0f} %).",
         ),
         no_map=f"No map: no part of this {image} raised the score.",
         sides=sides,
     )
 
 
+def map_strength(finding: Finding, index: int) -> float:
+    """Return the opacity of the map of one image."""
+    point = finding.operating_point
+    return opacity(finding.slices[index].probability or 0.0, 0.0 if point is None else point.slice_threshold)
+
+
 def slice_place(finding: Finding, index: int) -> str:
-    """Return which slice of the series one is."""
+    """Return which slice of the series one is, counted from the feet."""
     item = finding.slices[index]
-    return (
-        f"Slice {index + 1} of {len(finding.slices)} from the feet{_numbered(item)}, {item.position:.1f} mm"
-    )
+    return f"Slice {index + 1} of {len(finding.slices)}{_numbered(item)}, {item.position:.1f} mm"
 
 
 def radiograph_place(number: int, images: int, view: str) -> str:
@@ -126,12 +132,25 @@ def _numbered(item: SliceScore) -> str:
     return f"{number} frame {item.frame}" if item.frame > 1 else number
 
 
-def tile_label(finding: Finding, index: int, rank: int) -> str:
-    """Return the heading of an image on the contact sheet."""
+def tile_label(finding: Finding, index: int, rank: int, *, is_mapped: bool) -> str:
+    """Return the heading of an image on the contact sheet.
+
+    Parameters
+    ----------
+    finding : Finding
+    index : int
+        Of the image in ``finding.slices``.
+    rank : int
+        From 1, in the order of the sheet.
+    is_mapped : bool
+        Whether some part of the image raised the score, so that there is a map.
+    """
     item = finding.slices[index]
     if item.probability is None:
         return f"{rank}: not scored"
-    standing = "positive" if item.positive else "below the threshold"
+    standing = "below the threshold"
+    if item.positive:
+        standing = "positive" if is_mapped else "positive, no map"
     return f"{rank}: score {item.probability:.3f}, {standing}"
 
 

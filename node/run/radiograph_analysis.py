@@ -23,6 +23,7 @@ from node.report.picture_text import (
     SIDES,
     heatmap_caption,
     is_flagged,
+    map_strength,
     radiograph_place,
     sheet_text,
     tile_label,
@@ -118,10 +119,10 @@ class RadiographAnalysis:
         place = self._place(finding, index)
         source, answer, item = self.sources[place], self.scored[place], finding.slices[index]
         grey, box, _ = _reduced(source, answer.box)
-        coloured = mapped(grey, answer.cam, box, answer.probability) if item.positive else None
+        coloured = mapped(grey, answer.cam, box, map_strength(finding, index)) if item.positive else None
         return SheetTile(
             picture=grey if coloured is None else coloured,
-            label=tile_label(finding, index, rank),
+            label=tile_label(finding, index, rank, is_mapped=coloured is not None),
             detail=self._named(place),
             positive=item.positive,
             mapped=coloured is not None,

@@ -16,9 +16,11 @@ from node.imaging.heatmap import cell_mm, mapped, place_cam, render
 from node.imaging.prepare import windowed_by
 from node.imaging.scout import Level, Scout
 from node.report.picture_text import (
+    FROM_THE_FEET,
     SIDES,
     heatmap_caption,
     is_flagged,
+    map_strength,
     scout_text,
     sheet_text,
     slice_place,
@@ -60,7 +62,7 @@ class SliceAnalysis:
         caption = heatmap_caption(
             finding,
             index,
-            place=slice_place(finding, index),
+            place=f"{slice_place(finding, index)} ({FROM_THE_FEET})",
             grid=grid,
             cell_mm=cell_mm(answer.box, grid, source.pixel_spacing),
             sides=SIDES,
@@ -100,11 +102,11 @@ class SliceAnalysis:
         grey, coloured = windowed_by(v, self.window), None
         if item.positive:
             answer = self.scored[self.looked.kept.index(index)]
-            coloured = mapped(grey, answer.cam, answer.box, answer.probability)
+            coloured = mapped(grey, answer.cam, answer.box, map_strength(finding, index))
         top, bottom, left, right = around_body(v, self.body_above_hu)
         return SheetTile(
             picture=(grey if coloured is None else coloured)[top:bottom, left:right],
-            label=tile_label(finding, index, rank),
+            label=tile_label(finding, index, rank, is_mapped=coloured is not None),
             detail=slice_place(finding, index),
             positive=item.positive,
             mapped=coloured is not None,

@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.imaging.heatmap import (
+    FAINTEST,
+    OPACITY,
     HeatmapCaption,
     cell_mm,
+    colours,
     normalised,
+    opacity,
     overlay,
     place_cam,
     render,
@@ -20,8 +24,28 @@ from node.imaging.heatmap import (
 GREY = np.full((128, 128), 80, dtype=np.uint8)
 
 
-def caption(score=0.9, model="test-lite 1"):
-    return HeatmapCaption(model=model, score=score, image="slice", place="slice 3 of 40, position -12.5 mm")
+def caption(**changes):
+    told = {
+        "banner": "AI, research use",
+        "model": "test-lite 1",
+        "strength": 0.5,
+        "said": "score 0.90",
+        "place": "slice 3 of 40, position -12.5 mm",
+        "scale": ("none", "highest in this slice"),
+        "notes": ("relative within this slice; not a lesion outline",),
+        "no_map": "no map: no part of this slice raised the score",
+        "sides": ("", ""),
+    }
+    return HeatmapCaption(**{**told, **changes})
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """Every text that is written, and how wide its line was."""
+    written = []
+    put = cv2.putText
+    monkeypatch.setattr(cv2, "putText", lambda *given: (written.append(given[1]), put(*given))[1])
+    return written
 
 
 @given(st.integers(-40, 60), st.integers(8, 90), st.integers(-40, 60), st.integers(8, 90))
@@ -54,14 +78,31 @@ def test_normalised_by_its_maximum():
     assert relative.tolist() == [[0, 0, 0.5, 1]]
 
 
-def test_opacity_follows_the_score():
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.99))
+def test_opacity_grows_with_the_score_and_is_none_below_the_threshold(one, other, threshold):
+    lower, higher = sorted((one, other))
+    assert opacity(lower, threshold) <= opacity(higher, threshold) <= OPACITY
+    if lower < threshold:
+        assert opacity(lower, threshold) == 0
+    else:
+        assert opacity(lower, threshold) >= FAINTEST
+
+
+def test_a_score_at_the_threshold_does_not_look_like_a_high_one():
     relative = np.ones((128, 128), dtype=np.float32)
     change = [
-        np.abs(overlay(GREY, relative, score).astype(int) - 80).max() for score in (0.0, 0.51, 0.75, 0.99)
+        np.abs(overlay(GREY, relative, opacity(score, 0.5)).astype(int) - 80).max()
+        for score in (0.49, 0.51, 0.75, 0.99)
     ]
     assert change == sorted(change)
-    assert change[0] == 0
+    assert change[0] == 0 < change[1]
     assert change[3] > 3 * change[1]
+
+
+def test_the_highest_level_is_the_most_conspicuous_red():
+    scale = colours(np.arange(256, dtype=np.uint8)[None])[0].astype(int)
+    assert scale[0, 2] > 150 > scale[0, 0]
+    assert scale[-1, 0] > 150 > scale[-1, 2]
 
 
 def test_cell_size_in_the_patient():
@@ -72,7 +113,7 @@ def test_cell_size_in_the_patient():
 def test_finished_picture_keeps_the_slice_beneath_its_strips():
     cam = np.zeros((7, 7), dtype=np.float32)
     cam[6, 6] = 1
-    picture = render(GREY, cam, (0, 128, 0, 128), (0.7, 0.7), caption())
+    picture = render(GREY, cam, (0, 128, 0, 128), caption())
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (512, 3)
     assert picture.shape[0] > 512
@@ -81,37 +122,53 @@ def test_finished_picture_keeps_the_slice_beneath_its_strips():
     assert picture[:40].max() > 200
 
 
-def test_captions_change_the_picture():
+@pytest.mark.parametrize("field", ["banner", "model", "said", "place", "scale", "notes", "sides"])
+def test_everything_that_is_told_stands_on_the_picture(field):
     cam = np.ones((7, 7), dtype=np.float32)
-    one, other = (
-        render(GREY, cam, (0, 128, 0, 128), (0.7, 0.7), caption(model=model)) for model in ("a 1", "b 1")
+    other = {"scale": ("none", "another"), "notes": ("another",), "sides": ("R", "L")}.get(field, "another")
+    one, two = (render(GREY, cam, (0, 128, 0, 128), caption(**told)) for told in ({}, {field: other}))
+    assert one.shape == two.shape
+    assert (one != two).any()
+
+
+def test_the_sides_stand_at_their_edges():
+    picture = render(
+        np.full((128, 128), 80, dtype=np.uint8),
+        np.zeros((7, 7), dtype=np.float32),
+        (0, 128, 0, 128),
+        caption(sides=("R", "L")),
     )
-    assert one.shape == other.shape
-    assert (one != other).any()
+    marked = np.flatnonzero((picture[60:540] > 200).any(axis=(0, 2)))
+    assert marked.size
+    assert ((marked < 30) | (marked > 480)).all()
 
 
-def test_a_slice_without_map_says_so_and_is_not_coloured():
+def test_a_slice_without_map_says_so_and_is_not_coloured(said):
     blank = np.zeros((7, 7), dtype=np.float32)
-    picture = render(GREY, blank, (0, 128, 0, 128), (0.7, 0.7), caption())
+    picture = render(GREY, blank, (0, 128, 0, 128), caption())
     assert (picture[50:500] == 80).all()
-    mapped = render(GREY, blank + 1, (0, 128, 0, 128), (0.7, 0.7), caption(score=0.0))
-    assert (picture[-40:] != mapped[-40:]).any()
+    assert "no map: no part of this slice raised the score" in said
+    assert "relative within this slice; not a lesion outline" not in said
+    render(GREY, blank + 1, (0, 128, 0, 128), caption())
+    assert "relative within this slice; not a lesion outline" in said
+
+
+def legend_colours(picture):
+    """Hues between the picture and its lower edge: the colour scale's, for all text is grey."""
+    foot = picture[-60 * picture.shape[1] // 512 :].astype(int)
+    return (foot.max(axis=2) - foot.min(axis=2) > 60).any(axis=0)
+
+
+@pytest.mark.parametrize("side", [256, 512, 1024])
+def test_the_scale_of_colours_is_as_wide_a_part_of_every_picture(side):
+    grey, cam = np.full((side, side), 80, dtype=np.uint8), np.ones((7, 7), dtype=np.float32)
+    picture = render(grey, cam, (0, side, 0, side), caption())
+    assert picture.shape[1] == max(512, side)
+    assert 0.15 < legend_colours(picture).mean() < 0.4
 
 
 @given(st.text(max_size=200))
 def test_any_model_name_fits(model):
-    picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), (1, 1), caption(model=model))
+    picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), caption(model=model))
     assert picture.shape[1] == 512
-
-
-def test_a_radiograph_is_called_one_and_its_map_may_have_no_size(monkeypatch):
-    said = []
-    put = cv2.putText
-    monkeypatch.setattr(cv2, "putText", lambda *given: (said.append(given[1]), put(*given))[1])
-    shown = HeatmapCaption(model="m", score=0.7, image="radiograph", place="image 1 of 2")
-    for cam in (np.eye(8, dtype=np.float32), np.zeros((8, 8), dtype=np.float32)):
-        render(GREY, cam, (0, 128, 0, 128), None, shown)
-    assert "score 0.70, image 1 of 2" in said
-    assert "relative within this radiograph; the map has 8 x 8 cells;" in said
-    assert "no map: no part of this radiograph raised the score" in said
-    assert not any("slice" in text for text in said)
+    assert (picture[:45, 508:] == 0).all()
