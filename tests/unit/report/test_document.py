@@ -2,9 +2,11 @@
 
 import io
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta, timezone
 
+import numpy as np
 import pydicom
 import pytest
 from highdicom.sr import Comprehensive3DSR
@@ -19,6 +21,7 @@ from node.report.build import build_results
 from node.report.content import LONGEST_NAME
 from node.report.identity import device_uid, result_series_uid, result_uid
 from node.report.reading import Node
+from node.report.request import MapSlice
 from tests.unit.report.conftest import (
     CASES,
     CT,
@@ -176,10 +179,12 @@ def test_identity_and_equipment():
     assert algorithm.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     assert algorithm.DeviceUID == device_uid(model())
     assert algorithm.ContributionDateTime == "20260304233005.125000"
-    study = groups_of(report)[0]
-    assert study.first(codes.ALGORITHM_NAME).text == algorithm.ManufacturerModelName
-    assert study.first(codes.ALGORITHM_VERSION).text == algorithm.SoftwareVersions
+    assert len(groups_of(report)) > 1
+    for group in groups_of(report):
+        assert group.first(codes.ALGORITHM_NAME).text == algorithm.ManufacturerModelName
+        assert group.first(codes.ALGORITHM_VERSION).text == algorithm.SoftwareVersions
     root = Node(report)
+    assert root.first(codes.DEVICE_OBSERVER_UID).text == algorithm.DeviceUID
     assert root.first(codes.DEVICE_OBSERVER_MODEL_NAME).text == algorithm.ManufacturerModelName
     assert root.first(codes.DEVICE_OBSERVER_SERIAL_NUMBER).text == algorithm.DeviceSerialNumber
 
@@ -229,9 +234,56 @@ def test_building_leaves_the_evidence_as_it_was():
 
 
 def test_size_of_a_large_report():
-    *heatmaps, report = build_results(Case(count=400, positive=40, heatmaps=10).request())
-    assert len(heatmaps) == 10
+    request = Case(count=400, positive=40, heatmaps=40).request()
+    maps = [
+        MapSlice(slice=picture.slice, values=np.zeros((2, 2), np.float32), rank=picture.rank)
+        for picture in request.heatmaps
+    ]
+    summary = np.zeros((4, 4, 3), np.uint8)
+    made = build_results(replace(request, maps=maps, summary=summary, key_objects=True))
+    (report,) = [item for item in made if item.kind is ResultKind.REPORT]
+    assert sum(item.kind is ResultKind.HEATMAP for item in made) == 40
     assert len(report.data) <= 350_000
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_private_code_is_declared(name):
+    report = built(name)
+    (declared,) = report.CodingSchemeIdentificationSequence
+    used = {
+        item.CodingSchemeDesignator
+        for item in every_item(report)
+        if str(item.get("CodingSchemeDesignator", "")).startswith("99")
+    }
+    assert used == {declared.CodingSchemeDesignator} == {codes.PRIVATE_SCHEME}
+    assert declared.CodingSchemeName
+    assert declared.CodingSchemeResponsibleOrganization
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_certainty_is_inferred_from_the_image_that_it_is_about(name):
+    for group in groups_of(built(name)):
+        for score in group.all(codes.CERTAINTY_OF_FINDING):
+            (image,) = score.children()
+            assert (image.item.RelationshipType, image.item.ValueType) == ("INFERRED FROM", "IMAGE")
+            assert image.instance == group.first(codes.SOURCE_OF_MEASUREMENT).instance
+            assert group.first(codes.FINDING).code == COVID
+
+
+def test_the_summary_is_named_in_the_group_of_the_study():
+    made = build_results(replace(Case().request(), summary=np.zeros((4, 4, 3), np.uint8)))
+    (picture,) = [item for item in made if item.kind is ResultKind.SUMMARY]
+    first, *others = groups_of(read(made[-1]))
+    assert first.first(codes.SUMMARY_PICTURE).instance == picture.sop_instance_uid
+    assert not any(group.all(codes.SUMMARY_PICTURE) for group in others)
+
+
+def every_item(data_set: Dataset) -> Iterator[Dataset]:
+    yield data_set
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from every_item(item)
 
 
 def test_size_when_every_slice_is_selected():
