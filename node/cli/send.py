@@ -123,7 +123,9 @@ def _release(settings: Settings, study: str, to: str, by: str, reason: str) -> N
         refused = [model for model in models if model.name not in taken]
         if refused and not taken:
             raise SettingsError(_refusal(destination, refused[0]))
-        count = store.outbox.release(study_id, destination.name, by, reason, model_names=taken)
+        count = store.outbox.release(
+            study_id, destination.name, by, reason, model_names=taken, kinds=destination.kinds
+        )
     for model in refused:
         show(f"Left out: {_refusal(destination, model)}")
     show(f"{counted(count, 'result', 'results')} queued for {destination.name}; a running node sends them.")

@@ -148,6 +148,7 @@ class OutboxRecords:
         reason: str,
         *,
         model_names: Collection[str] | None = None,
+        kinds: Collection[ResultKind] = tuple(ResultKind),
     ) -> int:
         """Send the results in force of a study to a destination, by an operator's order.
 
@@ -163,6 +164,8 @@ class OutboxRecords:
             For the audit trail.
         model_names : collection of str, optional
             Only results of these models; by default of all.
+        kinds : collection of ResultKind, optional
+            What the destination takes; by default everything.
 
         Returns
         -------
@@ -171,7 +174,9 @@ class OutboxRecords:
         """
         now = self._database.clock.now()
         objects = select(result_objects.c.id).where(
-            result_objects.c.study_id == study_id, is_in_force(model_names)
+            result_objects.c.study_id == study_id,
+            result_objects.c.kind.in_(kinds),
+            is_in_force(model_names),
         )
         with self._database.write() as connection:
             if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
