@@ -8,8 +8,8 @@ turn on the association's own thread.
 from __future__ import annotations
 
 import logging
-import queue
 import struct
+from collections import deque
 from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ MAX_ANSWER_BYTES = 65536
 """One data set that answers a request of this node: some UIDs, or what became of a batch of objects."""
 MAX_ANSWERS_WAITING = 4096
 """Answers to C-FIND that may wait to be read; more than a series of results has."""
+MAX_INTERRUPTIONS = 64
+"""Requests of the peer while this node waits for its response."""
 MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -90,13 +92,13 @@ class BoundedMessages(DIMSEServiceProvider):
     def __init__(self, association: Association, *, max_waiting: int = MAX_ANSWERS_WAITING) -> None:
         super().__init__(association)
         self._max_waiting = max_waiting
-        self._requests: queue.Queue[_QueueItem] = queue.Queue()
+        self._deferred: deque[_QueueItem] = deque()
         self._afterwards: list[Callable[[], object]] = []
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Take a P-DATA primitive; a malformed or excessive one aborts the association."""
         if self.message is None:
-            if self.msg_queue.qsize() + self._requests.qsize() > self._max_waiting:
+            if self.msg_queue.qsize() + len(self._deferred) > self._max_waiting:
                 self.refuse("more messages at a time than are expected")
                 return
             self.message = self.new_message()
@@ -114,16 +116,28 @@ class BoundedMessages(DIMSEServiceProvider):
             self.refuse("endless data set")
 
     def get_msg(self, block: bool = False) -> _QueueItem:
-        """Return the next message: a response to who waits for one, otherwise the next request, if any.
+        """Return the next message.
+
+        Who waits for a response gets no request. One that comes to a requestor meanwhile is served at once,
+        for the peer may hold its response back until it is answered; an acceptor's peer can wait.
 
         Parameters
         ----------
         block : bool
-            Whether a response is waited for; only then there is a request of this node that it answers.
+            Whether a response is waited for.
         """
-        if not block and not self._requests.empty():
-            return self._requests.get()
-        return super().get_msg(block)
+        if not block:
+            return self._deferred.popleft() if self._deferred else super().get_msg()
+        for _ in range(MAX_INTERRUPTIONS):
+            item = context_id, message = super().get_msg(block=True)
+            if message is None or context_id is None or message.MessageIDBeingRespondedTo is not None:
+                return item
+            if self.assoc.is_requestor:
+                self.assoc._serve_request(message, context_id)
+            else:
+                self._deferred.append(item)
+        logger.warning("requests without end instead of a response")
+        return None, None  # no response: the library aborts the association
 
     def send_msg(self, primitive: DimsePrimitiveType, context_id: int) -> None:
         """Send a message; after a response, do what was to be done afterwards."""
@@ -160,5 +174,4 @@ class BoundedMessages(DIMSEServiceProvider):
         self.message = None
         if isinstance(received, C_CANCEL) or context_id is None:
             return  # there is nothing here that could be cancelled
-        waiting = self._requests if received.is_valid_request else self.msg_queue
-        waiting.put((context_id, received))
+        self.msg_queue.put((context_id, received))

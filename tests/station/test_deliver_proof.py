@@ -85,6 +85,31 @@ def test_what_an_archive_has_not_is_missing_and_what_it_cannot_say_is_asked_agai
     assert f"{reason:04X}H" in replies[1].detail
 
 
+def test_a_report_may_come_before_the_response_to_the_request(objects):
+    class Hasty(Archive):
+        def on_action(self, event):
+            self.report(event.assoc, event.action_information)
+            return 0x0000, None
+
+    archive = Hasty()
+    with archive.running() as port:
+        replies = sender(port).prove(objects, transaction_uid=TRANSACTION, asked=0)
+
+    assert standings(replies) == [PROVEN, PROVEN]
+    assert archive.acknowledged == [0x0000]
+
+
+def test_reports_without_end_are_not_waited_out(objects):
+    class Restless(Archive):
+        def on_action(self, event):
+            while event.assoc.is_established:
+                self.report(event.assoc, event.action_information)
+            return 0x0000, None
+
+    with Restless().running() as port, pytest.raises(DestinationUnavailable):
+        sender(port).prove(objects, transaction_uid=TRANSACTION, asked=0)
+
+
 def test_silence_is_no_proof(objects):
     with Archive(silent=True).running() as port:
         replies = sender(port, report_seconds=0.2).prove(objects, transaction_uid=TRANSACTION, asked=0)
