@@ -30,9 +30,9 @@ class Pacs(Archive):
         for sop_class in (StorageCommitmentPushModel, Verification, *RESULT_CLASSES):
             entity.add_supported_context(sop_class)
         handlers = [
-            (evt.EVT_N_ACTION, self._on_asked),
-            (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_ACCEPTED, self._on_association),
+            (evt.EVT_N_ACTION, self.on_asked),
+            (evt.EVT_C_STORE, self.on_store),
+            (evt.EVT_ACCEPTED, self.on_association),
         ]
         self._server = entity.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)
         self.port = self._server.server_address[1]
@@ -49,14 +49,14 @@ class Pacs(Archive):
         """Forget an object that was taken."""
         del self.stored[uid]
 
-    def _on_association(self, _event: evt.Event) -> None:
+    def on_association(self, _event: evt.Event) -> None:
         self.associations += 1
 
-    def _on_store(self, event: evt.Event) -> int:
+    def on_store(self, event: evt.Event) -> int:
         self.stored[str(event.request.AffectedSOPInstanceUID)] += 1
         return 0x0000
 
-    def _on_asked(self, event: evt.Event) -> tuple[int, None]:
+    def on_asked(self, event: evt.Event) -> tuple[int, None]:
         asked = {str(i.ReferencedSOPInstanceUID) for i in event.action_information.ReferencedSOPSequence}
         self.failing = dict.fromkeys(asked - set(self.stored), NO_SUCH_OBJECT)
         return self.on_action(event)
