@@ -3,11 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from node.decide.shown import on_sheet
 from node.domain.errors import ReportImpossible
 from node.domain.model import ModelStatus
-from node.domain.result import ResultKind
+from node.domain.result import Outcome, ResultKind
 from node.report.build import build_results
+from node.report.evidence import Evidence
 from node.report.identity import device_uid
+from node.report.secondary_capture import build_summary
 from tests.unit.report.conftest import SERIES, Case, read
 
 
@@ -91,3 +94,62 @@ def test_other_pictures_are_refused(changes, message):
     request = Case(heatmaps=1).request()
     with pytest.raises(ReportImpossible, match=message):
         build_results(replace(request, heatmaps=[replace(request.heatmaps[0], **changes)]))
+
+
+SHEET = np.arange(60 * 41 * 3, dtype=np.uint32).reshape(60, 41, 3).astype(np.uint8)
+
+
+def summary_of(case: Case):
+    """The contact sheet's image of a case, and its request."""
+    request = replace(case.request(), summary=SHEET)
+    made = [item for item in build_results(request) if item.kind is ResultKind.SUMMARY]
+    assert len(made) == 1
+    return read(made[0]), request
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(),
+        Case(outcome=Outcome.NEGATIVE, positive=0),
+        Case(outcome=Outcome.UNDETERMINED, count=3, positive=0),
+        Case(multi_frame=True),
+        Case(version=2),
+    ],
+    ids=["positive", "negative", "undetermined", "multi-frame", "version 2"],
+)
+def test_a_contact_sheet_is_an_image_of_its_own_series(case, errors_of):
+    image, request = summary_of(case)
+    assert np.array_equal(image.pixel_array, SHEET)
+    assert (image.SeriesNumber, image.InstanceNumber) == (8802, case.version)
+    assert image.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
+    assert image.PatientOrientation is None or list(image.PatientOrientation) == []
+    assert image.BurnedInAnnotation == "NO"
+    assert "not a diagnosis" in image.SeriesDescription
+    assert "not for diagnosis" in image.ImageComments
+    assert "Not a lesion outline" in image.DerivationDescription
+    [item] = [made for made in build_results(request) if made.kind is ResultKind.SUMMARY]
+    assert errors_of(item) == []
+
+
+def test_a_contact_sheet_refers_to_the_images_that_it_shows():
+    image, request = summary_of(Case())
+    shown = {request.finding.slices[index].sop_instance_uid for index in on_sheet(request.finding)}
+    assert {item.ReferencedSOPInstanceUID for item in image.SourceImageSequence} == shown
+    frames, request = summary_of(Case(multi_frame=True))
+    [source] = frames.SourceImageSequence
+    assert list(source.ReferencedFrameNumber) == sorted(
+        request.finding.slices[index].frame for index in on_sheet(request.finding)
+    )
+
+
+def test_without_a_contact_sheet_none_is_built():
+    assert ResultKind.SUMMARY not in {item.kind for item in build_results(Case().request())}
+    request = Case().request()
+    with pytest.raises(ReportImpossible, match="contact sheet"):
+        build_summary(request, Evidence(request.evidence, request.finding))
+
+
+def test_a_contact_sheet_that_is_no_picture_is_refused():
+    with pytest.raises(ReportImpossible, match="uint8"):
+        build_results(replace(Case().request(), summary=np.zeros((4, 4), np.uint8)))
