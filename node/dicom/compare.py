@@ -20,15 +20,16 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
-from pydicom.valuerep import PersonName
+from pydicom.tag import BaseTag
 
+from node.dicom.dataset_text import AFFECTED_VRS, character_set_of, element_text, value_representation
 from node.dicom.decode import decode_stored
 from node.dicom.elements import Attributes, PixelData
 from node.dicom.part10 import DEFLATED_DATA_SETS, scan
 from node.dicom.pixel_file import LAYOUT, PixelFile
 from node.dicom.read import read_whole_dataset
 from node.dicom.tags import Tag
-from node.dicom.text import normalised_name
+from node.dicom.text import CharacterSet, normalised_name
 from node.domain.errors import DecodeFailed
 
 PATIENT_GROUP = 0x0010
@@ -104,6 +105,9 @@ LAYOUT_TAGS = (
     Tag.PixelRepresentation,
 )
 
+ONE_TEXT_VRS = frozenset({"LT", "ST", "UT"})
+"""Value representations of one value, in which a backslash separates nothing (PS3.5 table 6.2-1)."""
+
 CHUNK = 1 << 20
 
 Value = Hashable
@@ -165,17 +169,17 @@ def _identifies(tag: int, keyword: str) -> bool:
 
 def _differing(first: Dataset, second: Dataset) -> dict[str, int]:
     """Return keyword and tag of every standard attribute that differs; absent and empty are the same."""
-    left, right = _values(first), _values(second)
+    left, right = (_values(item, character_set_of(item)) for item in (first, second))
     tags = [tag for tag in left.keys() | right.keys() if left.get(tag) != right.get(tag)]
     return {keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})": tag for tag in tags}
 
 
-def _values(data_set: Dataset) -> dict[int, Value]:
+def _values(data_set: Dataset, character_set: CharacterSet) -> dict[int, Value]:
     found: dict[int, Value] = {}
     for tag in list(data_set.keys()):
         if tag.group % 2 or tag.element == 0:  # private (PS3.5 section 7.8), group length (7.2)
             continue
-        value = _value_of(data_set, tag)
+        value = _value_of(data_set, tag, character_set)
         if tag == Tag.ImageType and isinstance(value, tuple):
             value = value[
                 1:
@@ -185,21 +189,32 @@ def _values(data_set: Dataset) -> dict[int, Value]:
     return found
 
 
-def _value_of(data_set: Dataset, tag: int) -> Value:
+def _value_of(data_set: Dataset, tag: BaseTag, character_set: CharacterSet) -> Value:
+    vr = value_representation(data_set, tag)
+    if vr in AFFECTED_VRS:
+        # One decoding for the index, the results and this: a difference of it alone is none of the text.
+        return _comparable_text(vr, element_text(data_set, tag, character_set))
     try:
-        return _comparable(data_set[tag].value)
+        return _comparable(data_set[tag].value, character_set)
     except (ValueError, TypeError, NotImplementedError, OverflowError, struct.error):
-        return _comparable(data_set.get_item(tag).value)  # malformed: compared as its bytes
+        return _comparable(data_set.get_item(tag).value, character_set)  # malformed: compared as its bytes
 
 
-def _comparable(value: object) -> Value:
+def _comparable_text(vr: str, text: str) -> Value:
+    """Return text in the form in which two are compared, None when it is empty."""
+    if vr in ONE_TEXT_VRS:
+        return text.strip(" \0") or None
+    parts = (normalised_name(part) if vr == "PN" else part.strip(" \0") for part in text.split("\\"))
+    return tuple(part or None for part in parts) if text.strip(" \0\\^=") else None
+
+
+def _comparable(value: object, character_set: CharacterSet) -> Value:
     """Return a value in the form in which two are compared, None when it is empty."""
-    if isinstance(value, PersonName):
-        return normalised_name(str(value)) or None
     if isinstance(value, ItemSequence):
-        return tuple(frozenset(_values(item).items()) for item in value) or None
+        items = (_values(item, character_set_of(item, character_set)) for item in value)
+        return tuple(frozenset(item.items()) for item in items) or None
     if isinstance(value, MultiValue | list | tuple):
-        return tuple(_comparable(item) for item in value) or None
+        return tuple(_comparable(item, character_set) for item in value) or None
     if isinstance(value, int | float | Decimal):
         return float(value)
     if isinstance(value, bytes):

@@ -61,6 +61,8 @@ G0_ESCAPES = {  # the same tables: escape sequences that designate the lower hal
     b"\x1b$(D": "iso2022_jp_2",
 }
 
+_TERM = re.compile(r"ISO[ _-]*(?:2022[ _-]*)?IR[ _-]*(\d+)")
+"""A defined term of PS3.3 C.12.1.1.2, with the separators that senders confuse."""
 _TOKEN = re.compile(rb"\x1b(?:\$\([D]|\$\)[AC]|\$[B@]|[()-][A-Za-z])|[\x00-\x1a\x1c-\x7f]+|[\x80-\xff]+|\x1b")
 _DELIMITER = re.compile(rb"([\^=\\\t\n\f\r])")  # PS3.5 section 6.1.2.5.3: these reset the designations
 
@@ -87,17 +89,38 @@ class CharacterSet:
         return text.strip(" \0")
 
     def _decode_declared(self, value: bytes) -> str:
-        first = self.terms[0] if self.terms else ""
+        first = _defined_term(self.terms[0]) if self.terms else ""
         stand_alone = STAND_ALONE.get(first)
         if stand_alone is not None:
             return value.decode(stand_alone)
         if value.isascii() and ESCAPE not in value:
             return value.decode("ascii")
-        return "".join(_decode_extended(value, G1_OF_TERM.get(first.replace("ISO 2022 IR", "ISO_IR"))))
+        return "".join(_decode_extended(value, self._upper_half(first)))
+
+    def _upper_half(self, first: str) -> str | None:
+        """Return what the upper half is before any escape sequence designates it.
+
+        Where the first character set has none, it is that of the only other one that has: some senders leave
+        out what designates it.
+        """
+        others = {G1_OF_TERM[term] for term in map(_defined_term, self.terms[1:]) if term in G1_OF_TERM}
+        if first in G1_OF_TERM or len(others) != 1:
+            return G1_OF_TERM.get(first)
+        return others.pop()
+
+
+def _defined_term(term: str) -> str:
+    """Return the term without code extensions that a sender meant; what is none is itself."""
+    match = _TERM.fullmatch(term)
+    return f"ISO_IR {match[1]}" if match is not None else term
 
 
 def _decode_extended(value: bytes, initial: str | None) -> Iterator[str]:
-    """Walk the code extensions of PS3.5 section 6.1.2.5: a lower half (G0) and an upper half (G1)."""
+    """Walk the code extensions of PS3.5 section 6.1.2.5: a lower half (G0) and an upper half (G1).
+
+    A delimiter takes the upper half back to the first character set; where that has none, the last one stays,
+    for many senders do not designate it anew.
+    """
     lower, upper = "ascii", initial
     for match in _TOKEN.finditer(value):
         token = match.group()
@@ -109,7 +132,7 @@ def _decode_extended(value: bytes, initial: str | None) -> Iterator[str]:
             yield token.decode(upper if upper is not None else "ascii")
         elif lower == "ascii":
             yield token.decode("ascii")
-            upper = initial if _DELIMITER.search(token) else upper
+            upper = initial if initial is not None and _DELIMITER.search(token) else upper
         else:
             prefix = b"\x1b$B" if lower == "iso2022_jp" else b"\x1b$(D"
             yield (prefix + token).decode(lower)

@@ -16,12 +16,13 @@ from typing import Final
 
 from pydicom import config
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
+from node.dicom.dataset_text import SPECIFIC_CHARACTER_SET, character_set_of, element_text
 from node.dicom.text import CharacterSet
 from node.domain.errors import ReportImpossible
 from node.domain.identity import digest, is_valid_uid
@@ -111,7 +112,6 @@ IDENTITY: Final = frozenset(
 )
 """Copied as they are, whatever their length: by these a PACS finds the patient and the study."""
 DEEPEST_ITEM: Final = 6
-SPECIFIC_CHARACTER_SET: Final = BaseTag(0x00080005)
 
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT", "UR", "AE"})
 LONGEST: Final = {"LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "AE": 16}
@@ -171,7 +171,7 @@ def attributes_digest(source: Dataset) -> str:
 
 def copy(source: Dataset, target: Dataset, keywords: tuple[str, ...]) -> None:
     """Copy the attributes that are there and have a value that may be written."""
-    character_set = _character_set(source, CharacterSet(terms=()))
+    character_set = character_set_of(source)
     for keyword in keywords:
         tag = tag_for_keyword(keyword)
         if tag is not None and tag in source:
@@ -183,7 +183,7 @@ def text(source: Dataset, keyword: str) -> str:
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in source:
         return ""
-    return _text(source, BaseTag(tag), _character_set(source, CharacterSet(terms=())))
+    return element_text(source, BaseTag(tag), character_set_of(source))
 
 
 def offset(source: Dataset) -> timezone | None:
@@ -278,18 +278,6 @@ def _strings(data_set: Dataset) -> Iterator[str]:
             yield from map(str, value if isinstance(value, MultiValue) else (value,))
 
 
-def _character_set(source: Dataset, default: CharacterSet) -> CharacterSet:
-    tag = SPECIFIC_CHARACTER_SET
-    if tag not in source:
-        return default
-    element = source.get_item(tag)
-    value = element.value if element is not None else None
-    if isinstance(value, bytes):
-        return CharacterSet.parse(value)
-    several = value if isinstance(value, MultiValue | list) else (value or "",)
-    return CharacterSet.parse("\\".join(map(str, several)).encode("ascii", "replace"))
-
-
 def _copy_element(
     source: Dataset, tag: BaseTag, target: Dataset, character_set: CharacterSet, depth: int
 ) -> None:
@@ -303,7 +291,7 @@ def _copy_element(
         if value is not None:
             target.add(DataElement(tag, vr, value))
     else:
-        string = _text(source, tag, character_set)
+        string = element_text(source, tag, character_set)
         if string and (tag in IDENTITY or _fits(vr, string)):
             target.add(DataElement(tag, vr, string, validation_mode=config.IGNORE))
 
@@ -314,7 +302,7 @@ def _copied_items(
     found = _value(source, tag) if depth else None
     for item in found if isinstance(found, Sequence) else ():
         clean = Dataset()
-        inner = _character_set(item, character_set)
+        inner = character_set_of(item, character_set)
         for inner_tag in sorted(item.keys()):
             if keyword_for_tag(inner_tag) and inner_tag != SPECIFIC_CHARACTER_SET:
                 _copy_element(item, inner_tag, clean, inner, depth - 1)
@@ -337,17 +325,6 @@ def _value(source: Dataset, tag: BaseTag) -> object:
         return source[tag].value
     except _UNREADABLE:
         return None
-
-
-def _text(source: Dataset, tag: BaseTag, character_set: CharacterSet) -> str:
-    element = source.get_item(tag)
-    if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
-        return character_set.decode(element.value)
-    value = element.value if element is not None else None
-    if value is None:
-        return ""
-    several = value if isinstance(value, MultiValue | list) else (value,)
-    return "\\".join(str(part) for part in several)
 
 
 def _fits(vr: str, string: str) -> bool:

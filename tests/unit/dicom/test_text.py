@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.charset import convert_encodings
+from pydicom.valuerep import PersonName
 
 from node.dicom.text import CharacterSet, normalised_name
 
@@ -38,6 +40,10 @@ KATAKANA_KANJI = (
             "Hong^Gildong=洪^吉洞",
         ),
         (b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\xe9\x1b-L\xd0", "éа"),
+        (b"\\ISO 2022 IR 58", b"Wang=\x1b$)A\xcd\xf5", "Wang=王"),
+        (b"ISO_IR 13", b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+        (b"\\ISO 2022 IR 159", b"\x1b$(D\x30\x21\x1b(B", "丂"),
+        (b"ISO 2022 IR 149", b"\xb1\xe8\xc8\xf1\xc1\xdf", "김희중"),
     ],
 )
 def test_declared_character_sets(declared: bytes, value: bytes, expected: str) -> None:
@@ -51,11 +57,27 @@ def test_declared_character_sets(declared: bytes, value: bytes, expected: str) -
         (b"", "Müller".encode(), "Müller"),
         (b"", b"M\xfcller", "Müller"),
         (b"ISO_IR 192", b"M\xfcller", "Müller"),
+        (b"\\ISO 2022 IR 58", b"Wang=\xcd\xf5^\xd0\xa1", "Wang=王^小"),
+        (b"\\ISO 2022 IR 100\\ISO 2022 IR 149", b"M\xfcller", "Müller"),
         (b"ISO 2022 IR 87", b"\x1b$B\xff\xff", "\x1b$Bÿÿ"),
     ],
 )
 def test_what_the_declaration_cannot_explain_is_kept(declared: bytes, value: bytes, expected: str) -> None:
     assert CharacterSet.parse(declared).decode(value) == expected
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [b"ISO-IR 138", b"ISO_IR138", b"ISO IR 138 ", b"iso_ir_138", b"ISO 2022 IR 138"],
+)
+def test_a_term_with_other_separators_is_understood(declared: bytes) -> None:
+    assert CharacterSet.parse(declared).decode(b"\xf9\xf8\xe5\xef") == "שרון"
+
+
+def test_a_designation_that_is_not_repeated_stays_where_there_is_no_other() -> None:
+    """Of PN each component ought to designate it anew; of LO a caret is no delimiter at all."""
+    korean = CharacterSet.parse(b"\\ISO 2022 IR 149")
+    assert korean.decode(b"\x1b$)C\xfb\xf3^\xd1\xce") == "洪^吉"
 
 
 def test_a_designation_ends_at_a_delimiter() -> None:
@@ -68,6 +90,39 @@ def test_a_designation_ends_at_a_delimiter() -> None:
 )
 def test_decoding_never_fails(value: bytes, declared: bytes) -> None:
     assert isinstance(CharacterSet.parse(declared).decode(value), str)
+
+
+ALPHABETS = {  # PS3.3 C.12.1.1.2: terms as a sender writes them, and letters that they encode; of those apart by a space
+    # one kind stands in a component, for between some of them pydicom forgets to go back to ASCII
+    ("ISO_IR 192",): "aé王山太郎ש김Яω",
+    ("ISO_IR 100",): "aéüñÅ",
+    ("ISO_IR 101",): "ałęžč",
+    ("ISO_IR 144",): "aЯюд",
+    ("ISO_IR 126",): "aωΔλ",
+    ("ISO_IR 127",): "aقباني",
+    ("ISO_IR 138",): "aשרון",
+    ("ISO_IR 148",): "aığş",
+    ("ISO_IR 166",): "aนามส",
+    ("GB18030",): "a王小东㐀é",
+    ("GBK",): "a王小东",
+    ("", "ISO 2022 IR 87"): "a山田太郎やまだ",
+    ("ISO 2022 IR 13", "ISO 2022 IR 87"): "aﾔﾏﾀ 山田太",
+    ("", "ISO 2022 IR 149"): "a김희중",
+    ("", "ISO 2022 IR 58"): "a王小东",
+}
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+@pytest.mark.parametrize("terms", ALPHABETS, ids="+".join)
+def test_names_as_another_writer_encodes_them_arrive(terms: tuple[str, ...], data: st.DataObject) -> None:
+    letters = st.sampled_from(ALPHABETS[terms].split()).flatmap(
+        lambda few: st.text(few, min_size=1, max_size=6)
+    )
+    components = st.lists(letters, min_size=1, max_size=3).map("^".join)
+    name = data.draw(st.lists(components, min_size=1, max_size=3).map("=".join))
+    encoded = PersonName(name, convert_encodings(list(terms))).encode(convert_encodings(list(terms)))
+    assert CharacterSet.parse("\\".join(terms).encode()).decode(encoded) == name
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters="\0 \x1b"), min_size=1))
