@@ -92,8 +92,9 @@ def test_decoding_never_fails(value: bytes, declared: bytes) -> None:
     assert isinstance(CharacterSet.parse(declared).decode(value), str)
 
 
-ALPHABETS = {  # PS3.3 C.12.1.1.2: terms as a sender writes them, and letters that they encode; of those apart by a space
-    # one kind stands in a component, for between some of them pydicom forgets to go back to ASCII
+ALPHABETS = {
+    # PS3.3 C.12.1.1.2: terms as a sender writes them, and letters that they encode. Of those apart by a space
+    # one kind stands in a component, for between some of them pydicom forgets to go back to ASCII.
     ("ISO_IR 192",): "aé王山太郎ש김Яω",
     ("ISO_IR 100",): "aéüñÅ",
     ("ISO_IR 101",): "ałęžč",
@@ -116,9 +117,8 @@ ALPHABETS = {  # PS3.3 C.12.1.1.2: terms as a sender writes them, and letters th
 @given(data=st.data())
 @pytest.mark.parametrize("terms", ALPHABETS, ids="+".join)
 def test_names_as_another_writer_encodes_them_arrive(terms: tuple[str, ...], data: st.DataObject) -> None:
-    letters = st.sampled_from(ALPHABETS[terms].split()).flatmap(
-        lambda few: st.text(few, min_size=1, max_size=6)
-    )
+    kinds = st.sampled_from(ALPHABETS[terms].split())
+    letters = kinds.flatmap(lambda kind: st.text(kind, min_size=1, max_size=6))
     components = st.lists(letters, min_size=1, max_size=3).map("^".join)
     name = data.draw(st.lists(components, min_size=1, max_size=3).map("=".join))
     encoded = PersonName(name, convert_encodings(list(terms))).encode(convert_encodings(list(terms)))
