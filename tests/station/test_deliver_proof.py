@@ -99,6 +99,7 @@ def test_a_report_may_come_before_the_response_to_the_request(objects):
     assert archive.acknowledged == [0x0000]
 
 
+@pytest.mark.long
 def test_reports_without_end_are_not_waited_out(objects):
     class Restless(Archive):
         def on_action(self, event):
@@ -231,6 +232,7 @@ def test_an_archive_that_shows_other_objects_shows_nothing(objects):
     assert standings(replies) == [MISSING, MISSING]
 
 
+@pytest.mark.long
 def test_endless_answers_are_not_read_to_their_end(objects):
     def on_find(event):
         match = Dataset()
