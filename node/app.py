@@ -27,6 +27,7 @@ from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
 from node.infer.served import EngineRoom
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
+from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
@@ -165,16 +166,22 @@ class Node:
     def health(self) -> Health:
         """Look, and judge."""
         parts = self._running
+        store_problem = index_problem(parts.store)
         return judge(
             Facts(
-                store_problem=index_problem(parts.store),
+                store_problem=store_problem,
                 models=model_checks(parts.models.readings()),
+                destinations=() if store_problem else self._destination_checks(parts.store),
                 listening=self._listening,
                 ticks=parts.pulse.ages(),
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
                 least_free_bytes=self._settings.health.least_free_bytes,
             )
         )
+
+    def _destination_checks(self, store: Store) -> tuple[DestinationCheck, ...]:
+        names = [destination.name for destination in self._settings.destinations]
+        return destination_checks(store, names, self._settings.deliver.patience())
 
     @property
     def _running(self) -> _Parts:
@@ -197,7 +204,7 @@ class Node:
         models = engine_room(settings, store, clock, known, routing.assignments)
         opened.callback(models.close)
         open_wanted(models, routing.assignments, remote=settings.infer.engine == TRITON)
-        metrics, pulse = Metrics(lambda: figures_of(store)), Pulse(clock)
+        metrics, pulse = Metrics(lambda: figures_of(store, self._destination_checks(store))), Pulse(clock)
         listeners: list[ProgressListener] = [
             CountedScreenings(metrics),
             WhenEnded(ScreeningEnd.STORED, self._results_are_due),

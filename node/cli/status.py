@@ -9,13 +9,22 @@ import typer
 from node.cli.options import ConfigOption, JsonOption, settings_of, store_of
 from node.cli.output import counted, printable, show, show_json, table
 from node.cli.records import refused_caller_record, study_record
+from node.domain.delivery import DeliveryState
 from node.domain.errors import ModelError
 from node.domain.study import StudyState
 from node.infer.bundle import installed, load_bundle
+from node.operate.destinations import destination_checks
 from node.operate.health import ask
 from node.settings.settings import Settings
 from node.store.store import Store
 
+SHOWN_STATES = (
+    DeliveryState.PENDING,
+    DeliveryState.SENT,
+    DeliveryState.DELIVERED,
+    DeliveryState.REFUSED,
+)
+TOLD_IN_WORDS = frozenset({"failures", "problem", "probed_at"})
 SHOWN_CALLERS = 20
 LOOKED_AT_STUDIES = 500  # the newest; `studies list` shows every one
 
@@ -48,15 +57,7 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
         },
         "model": _model(settings, store),
         "mode": "halted" if halted else "live" if any(live.values()) else "silent",
-        "destinations": [
-            {
-                "name": destination.name,
-                "address": destination.address,
-                "live": bool(live.get(destination.name)) and not halted,
-                "accept_demonstration": destination.accept_demonstration,
-            }
-            for destination in settings.destination_records()
-        ],
+        "destinations": _destinations(settings, store),
         "screenings": [
             {"state": str(state), "count": count}
             for state, count in sorted(store.screenings.counts().items())
@@ -74,6 +75,28 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             refused_caller_record(caller) for caller in store.intake.refused_callers()[:SHOWN_CALLERS]
         ],
     }
+
+
+def _destinations(settings: Settings, store: Store) -> list[dict[str, Any]]:
+    """Return every destination of the settings: whether it is open, how it fares, and what it got."""
+    live, counts = store.operations.live(), store.outbox.counts()
+    records = settings.destination_records()
+    checks = destination_checks(store, [item.name for item in records], settings.deliver.patience())
+    return [
+        {
+            "name": item.name,
+            "address": item.address,
+            "live": live.get(item.name, False),
+            "accept_demonstration": item.accept_demonstration,
+            "breaker": check.breaker,
+            **{str(state): counts.get((item.name, state), 0) for state in SHOWN_STATES},
+            "oldest_unproven_seconds": round(check.oldest_unproven_seconds),
+            "failures": check.failures,
+            "problem": check.problem,
+            "probed_at": check.probed_at,
+        }
+        for item, check in zip(records, checks, strict=True)
+    ]
 
 
 def _running(settings: Settings) -> dict[str, Any]:
@@ -110,7 +133,7 @@ def _print(record: dict[str, Any]) -> None:
     for problem in node["problems"]:
         show(f"  {problem}")
     show(_model_line(model), f"mode: {record['mode']}")
-    _print_rows("Destinations", record["destinations"])
+    _print_destinations(record["destinations"])
     _print_rows("Screenings", record["screenings"])
     _print_rows("Deliveries", record["deliveries"])
     held = [
@@ -132,6 +155,20 @@ def _model_line(model: dict[str, Any]) -> str:
     if model["problem"] is not None:
         return f"model {model['name']}: {model['problem']}"
     return f"model {model['name']} version {model['version']} ({model['status']})"
+
+
+def _print_destinations(destinations: list[dict[str, Any]]) -> None:
+    _print_rows(
+        "Destinations",
+        [{key: value for key, value in item.items() if key not in TOLD_IN_WORDS} for item in destinations],
+    )
+    for item in destinations:
+        if item["failures"]:
+            left_alone = f", left alone until {item['probed_at']}" if item["probed_at"] else ""
+            show(
+                f"{item['name']}: {counted(item['failures'], 'failure', 'failures')} in a row{left_alone}: "
+                f"{printable(item['problem'])}"
+            )
 
 
 def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:

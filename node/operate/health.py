@@ -18,7 +18,9 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from node.domain.breaker import BreakerState
 from node.domain.errors import SettingsError
+from node.operate.destinations import DestinationCheck
 
 MAX_REQUESTS = 8  # at the same time; a probe and a scraper need two
 REQUEST_SECONDS = 5.0
@@ -67,6 +69,8 @@ class Facts:
     """Why the index cannot be read; empty when it can."""
     models: tuple[ModelCheck, ...]
     """Every model in use."""
+    destinations: tuple[DestinationCheck, ...]
+    """Every destination of the settings."""
     listening: bool
     ticks: tuple[TickAge, ...]
     free_bytes: int
@@ -80,11 +84,18 @@ class Health:
 
     ready: bool
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What an operator should look at and what keeps the node from nothing: a PACS that is down does not."""
     facts: Facts
 
     def to_json(self) -> dict[str, Any]:
         """Return the body of ``/healthz``."""
-        return {"ready": self.ready, "problems": list(self.problems), **asdict(self.facts)}
+        return {
+            "ready": self.ready,
+            "problems": list(self.problems),
+            "warnings": list(self.warnings),
+            **asdict(self.facts),
+        }
 
 
 def judge(facts: Facts) -> Health:
@@ -106,7 +117,12 @@ def judge(facts: Facts) -> Health:
     ]
     if facts.free_bytes < facts.least_free_bytes:
         problems.append(f"disk: {facts.free_bytes} bytes free, fewer than {facts.least_free_bytes}")
-    return Health(ready=not problems, problems=tuple(problems), facts=facts)
+    warnings = [
+        f"destination {check.name}: left alone after {check.failures} failures in a row: {check.problem}"
+        for check in facts.destinations
+        if check.breaker != BreakerState.CLOSED
+    ]
+    return Health(ready=not problems, problems=tuple(problems), warnings=tuple(warnings), facts=facts)
 
 
 @dataclass(frozen=True, kw_only=True)

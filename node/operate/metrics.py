@@ -6,7 +6,7 @@ counted as it happens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,9 +14,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from node.domain.breaker import BreakerState
 from node.domain.job import Purpose
 from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
+from node.operate.destinations import DestinationCheck
 
 STAGE_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
 
@@ -31,6 +33,8 @@ class Figures:
     """Shadow screenings by state."""
     deliveries: Mapping[tuple[str, str], int]
     """By destination and state."""
+    destinations: Sequence[DestinationCheck]
+    """How each destination of the settings fares."""
 
 
 class Metrics:
@@ -119,7 +123,7 @@ class _IndexCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Name the gauges without reading the index."""
-        return _families(Figures(screenings={}, shadows={}, deliveries={}))
+        return _families(Figures(screenings={}, shadows={}, deliveries={}, destinations=()))
 
     def collect(self) -> Iterator[Metric]:
         """Read the index."""
@@ -139,4 +143,25 @@ def _families(figures: Figures) -> list[Metric]:
     )
     for (destination, state), count in sorted(figures.deliveries.items()):
         deliveries.add_metric([destination, state], count)
-    return [screenings, shadows, deliveries]
+    return [screenings, shadows, deliveries, *_destination_families(figures.destinations)]
+
+
+def _destination_families(checks: Sequence[DestinationCheck]) -> list[Metric]:
+    left_alone = GaugeMetricFamily(
+        "groundglass_destination_left_alone",
+        "Whether a destination is not called now",
+        labels=["destination"],
+    )
+    failures = GaugeMetricFamily(
+        "groundglass_destination_failures", "Failures in a row of a destination", labels=["destination"]
+    )
+    unproven = GaugeMetricFamily(
+        "groundglass_destination_oldest_unproven_seconds",
+        "Age of the oldest result that a destination accepted and has not proven to keep",
+        labels=["destination"],
+    )
+    for check in checks:
+        left_alone.add_metric([check.name], check.breaker != BreakerState.CLOSED)
+        failures.add_metric([check.name], check.failures)
+        unproven.add_metric([check.name], check.oldest_unproven_seconds)
+    return [left_alone, failures, unproven]

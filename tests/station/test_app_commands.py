@@ -73,6 +73,9 @@ def test_the_way_of_an_operator(place: Place, node: Node, pacs: FolderSink, tmp_
     wait_for(lambda: len(pacs.files()) == count, "the released results at the PACS")
     status = place.json("status")
     assert (status["mode"], status["node"]["running"], status["node"]["ready"]) == ("live", True, True)
+    (destination,) = status["destinations"]
+    assert (destination["name"], destination["live"], destination["breaker"]) == ("pacs", True, "closed")
+    assert destination["pending"] + destination["sent"] + destination["delivered"] == count
 
     (report,) = (path for path in pacs.files() if pydicom.dcmread(path).Modality == "SR")
     text = CliRunner().invoke(app, ["report", str(report)])

@@ -15,6 +15,7 @@ from node.domain.breaker import BreakerState
 from node.domain.delivery import NO_SUCH_OBJECT, ProofReply, ProofStanding
 from node.domain.errors import DestinationUnavailable
 from node.domain.network import Proof
+from node.operate.destinations import destination_checks
 from tests.station.drill_ground import DeadHost, Pacs
 from tests.station.outbox_ground import BACKOFF, PACS, PATIENCE, WAITS, Outbox, make_outbox, screen, sender_to
 
@@ -175,6 +176,9 @@ def test_who_can_prove_nothing_keeps_what_it_accepted_and_is_looked_at_seldom(ou
         outbox.clock.at += timedelta(hours=25)
 
     assert outbox.states(PACS) == ["sent"] * 3
+    (check,) = destination_checks(outbox.store, [PACS], PATIENCE)
+    assert (check.breaker, check.problem) == ("closed", "")
+    assert check.oldest_unproven_seconds == 10 * 25 * 3600
     assert set(pacs.stored.values()) == {1}
     assert len(mute.transactions) == 5  # on days 0, 1, 2, 4 and 8
     assert {asked for _, asked in mute.transactions} == {0}
@@ -213,6 +217,11 @@ def test_a_dead_pacs_is_left_alone_and_a_restart_does_not_forget_it(outbox):
         restarted.recover()
         restarted.run_once(PACS)
         assert dead.connections == 3
+
+        (check,) = destination_checks(outbox.store, [PACS], PATIENCE)
+        assert (check.breaker, check.failures, check.oldest_unproven_seconds) == ("open", 3, 0)
+        assert check.probed_at == (outbox.clock.at + PATIENCE.first).isoformat()
+        assert str(dead.port) in check.problem
 
         outbox.clock.at += PATIENCE.first
         restarted.run_once(PACS)

@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from node.domain.errors import SettingsError
+from node.operate.destinations import DestinationCheck
 from node.operate.health import Facts, HealthEndpoint, ModelCheck, TickAge, ask, judge, port_is_free
 
 WELL = Facts(
@@ -19,6 +20,16 @@ WELL = Facts(
     models=(
         ModelCheck(name="tiny", version=1, reports=True, state="closed", checked_at="", problem=""),
         ModelCheck(name="other", version=2, reports=False, state="open", checked_at="", problem="a shadow"),
+    ),
+    destinations=(
+        DestinationCheck(
+            name="pacs",
+            breaker="closed",
+            failures=1,
+            problem="no answer",
+            probed_at="",
+            oldest_unproven_seconds=0,
+        ),
     ),
     listening=True,
     ticks=(TickAge(name="sweep", period_seconds=5, age_seconds=4),),
@@ -71,6 +82,15 @@ def test_each_problem_is_named_and_stops_readiness(facts: Facts, problem: str) -
     health = judge(facts)
     assert not health.ready
     assert health.problems == (problem,)
+
+
+def test_a_pacs_that_is_down_is_told_and_stops_nothing() -> None:
+    down = replace(WELL.destinations[0], breaker="open", failures=7)
+    health = judge(replace(WELL, destinations=(down,)))
+    assert health.ready
+    assert health.warnings == ("destination pacs: left alone after 7 failures in a row: no answer",)
+    assert judge(WELL).warnings == ()
+    assert health.to_json()["destinations"][0]["failures"] == 7
 
 
 def test_a_late_tick_is_not_yet_overdue() -> None:

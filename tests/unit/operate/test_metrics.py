@@ -7,12 +7,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.domain.job import Purpose
 from node.domain.result import Outcome
 from node.domain.study import AssociationEnd, Intake
+from node.operate.destinations import DestinationCheck
 from node.operate.metrics import Figures, Metrics
 
 FIGURES = Figures(
     screenings={"done": 3, "queued": 1},
     shadows={"done": 2},
     deliveries={("pacs", "delivered"): 7},
+    destinations=(
+        DestinationCheck(
+            name="pacs", breaker="open", failures=4, problem="", probed_at="", oldest_unproven_seconds=60
+        ),
+    ),
 )
 
 
@@ -39,6 +45,9 @@ def test_the_index_is_read_at_each_scrape() -> None:
     assert found["groundglass_screenings", ("queued",)] == 1
     assert found["groundglass_shadow_screenings", ("done",)] == 2
     assert found["groundglass_deliveries", ("pacs", "delivered")] == 7
+    assert found["groundglass_destination_left_alone", ("pacs",)] == 1
+    assert found["groundglass_destination_failures", ("pacs",)] == 4
+    assert found["groundglass_destination_oldest_unproven_seconds", ("pacs",)] == 60
     samples(metrics)
     assert len(reads) == 2
 
