@@ -24,7 +24,7 @@ from node.domain.identity import derived_uid
 from node.domain.job import Assignment, Screening
 from node.domain.model import Precision
 from node.domain.network import CapPolicy, DicomDestination
-from node.domain.result import Finding
+from node.domain.result import Finding, ResultKind
 from node.domain.study import Arrival, Intake, Series, SeriesEvent, SeriesState, Study, StudyState, Verdict
 from node.imaging.phantom import ThoraxPhantom
 from node.infer.bundle import Bundle
@@ -32,6 +32,7 @@ from node.infer.canary import Canary
 from node.infer.golden import replay
 from node.infer.openvino import EmbeddedScorer
 from node.infer.served import Served
+from node.report.identity import SERIES_NUMBERS
 from node.report.request import Producer
 from node.run.options import PipelineSettings
 from node.run.pipeline import Pipeline
@@ -136,6 +137,11 @@ def phantom_series(
         item.PatientID = labels.patient_id
         series.append(item)
     return series
+
+
+def of_kind(made: Sequence[Dataset], kind: ResultKind) -> list[Dataset]:
+    """Return the result objects of one kind."""
+    return [item for item in made if item.SeriesNumber == SERIES_NUMBERS[kind]]
 
 
 def part10(data_set: Dataset) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+import pytest
 from pydicom.dataset import Dataset
 
 from node.dicom.write import PhantomLabels
@@ -18,9 +19,10 @@ from node.domain.model import ModelStatus
 from node.domain.network import CapPolicy
 from node.domain.result import Outcome, ResultKind, RunOutcome
 from node.infer.bundle import Bundle, load_bundle
+from node.report.identity import SERIES_NUMBERS
 from node.run.progress import ScreeningEnd, Stage
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
-from tests.screening_ground import Ends, Ground, deliveries, phantom_series
+from tests.screening_ground import Ends, Ground, deliveries, of_kind, phantom_series
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -67,9 +69,17 @@ def test_a_phantom_study_gets_a_report_and_heatmaps(ground: Ground, tiny_bundle:
     assert [item.position for item in finding.slices] == sorted(item.position for item in finding.slices)
 
     made = objects(ground, screening.id)
-    assert [item.SOPClassUID for item in made] == [
-        *[SECONDARY_CAPTURE] * min(3, finding.positive),
-        COMPREHENSIVE_3D_SR,
+    assert [item.SeriesNumber for item in made] == [
+        *[SERIES_NUMBERS[ResultKind.HEATMAP]] * min(3, finding.positive),
+        *(
+            SERIES_NUMBERS[kind]
+            for kind in (
+                ResultKind.PARAMETRIC_MAP,
+                ResultKind.SUMMARY,
+                ResultKind.REPORT,
+                ResultKind.KEY_OBJECTS,
+            )
+        ),
     ]
     assert {item.StudyInstanceUID for item in made} == {screening.study_instance_uid}
     assert deliveries(ground) == {
@@ -91,10 +101,41 @@ def test_heatmaps_show_the_strongest_slices(ground: Ground, tiny_bundle: Bundle,
     strongest = sorted(
         (item for item in finding.slices if item.positive), key=lambda item: -(item.probability or 0)
     )[:2]
-    heatmaps = [item for item in objects(ground, screening.id) if item.Modality != "SR"]
+    made = objects(ground, screening.id)
+    heatmaps = of_kind(made, ResultKind.HEATMAP)
     assert [item.SourceImageSequence[0].ReferencedSOPInstanceUID for item in heatmaps] == [
         item.sop_instance_uid for item in strongest
     ]
+    [as_data] = of_kind(made, ResultKind.PARAMETRIC_MAP)
+    assert [
+        own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        for own in as_data.PerFrameFunctionalGroupsSequence
+    ] == [item.sop_instance_uid for item in strongest]
+    positions = [
+        own.PlanePositionSequence[0].ImagePositionPatient[2]
+        for own in as_data.PerFrameFunctionalGroupsSequence
+    ]
+    assert positions == pytest.approx([item.position for item in strongest])
+    assert as_data.pixel_array.shape == (2, 256, 256)
+    assert as_data.pixel_array.max() > 0
+
+
+def test_only_what_is_asked_for_is_made(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
+    ground.receive(phantom_series(patches=6))
+    ground.settle()
+    without = {"parametric_map": False, "summary": False, "key_objects": False}
+    ground.pipeline(tiny_bundle, ends, **without).run(ground.claim())
+    first = ground.store.screenings.current_version(ground.study().id, "tiny")
+    assert first is not None
+    ground.store.screenings.requeue(ground.study().id, Assignment(model_name="tiny"), "tester", "all of it")
+    screening = ground.claim()
+    ground.pipeline(tiny_bundle, ends).run(screening)
+    kinds = [item.kind for item in ground.store.screenings.results(screening.id)]
+    assert {*kinds} == {*ResultKind} - {ResultKind.REJECTION}
+    now = ground.store.screenings.current_version(ground.study().id, "tiny")
+    assert now is not None
+    assert (first.version, now.version) == (1, 2)
+    assert first.recipe != now.recipe
 
 
 def test_the_same_study_screened_again_makes_nothing_new(
@@ -134,7 +175,7 @@ def test_a_late_slice_makes_version_2_with_its_predecessor(
     assert current is not None
     assert (first.version, current.version) == (1, 2)
     assert current.report_series_instance_uid == first.report_series_instance_uid
-    report = objects(ground, second.id)[-1]
+    [report] = of_kind(objects(ground, second.id), ResultKind.REPORT)
     predecessor = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
     assert predecessor.ReferencedSOPInstanceUID == first.report_sop_instance_uid
     counts = deliveries(ground)
@@ -183,7 +224,10 @@ def test_other_weights_make_another_version(
     finding = ground.store.screenings.finding(screening.id)
     assert finding.outcome is Outcome.NEGATIVE
     assert finding.model.version == 2
-    assert [item.kind for item in ground.store.screenings.results(screening.id)] == [ResultKind.REPORT]
+    assert [item.kind for item in ground.store.screenings.results(screening.id)] == [
+        ResultKind.SUMMARY,
+        ResultKind.REPORT,
+    ]
 
 
 def test_a_study_without_chest_ct_sends_nothing(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
@@ -254,7 +298,10 @@ def test_slices_without_lungs_are_undetermined(ground: Ground, tiny_bundle: Bund
     assert finding.outcome is Outcome.UNDETERMINED
     assert finding.positive == 0
     assert all(item.probability is None for item in finding.slices)
-    assert [item.SOPClassUID for item in objects(ground, screening.id)] == [COMPREHENSIVE_3D_SR]
+    assert [item.SOPClassUID for item in objects(ground, screening.id)] == [
+        SECONDARY_CAPTURE,
+        COMPREHENSIVE_3D_SR,
+    ]
 
 
 def test_a_broken_slice_gives_way_to_the_next_series(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from node.cli.main import app
 from node.deliver.courier import Courier
 from node.deliver.dicom_sender import DicomSender
+from node.deliver.prover import Prover
 from node.domain.delivery import DeliveryState
 from node.domain.identity import derived_uid
 from node.domain.input_spec import InputModality
@@ -25,6 +26,7 @@ from node.domain.network import CapPolicy, DicomDestination
 from node.domain.result import Finding, Outcome, ResultKind, RunOutcome
 from node.infer.bundle import Bundle
 from node.receive.sink import FolderSink
+from node.report.identity import SERIES_NUMBERS
 from node.report.render import report_text
 from node.run.progress import ScreeningEnd
 from tests.radiograph_objects import (
@@ -35,9 +37,9 @@ from tests.radiograph_objects import (
     radiograph_bundle,
     radiograph_object,
 )
-from tests.screening_ground import Ends, Ground, deliveries, phantom_series
-from tests.station.outbox_ground import BACKOFF
-from tests.station.receiving_node import AE_TITLE, TIMEOUTS, WallClock
+from tests.screening_ground import Ends, Ground, deliveries, of_kind, phantom_series
+from tests.station.outbox_ground import BACKOFF, PATIENCE, WAITS
+from tests.station.receiving_node import AE_TITLE, TIMEOUTS, CountedUids, WallClock
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -83,7 +85,10 @@ def test_opacities_make_a_radiograph_positive(
     assert finding.modality is InputModality.CR
     assert (finding.received, finding.selected, finding.positive) == (1, 1, 1)
     assert finding.reason.startswith("1 of 1 frontal image scores 0.5 or more")
-    heatmap, report = made
+    [heatmap], [report] = of_kind(made, ResultKind.HEATMAP), of_kind(made, ResultKind.REPORT)
+    assert {item.SeriesNumber for item in made} == {
+        number for kind, number in SERIES_NUMBERS.items() if kind is not ResultKind.REJECTION
+    }
     assert report.SOPClassUID == COMPREHENSIVE_3D_SR
     assert heatmap.PatientOrientation == ["L", "F"]
     for item in made:
@@ -100,8 +105,8 @@ def test_opacities_make_a_radiograph_positive(
 def test_without_opacities_it_is_negative(ground: Ground, ends: Ends, bundle: Bundle) -> None:
     finding, made = screened(ground, ends, bundle, [radiograph_object(chest(0))])
     assert (finding.outcome, finding.positive) == (Outcome.NEGATIVE, 0)
-    assert len(made) == 1
-    assert "No image reaches the threshold." in report_text(made[0])
+    [_, report] = made
+    assert "No image reaches the threshold." in report_text(report)
 
 
 def test_both_polarities_of_one_image_get_the_same_score(ground: Ground, ends: Ends, bundle: Bundle) -> None:
@@ -129,14 +134,15 @@ def test_a_lateral_image_is_counted_and_not_scored(ground: Ground, ends: Ends, b
     finding, made = screened(ground, ends, bundle, images)
     assert (finding.received, finding.selected) == (2, 1)
     assert [item.probability is None for item in finding.slices] == [False, True]
-    assert "Chosen: 1 frontal image (PA); 1 other not scored." in report_text(made[-1])
+    [report] = of_kind(made, ResultKind.REPORT)
+    assert "Chosen: 1 frontal image (PA); 1 other not scored." in report_text(report)
 
 
 def test_one_of_two_images_is_enough_for_the_share(ground: Ground, ends: Ends, bundle: Bundle) -> None:
     images = [radiograph_object(chest(0)), radiograph_object(number=2)]
     finding, made = screened(ground, ends, bundle, images)
     assert (finding.outcome, finding.positive, finding.selected) == (Outcome.POSITIVE, 1, 2)
-    [heatmap, _] = made
+    [heatmap] = of_kind(made, ResultKind.HEATMAP)
     assert heatmap.SourceImageSequence[0].ReferencedSOPInstanceUID == images[1].SOPInstanceUID
 
 
@@ -267,6 +273,16 @@ def test_an_untrained_model_s_results_reach_the_test_destination_only(
         )
         courier = Courier(
             outbox=ground.store.outbox,
+            breakers=ground.store.breakers,
+            prover=Prover(
+                proofs=ground.store.proofs,
+                files=ground.store.files,
+                clock=ground.clock,
+                uids=CountedUids(),
+                waits=WAITS,
+                backoff=BACKOFF,
+                jitter=lambda: 1.0,
+            ),
             files=ground.store.files,
             senders={
                 name: DicomSender(item, calling_ae_title=AE_TITLE, timeouts=TIMEOUTS)
@@ -274,6 +290,7 @@ def test_an_untrained_model_s_results_reach_the_test_destination_only(
             },
             clock=ground.clock,
             backoff=BACKOFF,
+            patience=PATIENCE,
             jitter=lambda: 1.0,
         )
         for name in destinations:
@@ -293,11 +310,14 @@ def test_a_large_radiograph_gets_a_heatmap_of_a_bounded_size(
     ground: Ground, ends: Ends, bundle: Bundle
 ) -> None:
     large = np.repeat(np.repeat(chest(), 10, axis=0), 8, axis=1)
-    _, [heatmap, _] = screened(
-        ground, ends, bundle, [radiograph_object(large, ImagerPixelSpacing=[0.15, 0.2])]
-    )
+    _, made = screened(ground, ends, bundle, [radiograph_object(large, ImagerPixelSpacing=[0.15, 0.2])])
+    [heatmap] = of_kind(made, ResultKind.HEATMAP)
+    [as_data] = of_kind(made, ResultKind.PARAMETRIC_MAP)
+    assert as_data.pixel_array.shape == (1024, 819)
+    measures = as_data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert measures.PixelSpacing == pytest.approx([0.15 * 2.5, 0.2 * 2048 / 819])
     assert heatmap.Columns == 819
-    assert heatmap.Rows < 1024 + 200
+    assert heatmap.Rows < 1024 + 300
     assert heatmap.SourceImageSequence[0].ReferencedSOPInstanceUID == derived_uid("radiograph", "1", "1")
     assert ResultKind.HEATMAP in {item.kind for item in ground.store.screenings.results(1)}
 
@@ -308,7 +328,8 @@ def test_no_text_of_the_sender_is_drawn_into_the_heatmap(ground: Ground, ends: E
     for position, study in (("PA", STUDY), ("PA DOE JOHN", derived_uid("radiograph", "another study"))):
         image = radiograph_object(ViewPosition=position, StudyInstanceUID=study)
         image.SOPInstanceUID, image.SeriesInstanceUID = f"{study}.1", f"{study}.2"
-        _, [heatmap, _] = screened(ground, ends, bundle, [image])
+        _, made = screened(ground, ends, bundle, [image])
+        [heatmap] = of_kind(made, ResultKind.HEATMAP)
         pictures.append(heatmap.PixelData)
     assert pictures[0] == pictures[1]
 
