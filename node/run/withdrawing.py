@@ -41,20 +41,19 @@ class Withdrawing:
         self._producer = producer
         self._zone = zone
         self._made = made
+        self._told: set[int] = set()
 
     def run_once(self) -> int:
         """Make every note that is due; return how many were put on their way.
 
-        One that cannot be made is logged and tried again with the next tick; it does not stop the others.
+        One that cannot be made is logged once and tried again with each tick; it does not stop the others.
         """
         count = 0
         for item in self._store.withdrawals.to_note():
             try:
                 count += self._note(item)
-            except GroundglassError as error:
-                log.error("the rejection note of withdrawal %d cannot be made: %s", item.id, error)  # noqa: TRY400 -- the message says what to do
-            except Exception:
-                log.exception("the rejection note of withdrawal %d cannot be made", item.id)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the others are made
+                self._tell(item, error)
         if count:
             self._made()
         return count
@@ -63,6 +62,15 @@ class Withdrawing:
         note = self._build(item) if item.destinations else None
         written = self._store.withdrawals.noted(item.id, note)
         return written and note is not None
+
+    def _tell(self, item: Withdrawn, error: Exception) -> None:
+        if item.id in self._told:
+            return
+        self._told.add(item.id)
+        unexpected = None if isinstance(error, GroundglassError) else error
+        log.error(
+            "the rejection note of withdrawal %d cannot be made: %s", item.id, error, exc_info=unexpected
+        )
 
     def _build(self, item: Withdrawn) -> ResultObject:
         path = self._store.files.path

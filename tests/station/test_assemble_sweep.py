@@ -281,6 +281,29 @@ def test_an_authority_confirms_its_correction_when_it_has_come_to_an_end(
     assert "RIS" in {act.by for act in ward.store.operations.audit_trail(10)}
 
 
+@pytest.mark.parametrize("attribute", ["PatientID", "IssuerOfPatientID"])
+def test_an_authority_moves_a_whole_study_to_another_patient(
+    make_ward: Callable[..., Ward], series: list[Path], corrected: Callable[..., list[Path]], attribute: str
+) -> None:
+    ward = make_ward(frozenset({"RIS"}))
+    ward.receive(series)
+    ward.pass_time(120)
+    moved = corrected(**{attribute: "MOVED"})
+    assert ward.receive(moved[:-1], sender="RIS") == [Intake.CONFLICT] * (len(series) - 1)
+    ward.pass_time(9999)
+    assert ward.study.state is StudyState.HELD, "one image is still the other patient's"
+    assert ward.study.patient.patient_id == "PHANTOM"
+    assert ward.study.patient.issuer == ""
+    ward.receive(moved[-1:], sender="RIS")
+    ward.pass_time(119)
+    assert ward.study.state is StudyState.HELD
+    ward.pass_time(1)
+    assert ward.study.state is not StudyState.HELD
+    assert "MOVED" in {ward.study.patient.patient_id, ward.study.patient.issuer}
+    ward.pass_time(120)
+    assert ward.study.state is StudyState.SETTLED
+
+
 @pytest.mark.parametrize("sender", ["CT1", "RIS"])
 def test_an_authority_does_not_lift_another_hold(
     make_ward: Callable[..., Ward], series: list[Path], corrected: Callable[..., list[Path]], sender: str
