@@ -160,7 +160,7 @@ def _range(value: int, mask: int) -> str:
 
 def _consequence(delivered: bool, retryable: bool) -> str:
     if delivered:
-        return "delivered"
+        return "sent; its proof is asked for"
     return "tried again" if retryable else "refused; waits for an operator"
 
 
