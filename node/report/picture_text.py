@@ -6,7 +6,6 @@ No name or number of a patient stands in pixels, and no text that came from anot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from node.domain.preparation_spec import InputModality
@@ -24,26 +23,11 @@ MOST_WARNINGS: Final = 3
 """Of the finding's warnings on a contact sheet; the report has all of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Nouns:
-    """What is said differently of slices and of radiographs."""
-
-    many: str
-    counts: str
-    """Takes the numbers of a finding."""
-
-
-_NOUNS: Final = {
-    InputModality.CT: _Nouns(
-        many="slices",
-        counts="{received} slices received, {selected} with open lungs selected, {scored} scored, "
-        "{positive} positive",
-    ),
-    InputModality.CR: _Nouns(
-        many="radiographs",
-        counts="{received} images received, {selected} fit for the model, {scored} scored, "
-        "{positive} positive",
-    ),
+_COUNTS: Final = {
+    InputModality.CT: "Slices: {received} received, {selected} with open lungs selected, {scored} scored, "
+    "{positive} positive",
+    InputModality.CR: "Images: {received} received, {selected} fit for the model, {scored} scored, "
+    "{positive} positive",
 }
 
 
@@ -179,7 +163,7 @@ def sheet_text(finding: Finding, shown: int) -> SheetText:
 
 
 def _sheet_lines(finding: Finding) -> tuple[str, ...]:
-    counts = _NOUNS[finding.modality].counts.format(
+    counts = _COUNTS[finding.modality].format(
         received=finding.received,
         selected=finding.selected,
         scored=finding.scored,
@@ -195,14 +179,13 @@ def _sheet_lines(finding: Finding) -> tuple[str, ...]:
 
 def _heading(finding: Finding, shown: int) -> str:
     """Return what the images of the contact sheet are."""
-    many = _NOUNS[finding.modality].many
     if finding.positive:
-        return f"The highest scores: {shown} of {finding.positive} positive {many}, with maps"
+        return f"Positive, highest scores first: {shown} of {finding.positive}"
     if finding.scored:
-        return f"The highest scores: {shown} of {finding.scored} {many}; none is positive, so no map is drawn"
+        return f"None is positive, so no map is drawn. Highest scores first: {shown} of {finding.scored}"
     if finding.selected:
-        return f"{shown} of {finding.selected} selected {many}; nothing was scored"
-    return f"{shown} of {finding.received} {many}; none was selected, nothing was scored"
+        return f"Selected, not scored: {shown} of {finding.selected}"
+    return f"None was selected, none was scored: {shown} of {finding.received}"
 
 
 def summary_comment(finding: Finding) -> str:
@@ -212,10 +195,10 @@ def summary_comment(finding: Finding) -> str:
 
 def summary_derivation(finding: Finding) -> str:
     """Return the DerivationDescription of the contact sheet (VR ST)."""
-    model, many = finding.model, _NOUNS[finding.modality].many
+    model, image = finding.model, text.WORDS[finding.modality].image
     return (
-        f"Contact sheet of the screening by {model.name} {model.version}: the {many} with the highest "
-        "scores, the positive ones under their gradient-weighted class activation (Grad-CAM). "
+        f"Contact sheet of the screening by {model.name} {model.version}: each {image} with one of the "
+        "highest scores, the positive ones under their gradient-weighted class activation (Grad-CAM). "
         "Not a lesion outline."
     )
 

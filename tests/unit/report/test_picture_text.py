@@ -76,16 +76,14 @@ def test_only_a_positive_study_is_flagged(outcome: Outcome, flagged: bool) -> No
 
 
 def test_the_heading_says_what_is_shown_and_what_is_not() -> None:
-    assert words.sheet_text(Case().request().finding, 6).tiles == (
-        "The highest scores: 6 of 8 positive slices, with maps"
-    )
+    assert words.sheet_text(Case().request().finding, 6).tiles == ("Positive, highest scores first: 6 of 8")
     negative = Case(outcome=Outcome.NEGATIVE, positive=0).request().finding
-    assert "none is positive, so no map is drawn" in words.sheet_text(negative, 6).tiles
+    assert "None is positive, so no map is drawn" in words.sheet_text(negative, 6).tiles
     unscored = dataclasses.replace(
         negative,
         slices=tuple(dataclasses.replace(item, probability=None) for item in negative.slices),
     )
-    assert words.sheet_text(unscored, 6).tiles == "6 of 20 selected slices; nothing was scored"
+    assert words.sheet_text(unscored, 6).tiles == "Selected, not scored: 6 of 20"
     assert words.tile_label(unscored, 12, 1, is_mapped=False) == "1: not scored"
     assert "No slice was scored." in words.scout_text(unscored).notes
 
@@ -93,7 +91,7 @@ def test_the_heading_says_what_is_shown_and_what_is_not() -> None:
 def test_counts_reason_and_warnings_stand_on_the_sheet() -> None:
     warnings = tuple(f"Warning number {number}." for number in range(5))
     lines = words.sheet_text(Case(warnings=warnings).request().finding, 6).lines
-    assert lines[0].startswith("40 slices received, 20 with open lungs selected, 20 scored, 8 positive.")
+    assert lines[0].startswith("Slices: 40 received, 20 with open lungs selected, 20 scored, 8 positive.")
     assert "The share of positive slices decides." in lines[0]
     assert sum(line.startswith("Warning: ") for line in lines) == words.MOST_WARNINGS
     assert "2 more warnings stand in the report." in lines

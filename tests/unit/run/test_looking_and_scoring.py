@@ -124,6 +124,9 @@ def test_every_slice_is_decoded_once_and_few_at_a_time(pool: ThreadPoolExecutor)
     assert decoding.most <= THREADS
     assert told == [(number, 24) for number in range(1, 25)]
     assert looked.pixel_digests == tuple(str(int(v.sum())) for v in STORED)
+    for v, profile in zip(STORED, looked.profiles, strict=True):
+        np.testing.assert_allclose(profile, v.astype(float).mean(axis=0) - 1024, rtol=1e-4)
+        assert profile.dtype == np.float32
     counts = [item.count for item in looked.counts]
     assert looked.threshold == Fraction(2 * (max(counts) - min(counts)), 3)
     assert looked.kept == tuple(
