@@ -9,11 +9,13 @@ from typing import Any
 
 import pydicom
 
+from node.domain.result import ResultKind
+from node.report.identity import SERIES_NUMBERS
 from tests.journey.node_process import NodeProcess, dcmsend
 from tests.journey.orthanc import Orthanc, free_port, wait_for
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+HEATMAPS = SERIES_NUMBERS[ResultKind.HEATMAP]
 
 
 class Hospital:
@@ -69,7 +71,7 @@ class Hospital:
     def heatmaps(self, study_instance_uid: str) -> list[pydicom.Dataset]:
         """Return the heatmaps of a study that lie in the PACS."""
         datasets = [self.dataset(name) for name in self.pacs.instances(study_instance_uid)]
-        return [dataset for dataset in datasets if dataset.SOPClassUID == SECONDARY_CAPTURE]
+        return [dataset for dataset in datasets if dataset.get("SeriesNumber") == HEATMAPS]
 
     def dataset(self, instance: str) -> pydicom.Dataset:
         """Return an instance of the PACS."""

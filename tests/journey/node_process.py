@@ -30,6 +30,7 @@ addresses = ["127.0.0.1"]
 [[peers]]
 ae_title = "PACS"
 addresses = ["127.0.0.1"]
+rights = ["echo", "store", "commitment"]
 {authority}
 
 [[destinations]]
@@ -51,6 +52,8 @@ ceiling_seconds = {ceiling}
 courier_seconds = 0.2
 first_retry_seconds = 0.2
 longest_retry_seconds = 1.0
+commitment_wait_seconds = 2.0
+proof_grace_seconds = 1.0
 
 [select]
 {select}

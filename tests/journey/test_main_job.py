@@ -81,6 +81,7 @@ def test_a_report_and_heatmaps_come_back_once_and_stay_the_same(
     study = hospital.study(STUDY)
     assert [item["instances"] for item in study["series"]] == [len(series)]
     assert {delivery["state"] for delivery in study["deliveries"]} == {"delivered"}
+    assert {delivery["proof"] for delivery in study["deliveries"]} == {"storage commitment"}
 
 
 def test_a_late_slice_makes_version_two_that_names_its_predecessor(hospital: Hospital, series: list[Path]):
