@@ -20,6 +20,7 @@ VIOLATIONS = {
     "sql": ("node/imaging/broken_on_purpose.py", "import sqlalchemy\n"),
     "network": ("node/report/broken_on_purpose.py", "import pynetdicom\n"),
     "engines": ("node/decide/broken_on_purpose.py", "import openvino\n"),
+    "http": ("node/operate/broken_on_purpose.py", "import httpx\n"),
     "highdicom": ("node/assemble/broken_on_purpose.py", "import highdicom\n"),
 }
 
