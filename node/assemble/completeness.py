@@ -127,14 +127,14 @@ def _with_evidence(
         return Conclusion(
             event=SeriesEvent.EVIDENCE,
             verdict=Verdict.GEOMETRY,
-            reason=f"Complete: {found.reason}; {end}, then {_silence_reason(times.silence, times.short)}.",
+            reason=f"Complete: {found.reason}; {end}, then {_quiet_reason(times.short)}.",
         )
     if times.regular and times.silence >= times.plain:
         return Conclusion(
             event=SeriesEvent.EVIDENCE,
             verdict=Verdict.QUIET,
             reason=(
-                f"Complete: {end}, then {_silence_reason(times.silence, times.plain)}; "
+                f"Complete: {end}, then {_quiet_reason(times.plain)}; "
                 f"{situation.series.instance_count} instances; no evidence of geometry: {found.reason}."
             ),
         )
@@ -183,6 +183,11 @@ def _end_reason(ends: AssociationFacts) -> str:
 
 def _open_reason(count: int) -> str:
     return f"{count} association{'s that carry' if count > 1 else ' that carries'} it still open"
+
+
+def _quiet_reason(needed: timedelta) -> str:
+    """Return why it was waited for long enough; the report says it, so it tells nothing of one moment."""
+    return f"at least {_seconds(needed)} of quiet"
 
 
 def _silence_reason(silence: timedelta, needed: timedelta) -> str:
