@@ -6,11 +6,12 @@ may hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import highdicom.sr as hd
+import numpy as np
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.coding import Code
@@ -22,6 +23,8 @@ HAS_CONCEPT_MOD: Final = hd.RelationshipTypeValues.HAS_CONCEPT_MOD
 HAS_OBS_CONTEXT: Final = hd.RelationshipTypeValues.HAS_OBS_CONTEXT
 HAS_ACQ_CONTEXT: Final = hd.RelationshipTypeValues.HAS_ACQ_CONTEXT
 INFERRED_FROM: Final = hd.RelationshipTypeValues.INFERRED_FROM
+
+Point = tuple[float, float]
 
 LONGEST_TEXT: Final = 1024
 LONGEST_NAME: Final = 64  # PS3.5 table 6.2-1, VR LO
@@ -83,6 +86,27 @@ def image(
         referenced_frame_numbers=list(reference.frames) or None,
         relationship_type=relation,
     )
+
+
+def region(
+    concept: Code, graphic_type: hd.GraphicTypeValues, points: Sequence[Point], source: Reference
+) -> hd.ScoordContentItem:
+    """Return a SCOORD item on one image (PS3.3 C.18.6).
+
+    Parameters
+    ----------
+    concept : Code
+    graphic_type : highdicom.sr.GraphicTypeValues
+    points : sequence of (column, row)
+        In pixels; the outer corner of the first pixel is (0, 0).
+    source : Reference
+    """
+    item = hd.ScoordContentItem(
+        concept, graphic_type, np.array(points, dtype=np.float32), relationship_type=CONTAINS
+    )
+    selected = image(codes.SOURCE_OF_MEASUREMENT, source, hd.RelationshipTypeValues.SELECTED_FROM)
+    item.ContentSequence = Items([selected])
+    return item
 
 
 def composite(concept: Code, reference: Reference) -> hd.CompositeContentItem:

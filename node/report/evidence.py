@@ -92,6 +92,12 @@ class Evidence:
         """Whether the instance may be referenced by an IMAGE item."""
         return inherited.is_image(instance)
 
+    def size(self, sop_instance_uid: str) -> tuple[int, int] | None:
+        """Return rows and columns of an image; None where they are not known."""
+        instance = self._by_uid.get(sop_instance_uid, Dataset())
+        rows, columns = instance.get("Rows"), instance.get("Columns")
+        return (int(rows), int(columns)) if rows and columns else None
+
     def series_of(self, sop_instance_uid: str) -> str:
         """Return the series of an instance; of an unknown one, the screened series."""
         instance = self._by_uid.get(sop_instance_uid)

@@ -73,6 +73,7 @@ def _slice(grounds: Grounds, item: SliceScore) -> Iterator[hd.ContentItem]:
         score = round(100 * item.probability, DIGITS - 2)
         yield make.number(codes.CERTAINTY_OF_FINDING, score, codes.PERCENT, source)
     yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
+    yield from _whole_image(grounds, source)
     key = (item.sop_instance_uid, item.frame)
     if key in grounds.heatmaps:
         yield make.image(codes.COUNTED[grounds.finding.modality].heatmap, grounds.heatmaps[key])
@@ -96,6 +97,7 @@ def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
     yield from _completeness(grounds.screened)
     yield from _rule(finding)
     yield from _numbers(grounds)
+    yield from _label_place(grounds)
     if grounds.summary is not None:
         yield make.image(codes.SUMMARY_PICTURE, grounds.summary)
     for source in _sources(grounds):
@@ -125,6 +127,29 @@ def _numbers(grounds: Grounds) -> Iterator[hd.ContentItem]:
     if source is not None:
         for concept, value in _measured(grounds.finding):
             yield make.number(concept, value, codes.NO_UNITS, source)
+
+
+def _whole_image(grounds: Grounds, source: Reference) -> Iterator[hd.ContentItem]:
+    """Iterate over the outline of the image that a score belongs to, which is no outline of a lesion.
+
+    OHIF (3.13) shows a measurement report on its images and only where every group has coordinates: one
+    without them leaves the whole report black.
+    """
+    size = grounds.evidence.size(source.sop_instance_uid)
+    if size is not None:
+        rows, columns = size
+        corners = ((0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0))
+        yield make.region(codes.WHOLE_IMAGE, hd.GraphicTypeValues.POLYLINE, corners, source)
+
+
+def _label_place(grounds: Grounds) -> Iterator[hd.ContentItem]:
+    """Iterate over the place on one image at which viewers write what belongs to the whole study."""
+    donor = grounds.evidence.donor
+    source = representative(grounds)
+    if source is None and grounds.evidence.is_image(donor):
+        source = grounds.evidence.whole(donor)
+    if source is not None:
+        yield make.region(codes.LABEL_PLACE, hd.GraphicTypeValues.POINT, ((0, 0),), source)
 
 
 def _measured(finding: Finding) -> Iterator[tuple[Code, float]]:

@@ -70,6 +70,9 @@ def complete(
         *_references(selected),
     )
     document.update(make.container(title, items, template="2010", relation=None))
+    for item in document.ContentSequence:
+        if "ReferencedSOPSequence" in item:
+            del item.ConceptNameCodeSequence  # TID 2010: "no purpose of reference"
 
 
 def _references(selected: Sequence[Selected]) -> Iterator[hd.ContentItem]:
