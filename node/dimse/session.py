@@ -19,14 +19,13 @@ from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
 from node.dimse.status import Answer, Status
 from node.dimse.transport import BoundedSocket
 from node.domain.errors import GroundglassError, StoreError
+from node.domain.network import Right
 from node.domain.study import AssociationEnd
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.events import Event
     from pynetdicom.presentation import PresentationContext
-
-    from node.domain.network import Right
 
 logger = logging.getLogger(__name__)
 
@@ -166,11 +165,19 @@ class Session:
 
     def _commitment_context(self, rights: frozenset[Right]) -> PresentationContext | None:
         role = self._association.requestor.role_selection.get(UID(STORAGE_COMMITMENT))
+        takes_reports = self._commitment.user is not None
+        reports = role is not None and bool(role.scp_role)
+        if takes_reports and reports and Right.COMMITMENT not in rights:
+            caller = self._admitted()
+            logger.warning(
+                "%r may not report on storage commitment: it lacks the right `commitment` under [[peers]]",
+                caller.calling_ae_title,
+            )
         return commitment_context(
             rights,
             provides=self._commitment.provider is not None,
-            takes_reports=self._commitment.user is not None,
-            reports=role is not None and bool(role.scp_role),
+            takes_reports=takes_reports,
+            reports=reports,
         )
 
     def _admitted(self) -> Caller:

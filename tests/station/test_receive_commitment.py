@@ -134,8 +134,9 @@ def test_a_list_without_end_is_refused(asked):
     assert asked.states == ["sent"] * 3
 
 
-def test_who_lacks_the_right_or_the_role_cannot_report(asked):
+def test_who_lacks_the_right_or_the_role_cannot_report(asked, caplog):
     assert asked.archive.report_later(asked.node_port, asked.request, ae_title="CT1") == -1
+    assert "lacks the right `commitment`" in caplog.text
     with calling(asked.node_port, "PACS", role=False) as association:
         assert association.accepted_contexts == []
     assert asked.states == ["sent"] * 3
