@@ -17,10 +17,11 @@ from pydicom.dataset import Dataset
 
 from node.dicom.write import PhantomLabels
 from node.dicom.write_enhanced import enhanced_phantom
-from node.domain.result import Finding, Outcome, ResultKind
+from node.domain.result import Finding, Outcome, ResultKind, Withdrawal
 from node.imaging.phantom import ThoraxPhantom
 from node.infer.bundle import Bundle, load_bundle
 from node.report.build import build_results
+from node.report.rejection import RejectionRequest, build_rejection
 from node.report.request import ReportRequest
 from node.run.progress import ScreeningEnd
 from tests.model_folder import TinyNet, phantom_slices, write_model_folder
@@ -40,9 +41,9 @@ class Made:
     path: Path
 
     @property
-    def data_set(self) -> Dataset:
-        """Read it."""
-        return pydicom.dcmread(self.path)
+    def header(self) -> Dataset:
+        """Read it without its pixels."""
+        return pydicom.dcmread(self.path, stop_before_pixels=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,7 @@ class Case:
     arrivals: Callable[[], Sequence[Study]]
     """One list of objects for each time that the study settles; each makes a version."""
     outcome: Outcome
+    max_heatmaps: int = 3
     edit: Callable[[Finding], Finding] | None = None
     """What is told of the finding instead, where the node's own rules never say it."""
 
@@ -76,6 +78,11 @@ class Case:
 def ct_bundle(folder: Path) -> Bundle:
     """Return the tiny model, for which about half of the phantom's lung slices are positive."""
     return load_bundle(write_model_folder(folder, phantom_slices()))
+
+
+def sure_ct_bundle(folder: Path) -> Bundle:
+    """Return a model that finds something on every slice."""
+    return load_bundle(write_model_folder(folder, phantom_slices(), net=TinyNet(bias=20.0)))
 
 
 def calm_ct_bundle(folder: Path) -> Bundle:
@@ -123,6 +130,9 @@ CASES = {
         outcome=Outcome.POSITIVE,
     ),
     "ct-enhanced": Case(bundle=ct_bundle, arrivals=lambda: [_enhanced()], outcome=Outcome.POSITIVE),
+    "ct-every-slice": Case(
+        bundle=sure_ct_bundle, arrivals=lambda: [_ct("all")[8:18]], outcome=Outcome.POSITIVE, max_heatmaps=20
+    ),
     "cr-positive": Case(
         bundle=radiograph_bundle, arrivals=lambda: [[radiograph_object()]], outcome=Outcome.POSITIVE
     ),
@@ -157,7 +167,7 @@ def make(name: str, folder: Path) -> ResultSet:
     ground, ends = Ground(folder / "node"), Ends()
     try:
         bundle = case.bundle(folder / "models")
-        pipeline = ground.pipeline(bundle, ends)
+        pipeline = ground.pipeline(bundle, ends, max_heatmaps=case.max_heatmaps)
         source: list[Path] = []
         made: list[Made] = []
         for version, study in enumerate(case.arrivals(), start=1):
@@ -176,8 +186,8 @@ def make(name: str, folder: Path) -> ResultSet:
     if case.edit is not None:
         finding = case.edit(finding)
         made = _told(finding, source, folder)
-    if finding.outcome is not case.outcome:
-        raise AssertionError(f"{name} is {finding.outcome}: {finding.reason}")
+    assert finding.outcome is case.outcome, f"{name} is {finding.outcome}: {finding.reason}"
+    made.append(_rejected(made, finding, folder))
     return ResultSet(name=name, source=tuple(source), objects=tuple(made), finding=finding)
 
 
@@ -200,6 +210,21 @@ def _told(finding: Finding, source: Sequence[Path], folder: Path) -> list[Made]:
         _kept(folder, item.kind, 1, 100 + number, item.data)
         for number, item in enumerate(build_results(request))
     ]
+
+
+def _rejected(made: Sequence[Made], finding: Finding, folder: Path) -> Made:
+    """Withdraw the last version, for one reason or the other."""
+    last = made[-1].version
+    request = RejectionRequest(
+        withdrawn=[item.header for item in made if item.version == last],
+        title=Withdrawal.QUALITY if last == 1 else Withdrawal.PATIENT_SAFETY,
+        reason="Of a test.",
+        version=last,
+        model=finding.model,
+        made_at=MADE_AT,
+        producer=SETTINGS.producer,
+    )
+    return _kept(folder, ResultKind.REJECTION, last, 200, build_rejection(request).data)
 
 
 def _write(folder: Path, study: Study, first: int) -> list[Path]:

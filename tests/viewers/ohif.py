@@ -1,4 +1,4 @@
-"""The OHIF viewer as its makers publish it, served beside the DICOMweb of a PACS: one origin, as at a site."""
+"""The OHIF viewer as its makers publish it, served beside the DICOMweb of a PACS: of one origin."""
 
 from __future__ import annotations
 
