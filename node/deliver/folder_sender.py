@@ -14,6 +14,7 @@ from node.domain.errors import DestinationUnavailable
 from node.domain.network import FolderDestination
 
 CHUNK_BYTES: Final = 1024 * 1024
+GROUP_READABLE: Final = 0o640
 METHOD: Final = "read back"
 _OWN_UID = re.compile(r"2\.25\.[0-9]{1,39}")  # PS3.5 B.2; all result objects have one
 
@@ -32,6 +33,7 @@ class FolderSender:
     def __init__(self, destination: FolderDestination) -> None:
         self._name = destination.name
         self._folder = destination.folder
+        self._group_readable = destination.group_readable
 
     @property
     def name(self) -> str:
@@ -119,6 +121,8 @@ class FolderSender:
                     copy.write(data)
                 _sync(copy)
             _require_same(part, source)
+            if self._group_readable:
+                part.chmod(GROUP_READABLE)
             part.replace(target)
         except OSError:
             part.unlink(missing_ok=True)

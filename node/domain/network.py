@@ -145,6 +145,8 @@ class FolderDestination(Destination):
     """A folder that takes results as files."""
 
     folder: Path
+    group_readable: bool = False
+    """Whether the group of the files may read them, whatever the node's umask is."""
 
     @property
     def address(self) -> str:

@@ -231,6 +231,9 @@ class FolderDestinationSettings(_ObjectDestination):
     path: Path = Field(
         description="The folder, which must exist; a relative path starts at the settings file."
     )
+    group_readable: bool = Field(
+        False, description="Whether the group of the files may read them, whatever the node's umask is."
+    )
 
     def record(self) -> Destination:
         """Return the domain's record."""
@@ -239,6 +242,7 @@ class FolderDestinationSettings(_ObjectDestination):
             accept_demonstration=self.accept_demonstration,
             kinds=self.kinds(),
             folder=self.path,
+            group_readable=self.group_readable,
         )
 
 

@@ -127,6 +127,23 @@ def test_a_file_that_was_lost_or_changed_is_missing(
     assert proof.standing is ProofStanding.MISSING
 
 
+@pytest.mark.parametrize(("group_readable", "mode"), [(False, 0o600), (True, 0o640)])
+def test_the_group_may_read_where_the_settings_say_so(
+    source: Path, folder: Path, group_readable: bool, mode: int
+) -> None:
+    sender = FolderSender(
+        FolderDestination(
+            name="share", accept_demonstration=True, folder=folder, group_readable=group_readable
+        )
+    )
+    before = os.umask(0o077)
+    try:
+        sender.send([outgoing(source)], may_leave=always)
+    finally:
+        os.umask(before)
+    assert (folder / "2.25.1.dcm").stat().st_mode & 0o777 == mode
+
+
 def test_an_echo_leaves_nothing(sender: FolderSender, folder: Path) -> None:
     sender.echo()
     assert list(folder.iterdir()) == []
