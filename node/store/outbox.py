@@ -152,9 +152,9 @@ class OutboxRecords:
     ) -> int:
         """Send the results in force of a study to a destination, by an operator's order.
 
-        What is withheld or refused becomes due, and objects that have no row for the destination get one;
-        what was sent or delivered is not sent again. Nothing leaves before the destination is live; one that
-        was left alone is called at once.
+        What is withheld or refused becomes due, rejection notes too, and objects that have no row for the
+        destination get one; what was sent or delivered is not sent again. Nothing leaves before the
+        destination is live; one that was left alone is called at once.
 
         Parameters
         ----------
@@ -187,11 +187,17 @@ class OutboxRecords:
             changed = connection.execute(
                 update(deliveries)
                 .where(
-                    deliveries.c.object_id.in_(objects),
+                    or_(deliveries.c.object_id.in_(objects), deliveries.c.object_id.in_(_notes(study_id))),
                     deliveries.c.destination == destination,
                     deliveries.c.state.in_(DELIVERY.sources(DeliveryEvent.RELEASE)),
                 )
-                .values(state=DeliveryState.PENDING, due_at=now, attempts=0, changed_at=now)
+                .values(
+                    state=DeliveryState.PENDING,
+                    due_at=now,
+                    tried_before=or_(deliveries.c.tried_before, deliveries.c.attempts > 0),
+                    attempts=0,
+                    changed_at=now,
+                )
             ).rowcount
             return changed + _add_missing(connection, objects, destination, now)
 
@@ -242,6 +248,13 @@ def is_open() -> ColumnElement[bool]:
     """Return the condition that the destination of ``deliveries`` is live and not halted."""
     return exists().where(
         and_(open_destinations.c.destination == deliveries.c.destination, ~open_destinations.c.halted)
+    )
+
+
+def _notes(study_id: int) -> Select[tuple[int]]:
+    """Return the query of what takes results of a study back; a refused one is sent again like any other."""
+    return select(result_objects.c.id).where(
+        result_objects.c.study_id == study_id, result_objects.c.kind == ResultKind.REJECTION
     )
 
 

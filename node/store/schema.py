@@ -346,6 +346,8 @@ deliveries = Table(
     Column("accepted_at", UtcDateTime),
     Column("answer", Text, nullable=False, server_default=""),
     Column("asked", Integer, nullable=False, server_default="0"),
+    # It was tried before its attempts counted anew: the destination may have it.
+    Column("tried_before", Boolean, nullable=False, server_default=false()),
     # The destination said that it does not have what it had accepted.
     Column("missing", Boolean, nullable=False, server_default=false()),
     one_of("state", DeliveryState),

@@ -214,6 +214,7 @@ def _reached(connection: Connection, version_id: int) -> list[str]:
     may_be_there = or_(
         deliveries.c.state.in_([DeliveryState.SENDING, DeliveryState.SENT, DeliveryState.DELIVERED]),
         deliveries.c.attempts > 0,
+        deliveries.c.tried_before,
         deliveries.c.accepted_at.is_not(None),
     )
     query = (

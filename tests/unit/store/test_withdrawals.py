@@ -82,6 +82,25 @@ def test_an_attempt_whose_answer_was_lost_counts_as_arrived(screened):
     assert screened.store.withdrawals.to_note()[0].destinations == ["pacs"]
 
 
+def test_what_was_tried_before_an_operator_sent_it_again_counts_too(screened):
+    for claimed in screened.store.outbox.claim("pacs", limit=10):
+        screened.store.outbox.refuse(claimed.id, "no answer, 50 times")
+    screened.store.operations.stop("Ada", "stop")
+    assert screened.store.outbox.release(screened.study.id, "pacs", "Ada", "again") == 3
+    withdraw(screened)
+    assert screened.store.withdrawals.to_note()[0].destinations == ["pacs"]
+
+
+def test_a_refused_note_is_sent_again_by_hand(screened):
+    screened.store.outbox.claim("pacs", limit=1)
+    withdraw(screened)
+    screened.store.withdrawals.noted(screened.store.withdrawals.to_note()[0].id, note(screened))
+    (claimed,) = screened.store.outbox.claim("pacs", limit=10)
+    screened.store.outbox.refuse(claimed.id, "0122H")
+    assert screened.store.outbox.release(screened.study.id, "pacs", "Ada", "the archive takes notes now") == 1
+    assert [item.id for item in screened.store.outbox.claim("pacs", limit=10)] == [claimed.id]
+
+
 def test_what_has_left_cannot_be_withdrawn_without_a_note(screened):
     screened.store.outbox.claim("pacs", limit=1)
     withdraw(screened)

@@ -104,6 +104,7 @@ def _deliveries() -> None:
         sa.Column("accepted_at", sa.DateTime(), nullable=True),
         sa.Column("answer", sa.Text(), server_default="", nullable=False),
         sa.Column("asked", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("tried_before", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("missing", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.CheckConstraint(
             "\"state\" IN ('withheld', 'pending', 'sending', 'sent', 'delivered', 'refused', 'cancelled')",
