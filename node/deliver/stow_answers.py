@@ -15,6 +15,8 @@ REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
 FAILURE_REASON: Final = "00081197"
 WARNING_REASON: Final = "00081196"
 SOP_INSTANCE_UID: Final = "00080018"
+DUPLICATE: Final = 0x0111
+"""Duplicate SOP instance (PS3.7 C.5.7): a failure, but one that leaves the object there."""
 CONFLICT: Final = 409  # PS3.18 10.5.3.1: no instance was stored
 
 
@@ -37,10 +39,11 @@ def stored(answer: Answer, delivery_id: int, sop_instance_uid: str) -> SendReply
         return reply(delivered=False, retryable=answer.retryable, detail="")
     response = answer.json()
     failed = _named(response, FAILED_SOP_SEQUENCE, sop_instance_uid)
-    if failed is not None:
-        meaning = meaning_of(_number(failed, FAILURE_REASON))
-        return reply(delivered=meaning.delivered, retryable=meaning.retryable, detail=meaning.text)
-    if not answer.success:
+    reason = _number(failed, FAILURE_REASON)
+    if reason:
+        meaning = meaning_of(reason)
+        return reply(delivered=reason == DUPLICATE, retryable=meaning.retryable, detail=meaning.text)
+    if failed is not None or not answer.success:
         return reply(delivered=False, detail="no reason given")
     taken = _named(response, REFERENCED_SOP_SEQUENCE, sop_instance_uid)
     if taken is None:
@@ -71,7 +74,9 @@ def _named(response: Any, sequence: str, sop_instance_uid: str) -> Any:
 
 
 def _number(item: Any, tag: str) -> int:
-    return next((value for value in _values(item, tag) if isinstance(value, int)), 0)
+    """Return the value of an attribute of VR US; 0 where there is none."""
+    found = (value for value in _values(item, tag) if isinstance(value, int) and 0 <= value <= 0xFFFF)
+    return next(found, 0)
 
 
 def _values(item: Any, tag: str) -> Iterator[Any]:
