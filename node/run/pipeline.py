@@ -32,7 +32,7 @@ from node.run.findings import Method, with_asides
 from node.run.options import PipelineSettings
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
 from node.run.radiographs import RadiographExamination
-from node.run.results import maps, pictures, recipe_in_turn, recipe_of, store_objects, stored_before
+from node.run.results import maps, pictures, recipe_in_turn, recipe_of, store_objects
 from node.run.retry import after_error
 from node.store.store import Store
 
@@ -153,12 +153,10 @@ class Pipeline:
         if current is not None and current.recipe == draft.recipe:
             return self._finish(screening, draft, watch, version=None, results=())
         version = screenings.next_version(screening.study_id, screening.model_name)
-        results = stored_before(screenings, screening.study_instance_uid, screening.model_name, draft.recipe)
-        if not results:
-            with watch.stage(Stage.REPORT):
-                built = build_results(self._request(draft, version, current, watch))
-            with watch.stage(Stage.STORE):
-                results = store_objects(self._store.files, built)
+        with watch.stage(Stage.REPORT):
+            built = build_results(self._request(draft, version, current, watch))
+        with watch.stage(Stage.STORE):
+            results = store_objects(self._store.files, built)
         return self._finish(screening, draft, watch, version=version, results=results)
 
     def _draft(self, how: Method, outcome: Examined) -> _Draft:

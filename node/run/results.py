@@ -10,14 +10,13 @@ from pydicom.dataset import Dataset
 
 from node.decide.shown import strongest
 from node.domain.identity import digest
-from node.domain.result import Finding, ResultKind, ResultObject
+from node.domain.result import Finding, ResultObject
 from node.imaging.arrays import Grey, Real
-from node.report.identity import RecipeParts, recipe, result_series_uid, result_uid
+from node.report.identity import RecipeParts, recipe
 from node.report.inherited import attributes_digest
 from node.report.request import BuiltObject, HeatmapPicture, MapSlice
 from node.run.findings import Method
 from node.store.object_files import LocalObjectFiles
-from node.store.screenings import ScreeningRecords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,24 +218,6 @@ def maps(finding: Finding, analysis: Analysis, *, limit: int) -> list[MapSlice]:
         MapSlice(slice=finding.slices[index], values=analysis.activation(finding, index), rank=rank)
         for rank, index in enumerate(strongest(finding, limit), start=1)
     ]
-
-
-def stored_before(
-    screenings: ScreeningRecords, study_instance_uid: str, model_name: str, made_by: str
-) -> list[ResultObject]:
-    """Return the objects that the same recipe made before, in the order of sending; or none.
-
-    An object whose UID exists is never built again: its stored bytes are sent. All objects of a recipe were
-    stored in one transaction, and there is always a report among them.
-    """
-    found: list[ResultObject] = []
-    for kind in ResultKind:
-        series = result_series_uid(study_instance_uid, model_name, kind)
-        index = 1 if kind is ResultKind.HEATMAP else 0
-        while (item := screenings.result_exists(result_uid(series, kind, index, made_by))) is not None:
-            found.append(item)
-            index += 1
-    return found if any(item.kind is ResultKind.REPORT for item in found) else []
 
 
 def store_objects(files: LocalObjectFiles, built: Sequence[BuiltObject]) -> list[ResultObject]:

@@ -60,13 +60,6 @@ class ResultRecords:
         with self._database.read() as connection:
             return (connection.execute(query).scalar() or 0) + 1
 
-    def result_exists(self, sop_instance_uid: str) -> ResultObject | None:
-        """Return the result object with this SOPInstanceUID; its stored bytes are the ones to send."""
-        query = select(result_objects).where(result_objects.c.sop_instance_uid == sop_instance_uid)
-        with self._database.read() as connection:
-            row = connection.execute(query).mappings().first()
-        return None if row is None else rows.result_object(row)
-
     def results(self, screening_id: int) -> list[ResultObject]:
         """Return the objects that a screening put in force, in the order of sending."""
         query = (

@@ -89,11 +89,10 @@ def again(ground: Ground, pipeline: Pipeline) -> list[Dataset]:
 def notes(ground: Ground) -> list[Dataset]:
     """Make the rejection notes that are due, and return them all."""
     withdrawing(ground).run_once()
-    return [
-        pydicom.dcmread(ground.store.files.path(found.object_key))
-        for item in ground.store.withdrawals.for_study(ground.study().id)
-        if item.note and (found := ground.store.screenings.result_exists(item.note)) is not None
-    ]
+    made = [item for item in ground.store.outbox.for_study(ground.study().id) if item.kind == "rejection"]
+    withdrawn = ground.store.withdrawals.for_study(ground.study().id)
+    assert [item.note for item in withdrawn if item.note] == [item.sop_instance_uid for item in made]
+    return [pydicom.dcmread(ground.store.files.path(item.object_key)) for item in made]
 
 
 def withdrawing(ground: Ground) -> Withdrawing:
@@ -195,9 +194,8 @@ def test_a_note_that_a_stop_kept_from_being_written_is_the_same_one(screened) ->
     ground.clock.forward(datetime(2026, 5, 5, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC))
     assert maker.run_once() == 1
     assert maker.run_once() == 0
-    (withdrawn,) = ground.store.withdrawals.for_study(ground.study().id)
-    kept = ground.store.screenings.result_exists(withdrawn.note)
-    assert kept == lost
+    (kept,) = [item for item in ground.store.outbox.for_study(ground.study().id) if item.kind == "rejection"]
+    assert (kept.sop_instance_uid, kept.object_key) == (lost.sop_instance_uid, lost.object_key)
 
 
 @pytest.mark.long

@@ -23,9 +23,12 @@ def delivered(ground: Ground) -> list[str]:
 
 
 def report(ground: Ground, sop_instance_uid: str) -> Dataset:
-    stored = ground.store.screenings.result_exists(sop_instance_uid)
-    assert stored is not None
-    return pydicom.dcmread(ground.store.files.path(stored.object_key))
+    (key,) = {
+        item.object_key
+        for item in ground.store.outbox.for_study(ground.study().id)
+        if item.sop_instance_uid == sop_instance_uid
+    }
+    return pydicom.dcmread(ground.store.files.path(key))
 
 
 def test_what_comes_into_force_again_is_sent_as_a_version_of_its_own(

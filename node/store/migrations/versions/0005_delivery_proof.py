@@ -41,8 +41,8 @@ def _rebuild() -> None:
         op.execute(f"DROP TABLE former_{table}")
     # What was called delivered was accepted only: its proof is due.
     op.execute(
-        "UPDATE deliveries SET state = 'sent', accepted_at = changed_at, due_at = changed_at, answer = detail "
-        "WHERE state = 'delivered'"
+        "UPDATE deliveries SET state = 'sent', accepted_at = changed_at, due_at = changed_at, "
+        "answer = detail WHERE state = 'delivered'"
     )
 
 
