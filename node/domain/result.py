@@ -57,7 +57,7 @@ class ResultState(StrEnum):
 
 
 class Withdrawal(StrEnum):
-    """Why results are withdrawn: the title of the rejection note (PS3.16 CID 7011)."""
+    """Why results are withdrawn: the title of the rejection note (PS3.16 CID 7010)."""
 
     PATIENT_SAFETY = "patient-safety"
     """(113037, DCM): a wrong result, or one of another patient."""

@@ -1,4 +1,4 @@
-"""Maps over stored pixels: wherever a scanner begins its rows, a hot spot lies at one place in the patient."""
+"""Maps over stored pixels: wherever a scanner begins its rows, a hot spot is at one place in the patient."""
 
 from __future__ import annotations
 
