@@ -66,6 +66,10 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             {"destination": destination, "state": str(state), "count": count}
             for (destination, state), count in sorted(store.outbox.counts().items())
         ],
+        "notes_to_be_made": [
+            {"study": item.study_instance_uid, "withdrawn": item.at.isoformat(), "version": item.version}
+            for item in store.withdrawals.to_note()
+        ],
         "held_studies": [
             study_record(study)
             for study in store.studies.list(LOOKED_AT_STUDIES)
@@ -141,6 +145,7 @@ def _print(record: dict[str, Any]) -> None:
         for study in record["held_studies"]
     ]
     _print_rows("Held studies", held)
+    _print_rows("Rejection notes to be made", record["notes_to_be_made"])
     for caller in record["refused_callers"]:
         show(
             f"\nRefused: {printable(caller['calling_ae_title'])} from {printable(caller['address'])}, "

@@ -45,6 +45,7 @@ class Withdrawn:
 
     id: int
     study_id: int
+    study_instance_uid: str
     model: ModelIdentity
     """Which model made it."""
     version: int
@@ -249,6 +250,7 @@ def _select() -> Select[Any]:
             withdrawals,
             result_versions.c.study_id,
             result_versions.c.version,
+            studies.c.study_instance_uid,
             findings.c.model,
             result_objects.c.sop_instance_uid.label("note"),
         )
@@ -270,6 +272,7 @@ def _withdrawn(connection: Connection, row: RowMapping) -> Withdrawn:
     return Withdrawn(
         id=row["id"],
         study_id=row["study_id"],
+        study_instance_uid=row["study_instance_uid"],
         model=decode_model(row["model"]),
         version=row["version"],
         title=Withdrawal(row["title"]),

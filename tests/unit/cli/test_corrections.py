@@ -50,6 +50,8 @@ def test_withdrawing_says_who_is_told(ward: Ward, study: str) -> None:
     (item,) = shown(study)["withdrawals"]
     assert (item["version"], item["title"], item["note"]) == (1, "patient-safety", "to be made")
     assert "to be made" in run("show", study).output
+    status = CliRunner().invoke(app, ["status", "--json"])
+    assert [row["study"] for row in json.loads(status.stdout)["notes_to_be_made"]] == [study]
     again = run("withdraw", study, "--title", "quality", *AUDIT)
     assert again.exit_code == ExitCode.UNKNOWN
 
