@@ -25,7 +25,6 @@ from node.report.request import BuiltObject, HeatmapPicture, ReportRequest
 
 PIXEL_DATA: Final = BaseTag(0x7FE00010)
 LARGEST_SIDE: Final = 65535  # Rows and Columns are of VR US
-LOSSY: Final = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +118,7 @@ def _add_general_image(image: Dataset, picture: _Picture, evidence: Evidence) ->
     image.RecognizableVisualFeatures = "NO"
     image.ImageComments = picture.comment
     image.DerivationDescription = picture.derivation
-    inherited.copy(evidence.donor, image, LOSSY)  # once lossy, always said (PS3.3 C.7.6.1.1.5)
+    inherited.copy(evidence.donor, image, inherited.LOSSY)  # once lossy, always said (PS3.3 C.7.6.1.1.5)
     image.SourceImageSequence = [_source(reference) for reference in picture.sources]
 
 

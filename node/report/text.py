@@ -222,9 +222,7 @@ def heatmap_comment(item: SliceScore, finding: Finding) -> str:
     """Return the ImageComments of a heatmap."""
     score = "not scored" if item.probability is None else f"model score {percent(item.probability)}"
     label = image_label(item, finding.modality)
-    return marked(
-        finding.model.status, f"{NOT_DIAGNOSTIC}. {label}, {score} (not a probability of disease)."
-    )
+    return marked(finding.model.status, f"{NOT_DIAGNOSTIC}. {label}, {score} (not a probability of disease).")
 
 
 def map_description(finding: Finding) -> str:
