@@ -134,7 +134,9 @@ CASES = {
         bundle=sure_ct_bundle, arrivals=lambda: [_ct("all")[8:18]], outcome=Outcome.POSITIVE, max_heatmaps=20
     ),
     "cr-positive": Case(
-        bundle=radiograph_bundle, arrivals=lambda: [[radiograph_object()]], outcome=Outcome.POSITIVE
+        bundle=radiograph_bundle,
+        arrivals=lambda: [[radiograph_object(VOILUTFunction=None)]],  # OHIF 3.13 takes none
+        outcome=Outcome.POSITIVE,
     ),
     "dx-positive": Case(
         bundle=radiograph_bundle, arrivals=lambda: [[digital_object()]], outcome=Outcome.POSITIVE

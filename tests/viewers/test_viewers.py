@@ -1,0 +1,137 @@
+"""What a radiologist sees of the results: OHIF, the page of the PACS itself, and DCMTK's page of a report."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from node.domain.result import ResultKind
+from tests.validators import programs
+from tests.viewers.conftest import Reading
+
+pytestmark = pytest.mark.long
+
+LOADED = "document.querySelector('canvas') && document.body.innerText.includes('S:8800')"
+CLOSE_TOUR = "[...document.querySelectorAll('button')].filter(e => e.innerText.includes('Skip all'))"
+NO_TRACKING = "[...document.querySelectorAll('button')].filter(e => e.innerText.trim() === 'No')"
+SECONDS = 60
+COLOURED = 40
+"""Difference between the channels of a pixel that is no shade of grey."""
+VIEWPORT = (slice(60, None), slice(290, 1560))
+"""Of a screenshot: where the images are, without toolbar and list of series."""
+
+
+def coloured(picture: bytes) -> float:
+    """Return the share of coloured pixels in the viewport of a screenshot."""
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    shown = pixels[VIEWPORT].astype(int)
+    return float((shown.max(axis=2) - shown.min(axis=2) > COLOURED).mean())
+
+
+def opened(reading: Reading, name: str, kind: ResultKind) -> float:
+    """Open a series in OHIF, wait until its viewport is in colour and return the share of coloured pixels."""
+    browser = reading.browser
+    series = reading.series(name, kind)
+    address = f"StudyInstanceUIDs={reading.study(name)}&initialSeriesInstanceUID={series}"
+    browser.open(f"{reading.viewer.url}/viewer?{address}")
+    browser.wait_for(LOADED, seconds=SECONDS, what=f"OHIF to open {name}")
+    path = reading.pictures / f"ohif-{name}-{kind.value}.png"
+    share = 0.0
+    for _ in range(60):
+        for buttons in (CLOSE_TOUR, NO_TRACKING):
+            browser.evaluate(f"{buttons}.forEach(e => e.click())")
+        browser.evaluate("new Promise(done => setTimeout(done, 500))")
+        share = coloured(browser.screenshot(path))
+        if share > 0.001:
+            break
+    return share
+
+
+def failures(reading: Reading) -> list[str]:
+    """Return what went wrong in the page."""
+    return [line for line in reading.browser.console if line.startswith("exception") or "Error" in line]
+
+
+@pytest.mark.parametrize("name", ["ct-positive", "cr-positive"])
+def test_ohif_lists_every_series(name: str, reading: Reading) -> None:
+    opened(reading, name, ResultKind.SUMMARY)
+    shown = reading.browser.text()
+    for item in reading.sets[name].objects:
+        assert item.header.SeriesDescription in shown
+        assert f"S:{item.header.SeriesNumber}" in shown
+
+
+@pytest.mark.parametrize("name", ["ct-positive", "cr-positive"])
+@pytest.mark.parametrize("kind", [ResultKind.HEATMAP, ResultKind.SUMMARY])
+def test_ohif_shows_the_pictures_in_colour(name: str, kind: ResultKind, reading: Reading) -> None:
+    assert opened(reading, name, kind) > 0.03
+    assert failures(reading) == []
+
+
+def test_ohif_lays_a_map_over_the_slices(reading: Reading) -> None:
+    """OHIF 3.13 takes a map for that of the whole stack, so it needs a frame for each slice."""
+    assert opened(reading, "ct-every-slice", ResultKind.PARAMETRIC_MAP) > 0.03
+    assert failures(reading) == []
+
+
+def test_ohif_shows_the_report_on_the_strongest_slice(reading: Reading) -> None:
+    assert opened(reading, "ct-positive", ResultKind.REPORT) > 0.001
+    finding = reading.sets["ct-positive"].finding
+    shown = reading.browser.text()
+    assert f"Slices received: {finding.received:.2f}" in shown
+    assert f"Slices positive (k): {finding.positive:.2f}" in shown
+    assert "Certainty of Finding: " in shown
+    strongest = max(finding.slices, key=lambda item: item.probability or 0.0)
+    assert f"I:{strongest.instance_number} " in shown
+    assert failures(reading) == []
+
+
+@pytest.mark.parametrize("name", ["ct-not-analysed", "cr-positive"])
+def test_ohif_opens_every_other_report(name: str, reading: Reading) -> None:
+    assert opened(reading, name, ResultKind.REPORT) > 0.0005
+    assert failures(reading) == []
+
+
+def test_the_page_of_the_pacs_lists_and_shows_the_results(reading: Reading) -> None:
+    browser, name = reading.browser, "ct-positive"
+    (found,) = reading.pacs.post(
+        "/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": reading.study(name)}}
+    )
+    browser.open(f"http://127.0.0.1:{reading.pacs.http_port}/app/explorer.html#study?uuid={found}")
+    descriptions = sorted({str(item.header.SeriesDescription) for item in reading.sets[name].objects})
+    browser.wait_for(
+        f"document.body.innerText.includes({descriptions[0]!r})", seconds=SECONDS, what="Orthanc's page"
+    )
+    browser.screenshot(reading.pictures / "orthanc-study.png")
+    for description in descriptions:
+        assert description in browser.text()
+    for instance in reading.pacs.instances(reading.study(name), "OT"):
+        tags = reading.pacs.get(f"/instances/{instance}/simplified-tags")
+        if tags["SamplesPerPixel"] == "3":
+            browser.open(f"http://127.0.0.1:{reading.pacs.http_port}/instances/{instance}/preview")
+            browser.wait_for(
+                "document.images.length && document.images[0].complete", seconds=30, what="preview"
+            )
+            assert (
+                coloured(browser.screenshot(reading.pictures / f"orthanc-{tags['SeriesNumber']}.png")) > 0.01
+            )
+
+
+@pytest.mark.parametrize("name", ["ct-positive", "ct-not-analysed", "cr-positive"])
+def test_the_report_as_a_page_says_what_it_is(name: str, reading: Reading) -> None:
+    (report,) = reading.sets[name].of(ResultKind.REPORT)
+    page, _ = programs.dsr2html(report)
+    file = reading.pictures / f"dsr2html-{name}.html"
+    file.write_text(page, encoding="utf-8")
+    reading.browser.open(file.as_uri())
+    reading.browser.wait_for("document.body.innerText.length > 500", seconds=30, what="the page")
+    reading.browser.screenshot(file.with_suffix(".png"))
+    text = " ".join(html.unescape(re.sub("<[^>]+>", " ", page)).split())
+    for said in ("Imaging Measurement Report", "not a diagnosis", "Outcome of the run", "Overall Assessment"):
+        assert said in text
+    assert reading.sets[name].finding.reason in text
