@@ -89,6 +89,8 @@ def _wanted(assignments: list[str]) -> dict[str, str]:
 def _told(store: Store, study_id: int, before: set[int]) -> str:
     """Say who gets a rejection note by what was withdrawn just now."""
     new = [item for item in store.withdrawals.for_study(study_id) if item.id not in before]
+    if not new:
+        return "There were no results to withdraw."
     names = sorted({name for item in new for name in item.destinations})
     if not names:
         return "No object of it had left."
