@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from sqlalchemy import Connection, RowMapping, delete, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
 from node.domain.errors import UnknownSubject
 from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
@@ -21,7 +21,7 @@ from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.overrides import overridden_keywords
 from node.store.rows import Aside
-from node.store.schema import asides, instances, series, studies
+from node.store.schema import asides, audit, instances, series, studies
 
 Asides: TypeAlias = list[Aside]
 
@@ -165,6 +165,17 @@ class AsideRecords:
                 hold_study(connection, found.study_id, f"an object under a known UID differs in {named}")
 
 
+def _was_declined(connection: Connection, study_id: int, found: Asides) -> bool:
+    """Whether an operator has seen one of the corrections and let the study go on without it."""
+    query = select(func.max(audit.c.at)).where(
+        audit.c.action == "release", audit.c.subject == f"study {study_id}"
+    )
+    released_at = connection.execute(query).scalar()
+    return released_at is not None and any(
+        item.reason is AsideReason.CORRECTION and item.received_at <= released_at for item in found
+    )
+
+
 def _row(connection: Connection, aside_id: int) -> RowMapping:
     found = connection.execute(select(asides).where(asides.c.id == aside_id)).mappings().first()
     if found is None:
@@ -198,6 +209,8 @@ def _sources(
         return []
     aside_rows = connection.execute(select(asides).where(asides.c.study_id == study_id).order_by(asides.c.id))
     found = _with_existing(connection, aside_rows.mappings().all())
+    if _was_declined(connection, study_id, found):
+        return []
     members = select(instances).join(series, series.c.id == instances.c.series_id)
     held = connection.execute(members.where(series.c.study_id == study_id)).mappings()
     explained = explains_itself(

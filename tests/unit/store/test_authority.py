@@ -128,6 +128,15 @@ def test_what_an_operator_put_right_is_not_corrected_without_one(study):
     assert not confirm(study)
 
 
+def test_what_an_operator_declined_does_not_come_in_force_by_a_part_of_it(study):
+    send(study, 1, 2, 3)
+    study.store.studies.release(study.study.id, "Ada", "the first one is right")
+    study.clock.advance(60)
+    send(study, 1, study_description="the same patient again")
+    assert study.study.state is StudyState.HELD
+    assert not confirm(study)
+
+
 def test_reasons_for_which_there_is_no_room_still_hold(study):
     for number in range(60):
         study.store.studies.hold(study.study.id, "Ada", f"reason number {number:04d}")
