@@ -9,7 +9,7 @@ TEST_STAMP := $(VENV)/.installed-test
 TRITON_STAMP := .venv-triton/installed-pins.sha256
 SOURCES := node trainer tests benchmarks
 
-.PHONY: demo test test-all parity lint types imports unit long system-packages triton-env docs clean
+.PHONY: demo test test-all validators parity lint types imports system-packages all-system-packages triton-env docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
@@ -18,9 +18,13 @@ test: $(TEST_STAMP) triton-env system-packages
 	@$(MAKE) --no-print-directory --jobs 3 lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long"
 
-test-all: $(TEST_STAMP) triton-env system-packages
+test-all: $(TEST_STAMP) triton-env all-system-packages
 	@$(MAKE) --no-print-directory --jobs 3 lint types imports
 	$(BIN)/python -m pytest -q -n logical --dist worksteal
+
+# Every kind of result before validators and in viewers of other makers.
+validators: $(TEST_STAMP) all-system-packages
+	$(BIN)/python -m pytest -q -n logical --dist loadscope tests/validators tests/viewers
 
 parity: $(TEST_STAMP)
 	$(BIN)/python -m tests.parity $(PARITY_ARGS)
@@ -41,6 +45,9 @@ docs: $(TEST_STAMP)
 
 system-packages:
 	@tests/system-packages.sh
+
+all-system-packages:
+	@tests/system-packages.sh all
 
 triton-env: $(TRITON_STAMP)
 

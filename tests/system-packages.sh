@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The programs of other makers that the tests use as real peers: installed when this runs as root on Debian
-# or Ubuntu, otherwise named.
+# The programs of other makers that the tests use as real peers, validators and viewers: installed when this
+# runs as root on Debian or Ubuntu, otherwise named. With the argument `all`, also those of the long suite.
 set -euo pipefail
 
 declare -A package=(
@@ -10,10 +10,23 @@ declare -A package=(
     [strace]=strace
     [systemd-analyze]=systemd
 )
+declare -A long_package=(
+    [chromium]=chromium
+    [java]=default-jre-headless
+    [/usr/share/java/pixelmed.jar]=libpixelmed-java
+    [npm]=npm
+    [/usr/share/orthanc/plugins/libOrthancDicomWeb.so]=orthanc-dicomweb
+)
 
+if [ "${1:-}" = all ]; then
+    for name in "${!long_package[@]}"; do
+        package[$name]=${long_package[$name]}
+    done
+fi
 missing=()
-for program in "${!package[@]}"; do
-    command -v "$program" >/dev/null || missing+=("${package[$program]}")
+for name in "${!package[@]}"; do
+    # A path is a file that a package brings; anything else is a program.
+    [ -e "$name" ] || command -v "$name" >/dev/null || missing+=("${package[$name]}")
 done
 [ "${#missing[@]}" -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
