@@ -1,6 +1,6 @@
 """What validators of other makers say about every kind of object, for every modality and outcome.
 
-`make test` checks three studies; ``long`` tests check all of them, and with PixelMed's validator, which takes
+`make test` checks two studies; ``long`` tests check all of them, and with PixelMed's validator, which takes
 seconds for each report.
 """
 
@@ -16,7 +16,7 @@ from tests.validators import programs
 from tests.validators.sets import CASES, ResultSet
 
 DOCUMENTS = (ResultKind.REPORT, ResultKind.KEY_OBJECTS, ResultKind.REJECTION)
-QUICK = ("ct-positive", "ct-not-analysed", "cr-version-2")
+QUICK = ("ct-positive", "cr-version-2")
 EVERY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.long, id=name) for name in CASES]
 Sets = Callable[[str], ResultSet]
 
