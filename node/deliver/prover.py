@@ -30,11 +30,16 @@ LONGEST_WAIT = timedelta(days=1)
 """Between two questions to a destination that offers an answer and does not give it."""
 
 
+MOST_LOSSES = 5
+"""An archive that accepts an object so often and does not show it hides it, or gives it another UID: to send
+it again would fill the archive, so an operator must look."""
+
+
 class Prover:
     """Asks destinations whether they have what they accepted.
 
-    What a destination says that it does not have is sent again, as often as the attempts allow. Nothing else
-    makes an object go twice: who gives no answer is asked again.
+    What a destination says that it does not have is sent again, a few times. Nothing else makes an object go
+    twice: who gives no answer is asked again.
 
     Parameters
     ----------
@@ -133,11 +138,12 @@ class Prover:
         now = self._clock.now()
         known_by = _accepted(item, now) + self._waits.grace
         if now < known_by <= now + self._waits.grace:
-            self._proofs.look_again(item.id, known_by, detail, asked=item.asked)
+            self._proofs.give_time(item.id, known_by, detail)
             return
         due_at = next_due(now, attempts=item.attempts, backoff=self._backoff, jitter_value=self._jitter())
-        if due_at is None:
-            detail = f"given up: accepted and lost {item.attempts} times: {detail}"
+        if item.losses + 1 >= MOST_LOSSES or due_at is None:
+            due_at = None
+            detail = f"given up: accepted and not kept, {item.losses + 1} times: {detail}"
         logger.error("delivery %d to %s was lost there: %s", item.id, item.destination, detail)
         self._proofs.lost(item.id, due_at, detail)
 

@@ -190,3 +190,5 @@ class Delivery:
     """... and with what: a success may be a warning."""
     asked: int
     """How often it was asked since whether it has the object, without an answer."""
+    losses: int
+    """How often it did not have what it had accepted."""

@@ -196,6 +196,7 @@ class OutboxRecords:
                     due_at=now,
                     tried_before=or_(deliveries.c.tried_before, deliveries.c.attempts > 0),
                     attempts=0,
+                    losses=0,
                     changed_at=now,
                 )
             ).rowcount

@@ -105,7 +105,7 @@ class ProofRecords:
             return self._prove(connection, delivery_id, method, detail)
 
     def look_again(self, delivery_id: int, due_at: datetime, detail: str, *, asked: int) -> None:
-        """Let a delivery wait for its next proof.
+        """Let a delivery wait for its next proof, unless an event report called it missing meanwhile.
 
         Parameters
         ----------
@@ -116,15 +116,25 @@ class ProofRecords:
         asked : int
             How often it was asked about without an answer, this time included.
         """
+        change = _still_sent(delivery_id).where(~deliveries.c.missing)
+        values = {"due_at": due_at, "detail": detail, "asked": asked, "changed_at": self._database.clock.now()}
+        with self._database.write() as connection:
+            connection.execute(change.values(values))
+
+    def give_time(self, delivery_id: int, due_at: datetime, detail: str) -> None:
+        """Let a destination look again for what it did not find: it may only be late to know of it.
+
+        Parameters
+        ----------
+        delivery_id : int
+        due_at : datetime
+        detail : str
+            What was answered.
+        """
+        now = self._database.clock.now()
         with self._database.write() as connection:
             connection.execute(
-                _still_sent(delivery_id).values(
-                    due_at=due_at,
-                    detail=detail,
-                    asked=asked,
-                    missing=False,
-                    changed_at=self._database.clock.now(),
-                )
+                _still_sent(delivery_id).values(due_at=due_at, detail=detail, missing=False, changed_at=now)
             )
 
     def lost(self, delivery_id: int, due_at: datetime | None, detail: str) -> None:
@@ -158,6 +168,7 @@ class ProofRecords:
                     detail=detail,
                     asked=0,
                     missing=False,
+                    losses=deliveries.c.losses + 1,
                     accepted_at=None,
                     changed_at=self._database.clock.now(),
                 )

@@ -202,4 +202,5 @@ def delivery(row: RowMapping) -> Delivery:
         accepted_at=row["accepted_at"],
         answer=row["answer"],
         asked=row["asked"],
+        losses=row["losses"],
     )

@@ -350,6 +350,8 @@ deliveries = Table(
     Column("tried_before", Boolean, nullable=False, server_default=false()),
     # The destination said that it does not have what it had accepted.
     Column("missing", Boolean, nullable=False, server_default=false()),
+    # How often it had to be sent again for that.
+    Column("losses", Integer, nullable=False, server_default="0"),
     one_of("state", DeliveryState),
     # What is sent is due for its proof.
     CheckConstraint("state NOT IN ('pending', 'sent') OR due_at IS NOT NULL", name="waiting_with_due"),

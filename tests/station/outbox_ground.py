@@ -74,15 +74,7 @@ class Outbox:
         parts: dict[str, Any] = {
             "outbox": self.store.outbox,
             "breakers": self.store.breakers,
-            "prover": Prover(
-                proofs=self.store.proofs,
-                files=self.store.files,
-                clock=self.clock,
-                uids=self.uids,
-                waits=WAITS,
-                backoff=BACKOFF,
-                jitter=lambda: 1.0,
-            ),
+            "prover": self.prover(),
             "files": self.store.files,
             "senders": {sender.name: sender for sender in senders},
             "clock": self.clock,
@@ -91,6 +83,17 @@ class Outbox:
             "jitter": lambda: 1.0,
         }
         return Courier(**(parts | others))
+
+    def prover(self, backoff: Backoff = BACKOFF) -> Prover:
+        return Prover(
+            proofs=self.store.proofs,
+            files=self.store.files,
+            clock=self.clock,
+            uids=self.uids,
+            waits=WAITS,
+            backoff=backoff,
+            jitter=lambda: 1.0,
+        )
 
     def deliveries(self, destination: str) -> list[Delivery]:
         return [

@@ -11,6 +11,7 @@ import pytest
 from pynetdicom import evt
 
 from node.deliver.breaker import breaker_state
+from node.deliver.prover import MOST_LOSSES
 from node.domain.breaker import BreakerState
 from node.domain.delivery import NO_SUCH_OBJECT, ProofReply, ProofStanding
 from node.domain.errors import DestinationUnavailable
@@ -114,15 +115,17 @@ def liar(pacs: Pacs, standing: ProofStanding) -> Liar:
     return Liar(standing, sender_to(PACS, pacs.port))
 
 
-def test_an_archive_that_loses_everything_is_not_fed_for_ever(outbox, pacs):
-    courier = outbox.courier(liar(pacs, ProofStanding.MISSING))
+@pytest.mark.parametrize(("attempts", "times"), [(3, 3), (50, MOST_LOSSES)])
+def test_an_archive_that_loses_everything_is_not_fed_for_ever(outbox, pacs, attempts, times):
+    archive = liar(pacs, ProofStanding.MISSING)
+    courier = outbox.courier(archive, prover=outbox.prover(replace(BACKOFF, max_attempts=attempts)))
     for _ in range(20):
         courier.run_once(PACS)
         outbox.clock.at += timedelta(minutes=10)
 
     assert outbox.states(PACS) == ["refused"] * 3
-    assert set(pacs.stored.values()) == {3}  # the attempts of the settings
-    assert "accepted and lost 3 times" in outbox.deliveries(PACS)[0].detail
+    assert set(pacs.stored.values()) == {times}
+    assert f"accepted and not kept, {times} times" in outbox.deliveries(PACS)[0].detail
 
 
 def test_who_answers_later_is_asked_again_ever_more_seldom_and_sent_nothing_twice(outbox, pacs):

@@ -106,6 +106,7 @@ def _deliveries() -> None:
         sa.Column("asked", sa.Integer(), server_default="0", nullable=False),
         sa.Column("tried_before", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("missing", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("losses", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "\"state\" IN ('withheld', 'pending', 'sending', 'sent', 'delivered', 'refused', 'cancelled')",
             name=op.f("ck_deliveries_state_known"),
