@@ -91,6 +91,18 @@ def test_what_is_said_to_be_missing_waits_for_the_courier(sent):
     assert states(sent) == ["delivered", "sent", "sent"]
 
 
+def test_a_report_that_comes_while_its_answer_is_waited_for_is_not_forgotten(sent, clock):
+    first, *_ = ask(sent)
+    item = deliveries(sent)[0]
+    assert report(sent, failed=[first]) == 0
+    sent.store.proofs.look_again(item.id, clock.now() + timedelta(minutes=10), "no report yet", asked=1)
+    assert [found.id for found in sent.store.proofs.missing("pacs", limit=10)] == [item.id]
+    sent.store.proofs.give_time(item.id, clock.now() + timedelta(minutes=2), "not there yet")
+    clock.advance(120)
+    assert sent.store.proofs.missing("pacs", limit=10) == []
+    assert item.id in [found.id for found in sent.store.proofs.unproven("pacs", limit=10)]
+
+
 def test_who_contradicts_himself_has_proven_nothing(sent):
     uids = ask(sent)
     assert report(sent, uids, uids) == 0
