@@ -117,7 +117,12 @@ class ProofRecords:
             How often it was asked about without an answer, this time included.
         """
         change = _still_sent(delivery_id).where(~deliveries.c.missing)
-        values = {"due_at": due_at, "detail": detail, "asked": asked, "changed_at": self._database.clock.now()}
+        values = {
+            "due_at": due_at,
+            "detail": detail,
+            "asked": asked,
+            "changed_at": self._database.clock.now(),
+        }
         with self._database.write() as connection:
             connection.execute(change.values(values))
 
