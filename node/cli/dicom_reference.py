@@ -7,12 +7,20 @@ from collections.abc import Iterable, Iterator
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
+from node.cli.dicom_objects import object_tables
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.pixel_file import DECODERS, NATIVE, RLE_LOSSLESS
 from node.dicom.text import G1_OF_TERM, STAND_ALONE
 from node.dimse.admission import Rejection
+from node.dimse.asking import STUDY_ROOT_FIND
+from node.dimse.commitment import (
+    FAILURE_TEXTS,
+    STORAGE_COMMITMENT,
+    CommitmentStatus,
+    FailureReason,
+)
 from node.dimse.contexts import PRIVATE_STORAGE, STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from node.dimse.entity import Timeouts, application_entity
 from node.dimse.status import MEANINGS, Status
@@ -21,6 +29,12 @@ from node.report import codes
 from node.report.identity import MAX_HEATMAPS, SERIES_NUMBERS, SOP_CLASSES
 from node.report.inherited import INHERITED, REQUEST_ITEM, SCANNER
 
+VERIFICATION = "1.2.840.10008.1.1"  # PS3.4 A.4
+LEGEND = """\
+In the tables of attributes, `>` stands before those of an item. Attributes that are taken over from the
+source images as they are have a table of their own. Presence: ALWAYS with a value; VNAP, the value not
+always present; ANAP, the attribute not always present; EMPTY, never a value. Source: COPY from the source
+images; CONFIG, of the settings; AUTO, made by the node."""
 INTRODUCTION = """\
 These tables belong to the [conformance statement](../conformance.md). They are written from the tables by
 which the node negotiates, answers and encodes, so they cannot differ from it."""
@@ -36,6 +50,16 @@ REJECTIONS = {
     Rejection.CONGESTION: "The association cannot be recorded in the index.",
     Rejection.LIMIT: "`max_associations` are open.",
 }
+REPORT_ANSWERS = {
+    CommitmentStatus.SUCCESS: "The report is recorded.",
+    CommitmentStatus.PROCESSING_FAILURE: "It cannot be recorded now.",
+    CommitmentStatus.NO_SUCH_INSTANCE: "Not the well-known SOP instance.",
+    CommitmentStatus.NO_SUCH_EVENT_TYPE: "No event type of storage commitment.",
+    CommitmentStatus.INVALID_ARGUMENT: "Malformed, or this peer was asked for no such transaction.",
+    CommitmentStatus.NO_SUCH_SOP_CLASS: "Not the SOP class of the presentation context.",
+    CommitmentStatus.RESOURCE_LIMITATION: "The list is too long.",
+}
+"""Statuses of N-EVENT-REPORT responses (PS3.7 10.1.1.1.8)."""
 NEWER_NAMES = {  # PS3.6 table A-1, of editions after the one in the UID dictionary of pydicom 3.0
     "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
     "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
@@ -55,6 +79,9 @@ def dicom_reference() -> str:
             "# DICOM tables",
             "",
             INTRODUCTION,
+            "",
+            LEGEND,
+            *_services(),
             *_identification(),
             *_sop_classes(),
             *_transfer_syntaxes(),
@@ -62,6 +89,7 @@ def dicom_reference() -> str:
             *_character_sets(),
             *_results(),
             *_private_codes(),
+            *(line for title, columns, rows in object_tables() for line in _table(title, columns, rows)),
         ]
     )
 
@@ -72,6 +100,21 @@ def _table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[object, ..
     yield "|" + "---|" * len(columns)
     for row in rows:
         yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+
+
+def _services() -> Iterator[str]:
+    results = {UID(uid).name for uid in SOP_CLASSES.values()}
+    by_the_node = f"results: {', '.join(sorted(results))}; any by `groundglass send`"
+    yield from _table(
+        "Services",
+        ("service", "SOP class UID", "SCU", "SCP"),
+        (
+            ("Verification", f"`{VERIFICATION}`", "yes", "yes"),
+            ("Storage", "below", by_the_node, f"{len(STORAGE_SOP_CLASSES)} SOP classes"),
+            (UID(STORAGE_COMMITMENT).name, f"`{STORAGE_COMMITMENT}`", "yes", "no"),
+            (UID(STUDY_ROOT_FIND).name, f"`{STUDY_ROOT_FIND}`", "yes, IMAGE and SERIES level", "no"),
+        ),
+    )
 
 
 def _identification() -> Iterator[str]:
@@ -141,6 +184,23 @@ def _statuses() -> Iterator[str]:
         (
             (_range(item.value, item.mask), item.text, _consequence(item.delivered, item.retryable))
             for item in MEANINGS
+        ),
+    )
+    yield from _table(
+        "N-EVENT-REPORT statuses that the node answers with",
+        ("status", "meaning"),
+        ((f"{status:04X}H", meaning) for status, meaning in REPORT_ANSWERS.items()),
+    )
+    yield from _table(
+        "Failure reasons of a storage commitment, and what the node does",
+        ("reason", "meaning", "delivery"),
+        (
+            (
+                f"{reason:04X}H",
+                FAILURE_TEXTS[reason],
+                "sent again" if reason is FailureReason.NO_SUCH_INSTANCE else "asked about again later",
+            )
+            for reason in FailureReason
         ),
     )
     yield from _table(
