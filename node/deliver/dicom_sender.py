@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from node.deliver.dicom_proof import prove_on, unprovable
 from node.dimse.asking import associate_to_ask
 from node.dimse.entity import Timeouts
-from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo
+from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, echo, read_instance
 from node.domain.delivery import OutgoingObject, ProofReply, SendReply
-from node.domain.errors import DestinationRefused, DestinationUnavailable
+from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
 from node.domain.network import DicomDestination, Proof
 
 REPORT_SECONDS = 2.0
@@ -132,8 +132,11 @@ def _send_all(
         if not may_leave(item):
             continue
         try:
+            _require_whole(instance)
             meaning = association.send(instance)
-        except DestinationRefused as error:
+        except OSError as error:
+            yield _reply(item, retryable=True, detail=f"its file cannot be read: {error.strerror}")
+        except (DestinationRefused, NotDicom) as error:
             yield _reply(item, retryable=False, detail=str(error))
         except DestinationUnavailable as error:
             yield _reply(item, retryable=True, detail=str(error))
@@ -145,6 +148,20 @@ def _send_all(
                 retryable=meaning.retryable,
                 detail=meaning.text,
             )
+
+
+def _require_whole(instance: StoredInstance) -> None:
+    """Look at a file before its message is begun, which a damaged one would end in the middle.
+
+    Raises
+    ------
+    NotDicom
+        It is damaged, or another object.
+    OSError
+        It cannot be read.
+    """
+    if read_instance(instance.path) != instance:
+        raise NotDicom(f"{instance.path.name} is not the object of the index; restore it from a backup")
 
 
 def _instance(item: OutgoingObject) -> StoredInstance:

@@ -235,6 +235,16 @@ def test_an_object_file_that_is_gone_stops_only_its_own_delivery(outbox, sink):
     assert outbox.states(PACS) == ["refused", "sent", "sent"]
 
 
+def test_a_damaged_object_file_stops_only_its_own_delivery(outbox, sink):
+    path = outbox.store.files.path(outbox.deliveries(PACS)[1].object_key)
+    path.chmod(0o600)
+    path.write_bytes(b"")
+
+    assert outbox.courier(sender_to(PACS, sink[1])).run_once(PACS) == 2
+
+    assert outbox.states(PACS) == ["sent", "refused", "sent"]
+
+
 def test_a_destination_that_takes_no_reports_refuses_only_the_report(outbox):
     contexts = [cx for cx in AllStoragePresentationContexts if cx.abstract_syntax != EnhancedSRStorage]
     with storage_scp(lambda _event: 0x0000, contexts=contexts) as port:
