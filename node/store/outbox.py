@@ -191,14 +191,7 @@ class OutboxRecords:
                     deliveries.c.destination == destination,
                     deliveries.c.state.in_(DELIVERY.sources(DeliveryEvent.RELEASE)),
                 )
-                .values(
-                    state=DeliveryState.PENDING,
-                    due_at=now,
-                    tried_before=or_(deliveries.c.tried_before, deliveries.c.attempts > 0),
-                    attempts=0,
-                    losses=0,
-                    changed_at=now,
-                )
+                .values(**_begun_anew(now))
             ).rowcount
             return changed + _add_missing(connection, objects, destination, now)
 
@@ -257,6 +250,18 @@ def _notes(study_id: int) -> Select[tuple[int]]:
     return select(result_objects.c.id).where(
         result_objects.c.study_id == study_id, result_objects.c.kind == ResultKind.REJECTION
     )
+
+
+def _begun_anew(now: datetime) -> dict[str, object]:
+    """Return the values of a delivery that an operator sends again: due, with all of its attempts."""
+    return {
+        "state": DeliveryState.PENDING,
+        "due_at": now,
+        "tried_before": or_(deliveries.c.tried_before, deliveries.c.attempts > 0),
+        "attempts": 0,
+        "losses": 0,
+        "changed_at": now,
+    }
 
 
 def _add_missing(connection: Connection, objects: Select[tuple[int]], destination: str, now: datetime) -> int:
