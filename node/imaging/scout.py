@@ -17,10 +17,13 @@ WIDEST_GAP = 1.5
 LETTERS = 11.0
 """Height of a capital letter, in pixels."""
 _FAINT, _DARK = (80, 80, 80), (48, 48, 48)
-_WIDEST_SCOUT = 0.42
+_WIDEST_SCOUT = 0.36
 """Share of the panel's width."""
 _LANE, _PLOT, _TAGS, _RULER, _GAP, _FOOT = 10, 250, 46, 64, 10, 26
 _TAG_PITCH = 16
+_FEWEST_ROWS = 6 * _TAG_PITCH
+"""Of the z axis, so that six names stand beside it; a series shorter than that is stretched."""
+_MARKS_MM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,8 @@ class ScoutText:
     """Of the dashed line; empty without one."""
     notes: tuple[str, ...]
     """On the picture: what it is, and what the numbers beside the plot are."""
+    stretched: str
+    """One more note, where the z axis is longer than in the patient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,32 +116,32 @@ def draw_scout(scout: Scout, width: int, height: int) -> Grey:
     width : int
         Of the panel, in pixels; at least 900.
     height : int
-        At most, in pixels; at least 200.
+        At most, in pixels, where the legend needs no more; at least 200.
 
     Returns
     -------
     uint8 array, shape (rows, width, 3), RGB
     """
-    panel = np.zeros((height, width, 3), dtype=np.uint8)
     positions = [level.position for level in scout.levels]
     step = float(np.median(np.diff(positions)))
     extent = positions[-1] - positions[0] + step
     wide_mm = max(level.profile.size for level in scout.levels) * scout.column_mm
     scale = min((height - _FOOT) / extent, _WIDEST_SCOUT * width / wide_mm)
-    rows, columns = max(1, round(extent * scale)), max(8, round(wide_mm * scale))
+    rows, columns = max(_FEWEST_ROWS, round(extent * scale)), max(8, round(wide_mm * scale))
     axis = _ZAxis(top=positions[-1] + step / 2, step=step, scale=rows / extent, rows=rows)
+    left = columns + 4 + _LANE + _GAP + _PLOT
+    notes = (*scout.text.notes, *((scout.text.stretched,) if rows > 1.05 * extent * scale else ()))
+    legend = _legend(scout.text, notes, width - left - _TAGS - _RULER - 2 * _GAP - 8)
+    panel = np.zeros((max(rows + _FOOT, legend.shape[0]), width, 3), dtype=np.uint8)
+    panel[: legend.shape[0], -8 - legend.shape[1] : -8] = legend
     picture = in_grey(_coronal(scout.levels, axis, columns))
     mark_sides(picture, ("R", "L"), LETTERS)
     panel[:rows, :columns] = picture
-    left = columns + 4
-    _draw_lane(panel, scout.levels, axis, left)
-    left += _LANE + _GAP
-    _draw_plot(panel, scout, axis, left)
-    left += _PLOT
+    _draw_lane(panel, scout.levels, axis, columns + 4)
+    _draw_plot(panel, scout, axis, left - _PLOT)
     _draw_tags(panel, scout.levels, axis, left)
     _draw_ruler(panel, positions, axis, left + _TAGS)
-    last = _draw_legend(panel, scout, left + _TAGS + _RULER + 2 * _GAP)
-    return panel[: max(rows + _FOOT, round(last))]
+    return panel
 
 
 def _coronal(levels: Sequence[Level], axis: _ZAxis, columns: int) -> Grey:
@@ -221,42 +226,44 @@ def _apart(wanted: Sequence[float], pitch: float, first: float, last: float) -> 
 
 def _draw_ruler(panel: Grey, positions: Sequence[float], axis: _ZAxis, left: int) -> None:
     """Write positions in mm beside the plot, as close as they stay readable."""
+    size = 0.75 * LETTERS
     shortest = 2.5 * LETTERS / axis.scale
-    step = next((mm for mm in (10, 20, 50, 100, 200, 500) if mm >= shortest), 1000)
+    step = next((mm for mm in _MARKS_MM if mm >= shortest), _MARKS_MM[-1])
     first = int(np.ceil(positions[0] / step))
     for mark in range(first, int(np.floor(positions[-1] / step)) + 1):
         row = axis.row(mark * step)
         panel[min(axis.rows - 1, round(row)), left : left + 6] = SOFT
-        place = (left + 10, row + LETTERS / 2)
+        place = (left + 10, max(row, 0.7 * size) + size / 2)
         said = f"{mark * step:+d} mm" if mark else "0 mm"  # else a tick would look like a minus
-        write(panel, said, place, height=LETTERS, colour=SOFT, room=_RULER - 10)
+        write(panel, said, place, height=size, colour=SOFT, room=_RULER - 10)
 
 
-def _draw_legend(panel: Grey, scout: Scout, left: int) -> float:
-    """Say what colours and lines mean; return the row below."""
-    room, pitch = panel.shape[1] - left - 8, 1.75 * LETTERS
-    row = 1.3 * LETTERS
-    text = scout.text
-    marks: list[tuple[str, Colour]] = [
+def _legend(text: ScoutText, notes: Sequence[str], room: int) -> Grey:
+    """Return what colours and lines mean, as high as it is long."""
+    pitch, indent = 1.75 * LETTERS, 18
+    marks: list[tuple[str, Colour | None]] = [
         (text.positive, ORANGE),
         (text.selected, BLUE),
         (text.not_selected, _FAINT),
         (text.threshold, WHITE),
+        *((note, None) for note in notes),
     ]
-    for said, colour in marks:
-        if not said:
-            continue
+    said = [
+        (wrapped(line, room - (indent if colour else 0), LETTERS), colour) for line, colour in marks if line
+    ]
+    rows = sum(len(lines) * pitch + (0 if colour else 0.5 * LETTERS) for lines, colour in said)
+    made = np.zeros((round(rows + 1.3 * LETTERS), room, 3), dtype=np.uint8)
+    row = 1.3 * LETTERS
+    for lines, colour in said:
         top = round(row - 0.8 * LETTERS)
         if colour is WHITE:
-            panel[top : top + 4, left + 4 : left + 6] = panel[top + 7 : top + 11, left + 4 : left + 6] = WHITE
+            made[top : top + 4, 4:6] = made[top + 7 : top + 11, 4:6] = WHITE
+        elif colour:
+            made[top : top + 10, :10] = colour
         else:
-            panel[top : top + 10, left : left + 10] = colour
-        for line in wrapped(said, room - 18, LETTERS):
-            write(panel, line, (left + 18, row), height=LETTERS, colour=WHITE)
+            row += 0.5 * LETTERS
+        for line in lines:
+            place = (indent if colour else 0, row)
+            write(made, line, place, height=LETTERS, colour=WHITE if colour else SOFT)
             row += pitch
-    for note in text.notes:
-        row += 0.5 * LETTERS
-        for line in wrapped(note, room, LETTERS):
-            write(panel, line, (left, row), height=LETTERS, colour=SOFT)
-            row += pitch
-    return row
+    return made

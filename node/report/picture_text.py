@@ -19,10 +19,6 @@ SIDES: Final = ("R", "L")
 """Marks of the patient's sides at the left and the right edge of an image in display orientation."""
 NO_SIDES: Final = ("", "")
 FROM_THE_FEET: Final = "counted from the feet"
-MOST_WARNINGS: Final = 3
-"""Of the finding's warnings on a contact sheet; the report has all of them."""
-
-
 _COUNTS: Final = {
     InputModality.CT: "Slices: {received} received, {selected} with open lungs selected, {scored} scored, "
     "{positive} positive",
@@ -170,9 +166,7 @@ def _sheet_lines(finding: Finding) -> tuple[str, ...]:
         positive=finding.positive,
     )
     lines = [f"{counts}. {finding.reason}"]
-    lines += [f"Warning: {said}" for said in finding.warnings[:MOST_WARNINGS]]
-    if len(finding.warnings) > MOST_WARNINGS:
-        lines.append(f"{len(finding.warnings) - MOST_WARNINGS} more warnings stand in the report.")
+    lines += [f"Warning: {said}" for said in finding.warnings]
     lines.append(f"{model_line(finding)}. The report of the same study has the details.")
     return tuple(lines)
 
@@ -224,6 +218,7 @@ def scout_text(finding: Finding) -> ScoutText:
             "1, 2, ...: the slices below. mm: slice position.",
             *(("No slice was scored.",) if not scored else ()),
         ),
+        stretched="Stretched from feet to head, for the series is short.",
     )
 
 

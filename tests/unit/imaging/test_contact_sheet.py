@@ -48,6 +48,7 @@ SCOUT = Scout(
         not_selected="not selected",
         threshold="threshold",
         notes=(),
+        stretched="stretched",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -16,7 +17,7 @@ from node.imaging.scout import Level, Scout, ScoutText, _apart, coronal_profile,
 
 TEXT = ScoutText(
     plot="score", ends=("0", "1"), positive="positive", selected="selected", not_selected="not",
-    threshold="threshold", notes=("a note",),
+    threshold="threshold", notes=("a note",), stretched="stretched along the z axis",
 )  # fmt: skip
 
 
@@ -71,8 +72,8 @@ def test_a_bar_stands_at_the_height_of_its_slice():
     levels = [level(10.0 * i, value=0.1, selected=True) for i in range(20)]
     levels[15] = level(150.0, value=0.9, selected=True, positive=True, tag="1")
     panel = draw_scout(scout(levels), 1000, 270)
-    expected = (195 - 150) / 200 * 244
-    found = rows_of(panel, ORANGE, slice(430, 700))
+    expected = (195 - 150) / 200 * 225
+    found = rows_of(panel, ORANGE, slice(385, 630))
     assert abs(found.mean() - expected) < 2
     assert 9 <= found.size <= 14
     assert rows_of(panel, BLUE).size > 150
@@ -105,6 +106,41 @@ def test_every_series_fits(count, step):
     panel = draw_scout(scout([level(step * i, value=1.0, tag="7") for i in range(count)]), 1000, 270)
     assert panel.shape[1:] == (1000, 3)
     assert panel.shape[0] <= 270
+
+
+def test_each_slice_of_a_short_series_has_its_name_beside_its_row():
+    levels = [level(float(i), value=1.0, selected=True, positive=True, tag="1") for i in range(6)]
+    panel = draw_scout(scout(levels), 1000, 270)
+    plot = np.flatnonzero((panel == ORANGE).all(axis=2).sum(axis=0) > 80)
+    beside = (panel[:96, plot[-1] + 15 : plot[-1] + 50] > 120).all(axis=2).any(axis=1)
+    names = (panel[:96, plot[-1] + 33 : plot[-1] + 48, 0] > 200).any(axis=1)
+    assert beside.any()
+    assert np.count_nonzero(np.diff(np.r_[0, names.astype(int)]) == 1) == 6
+
+
+@pytest.mark.parametrize(("step", "stretched"), [(1.0, True), (20.0, False)])
+def test_a_short_series_is_stretched_and_says_so(step, stretched):
+    """Twenty slices of 1 mm would be as high as a word; what is not as in the patient is said."""
+    made = scout([level(step * i, value=1.0, selected=True) for i in range(20)])
+    silent = dataclasses.replace(made, text=dataclasses.replace(TEXT, stretched=""))
+    assert draw_scout(made, 1000, 270).shape[0] >= 96
+    assert np.array_equal(draw_scout(made, 1000, 270), draw_scout(silent, 1000, 270)) != stretched
+
+
+def test_the_whole_legend_is_seen_however_long_it_is():
+    levels = [level(5.0 * i, value=1.0) for i in range(20)]
+    note = "what the picture is, which the reader of a page must know " * 3
+    short, long = (
+        draw_scout(
+            dataclasses.replace(scout(levels), text=dataclasses.replace(TEXT, notes=(note,) * count)),
+            1000,
+            270,
+        )
+        for count in (1, 4)
+    )
+    assert short.shape[0] <= 270 < long.shape[0]
+    assert not long[-2:, 700:].any(), "the last line is not cut"
+    assert long[-40:, 700:].any()
 
 
 @given(st.lists(st.floats(0, 240), max_size=8).map(sorted))
