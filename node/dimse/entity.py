@@ -47,6 +47,8 @@ class Entity(AE):
     ) -> PromptSocket:
         assoc.dimse = BoundedMessages(assoc)  # made here, before the association starts
         sock = PromptSocket(assoc, address=address)
+        if self.network_timeout is not None:
+            sock.limit_sending(self.network_timeout)
         sock.tls_args = tls_args
         return sock
 

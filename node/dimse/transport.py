@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,6 +61,15 @@ class PromptSocket(AssociationSocket):
         sock = super()._create_socket(address)
         without_delay(sock)
         return sock
+
+    def limit_sending(self, seconds: float) -> None:
+        """Let a write of which the peer takes nothing for so long fail: without a limit it waits for ever.
+
+        A peer that hangs with its connection open advertises no window, and TCP waits as long as it does so.
+        """
+        if self.socket is not None:
+            whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, part))
 
     def _shutdown_socket(self) -> None:
         connection = self.socket
