@@ -136,8 +136,9 @@ class RadiographAnalysis:
 
     def _named(self, place: int) -> str:
         source = self.sources[place]
-        view = VIEW_NAMES[view_of(source.header, source.view) or View.NOT_NAMED]
-        return radiograph_place(place + 1, len(self.sources), view)
+        view = view_of(source.header, source.view)
+        name = VIEW_NAMES[View.NOT_NAMED if view is None else view]
+        return radiograph_place(place + 1, len(self.sources), name)
 
 
 def _is_upright(source: RadiographSource) -> bool:
