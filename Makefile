@@ -9,18 +9,22 @@ TEST_STAMP := $(VENV)/.installed-test
 TRITON_STAMP := .venv-triton/installed-pins.sha256
 SOURCES := node trainer tests benchmarks
 
-.PHONY: demo test test-all validators parity lint types imports system-packages all-system-packages triton-env docs clean
+.PHONY: demo test test-all faults validators parity lint types imports system-packages all-system-packages triton-env docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
 test: $(TEST_STAMP) triton-env system-packages
 	@$(MAKE) --no-print-directory --jobs 3 lint types imports
-	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long"
+	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long and not faults"
 
 test-all: $(TEST_STAMP) triton-env all-system-packages
 	@$(MAKE) --no-print-directory --jobs 3 lint types imports
-	$(BIN)/python -m pytest -q -n logical --dist worksteal
+	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not faults"
+
+# What the node bears: killed processes, full and failing disks, hostile peers, any bytes at all.
+faults: $(TEST_STAMP) all-system-packages
+	$(BIN)/python -m pytest -q -n logical --dist worksteal tests/faults
 
 # Every kind of result before validators and in viewers of other makers.
 validators: $(TEST_STAMP) all-system-packages

@@ -18,11 +18,18 @@ from typing import BinaryIO
 import numpy as np
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import BaseTag
 
-from node.dicom.dataset_text import AFFECTED_VRS, character_set_of, element_text, value_representation
+from node.dicom.dataset_text import (
+    AFFECTED_VRS,
+    as_read,
+    character_set_of,
+    element_text,
+    value_representation,
+)
 from node.dicom.decode import decode_stored
 from node.dicom.elements import Attributes, PixelData
 from node.dicom.part10 import DEFLATED_DATA_SETS, scan
@@ -196,8 +203,16 @@ def _value_of(data_set: Dataset, tag: BaseTag, character_set: CharacterSet) -> V
         return _comparable_text(vr, element_text(data_set, tag, character_set))
     try:
         return _comparable(data_set[tag].value, character_set)
-    except (ValueError, TypeError, NotImplementedError, OverflowError, struct.error):
-        return _comparable(data_set.get_item(tag).value, character_set)  # malformed: compared as its bytes
+    except (
+        BytesLengthException,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+        OverflowError,
+        struct.error,
+    ):
+        element = as_read(data_set, tag)  # malformed: compared as its bytes
+        return _comparable(element.value if element is not None else None, character_set)
 
 
 def _comparable_text(vr: str, text: str) -> Value:

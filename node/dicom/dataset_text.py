@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -18,11 +18,16 @@ AFFECTED_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations that SpecificCharacterSet concerns (PS3.5 section 6.1.2.3)."""
 
 
+def as_read(data_set: Dataset, tag: BaseTag) -> DataElement | RawDataElement | None:
+    """Return an element without interpreting its value: what is empty under an unknown VR cannot be."""
+    return data_set.get_item(tag, keep_deferred=True)
+
+
 def character_set_of(data_set: Dataset, default: CharacterSet = DEFAULT_REPERTOIRE) -> CharacterSet:
     """Return the character set of a data set, or of an item with that of the data set around it."""
     if SPECIFIC_CHARACTER_SET not in data_set:
         return default
-    element = data_set.get_item(SPECIFIC_CHARACTER_SET)
+    element = as_read(data_set, SPECIFIC_CHARACTER_SET)
     value = element.value if element is not None else None
     if isinstance(value, bytes):
         return CharacterSet.parse(value)
@@ -32,7 +37,7 @@ def character_set_of(data_set: Dataset, default: CharacterSet = DEFAULT_REPERTOI
 
 def element_text(data_set: Dataset, tag: BaseTag, character_set: CharacterSet) -> str:
     """Return a value as Unicode; several values are joined by a backslash, an absent one is empty."""
-    element = data_set.get_item(tag)
+    element = as_read(data_set, tag)
     if isinstance(element, RawDataElement) and isinstance(element.value, bytes):
         return character_set.decode(element.value)
     value = element.value if element is not None else None
@@ -44,7 +49,7 @@ def element_text(data_set: Dataset, tag: BaseTag, character_set: CharacterSet) -
 
 def value_representation(data_set: Dataset, tag: BaseTag) -> str:
     """Return the VR of an element that is there; empty where neither it nor the dictionary names one."""
-    element = data_set.get_item(tag)
+    element = as_read(data_set, tag)
     named = element.VR if element is not None else None
     if named is not None and named != "UN":
         return str(named)

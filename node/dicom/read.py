@@ -7,11 +7,13 @@ import struct
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset as read_elements
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from node.dicom.ages import years_between
+from node.dicom.dataset_text import as_read
 from node.dicom.elements import PIXEL_DATA, Attributes, Wanted, require_pixel_data
 from node.dicom.functional_groups import frames
 from node.dicom.part10 import Scan, Source, data_set_bytes, open_source, part10_prefix, scan
@@ -35,6 +37,20 @@ AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 LARGE_VALUE_BYTES = 1 << 16
+
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,  # an exception of its own, no ValueError
+    LookupError,
+    NotImplementedError,  # an unknown VR
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What the library raises on data elements that are none."""
 
 
 def read_header(source: Source, *, transfer_syntax_uid: str | None = None) -> InstanceHeader:
@@ -125,6 +141,8 @@ def _header(found: Scan) -> InstanceHeader:
         manufacturer=data_set.text(Tag.Manufacturer),
         device_uids=_device_uids(data_set),
         frames=tuple(frame.geometry() for frame in image),
+        referring_physician_name=data_set.text(Tag.ReferringPhysicianName),
+        timezone_offset=data_set.text(Tag.TimezoneOffsetFromUTC),
     )
 
 
@@ -169,9 +187,10 @@ def read_dataset(path: Path) -> Dataset:
     NotDicom, TruncatedObject, ObjectTooLarge
     """
     data_set = read_whole_dataset(path)
-    for element in list(data_set.elements()):
-        if _is_large(element.value) and element.tag not in FUNCTIONAL_GROUPS:
-            del data_set[element.tag]
+    for tag in list(data_set.keys()):
+        element = as_read(data_set, tag)
+        if element is not None and _is_large(element.value) and tag not in FUNCTIONAL_GROUPS:
+            del data_set[tag]
     return data_set
 
 
@@ -190,7 +209,7 @@ def read_whole_dataset(path: Path) -> Dataset:
     encoding = found.attributes.encoding
     try:
         data_set = read_elements(body, encoding.implicit, encoding.little_endian, stop_when=_at_pixel_data)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError, struct.error, RecursionError) as error:
+    except UNREADABLE as error:
         raise NotDicom(f"the data set cannot be read in full: {error}") from error
     data_set.file_meta = FileMetaDataset()
     data_set.file_meta.MediaStorageSOPClassUID = UID(found.attributes.text(Tag.SOPClassUID))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from pydicom.errors import BytesLengthException
 from pynetdicom import evt
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
@@ -39,6 +40,7 @@ MAX_INTERRUPTIONS = 64
 MALFORMED = (
     ArithmeticError,
     AttributeError,
+    BytesLengthException,  # an exception of its own, no ValueError
     EOFError,
     LookupError,
     NotImplementedError,
