@@ -18,6 +18,9 @@ LETTERS = 10.5
 """Height of a capital letter in a picture of the smallest width, in pixels; it grows with the picture."""
 BRIGHT_COLOURS = (24, 232)
 """Part of the colour map that is used, of 0..255."""
+MOST_STRETCH = 4.0
+"""Largest ratio of a pixel's sides that is believed; a picture under a wilder one is left as it is."""
+_SQUARE_WITHIN = 0.01
 _PITCH, _MARGIN = 20.0, 8.0
 
 
@@ -162,7 +165,35 @@ def mapped(grey: Grey, cam: Real, box: Box, strength: float) -> Grey | None:
     return None if relative is None else overlay(grey, relative, strength)
 
 
-def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
+def squared(picture: Grey, pixel_spacing: tuple[float, float] | None) -> Grey:
+    """Return an image with pixels as high as wide, so that it has the patient's proportions.
+
+    Parameters
+    ----------
+    picture : uint8 array, shape (rows, columns) or (rows, columns, 3)
+    pixel_spacing : (between rows, between columns), mm, or None
+        None where unknown: the pixels are taken as square.
+
+    Returns
+    -------
+    uint8 array of as many dimensions, larger along one side
+    """
+    high, wide = pixel_spacing or (1.0, 1.0)
+    stretch = max(high, wide) / min(high, wide)
+    if not 1 + _SQUARE_WITHIN < stretch <= MOST_STRETCH:
+        return picture
+    rows, columns = picture.shape[:2]
+    size = (round(columns * max(1.0, wide / high)), round(rows * max(1.0, high / wide)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def render(
+    grey: Grey,
+    cam: Real,
+    box: Box,
+    caption: HeatmapCaption,
+    pixel_spacing: tuple[float, float] | None,
+) -> Grey:
     """Return the finished picture: banner, image with its map, legend.
 
     Parameters
@@ -173,6 +204,8 @@ def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
     box : Box
         Part of the image that the network saw.
     caption : HeatmapCaption
+    pixel_spacing : (between rows, between columns), mm, or None
+        Of the image; None where unknown.
 
     Returns
     -------
@@ -180,8 +213,8 @@ def render(grey: Grey, cam: Real, box: Box, caption: HeatmapCaption) -> Grey:
         Larger than the image by the strips above and below it.
     """
     coloured = mapped(grey, cam, box, caption.strength)
-    picture = in_grey(grey) if coloured is None else coloured
-    factor = max(1, -(-SMALLEST_SIDE // grey.shape[1]))
+    picture = squared(in_grey(grey) if coloured is None else coloured, pixel_spacing)
+    factor = max(1, -(-SMALLEST_SIDE // picture.shape[1]))
     picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
     width = picture.shape[1]
     unit = width / SMALLEST_SIDE

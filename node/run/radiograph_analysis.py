@@ -16,7 +16,7 @@ from node.domain.study import InstanceHeader
 from node.imaging.arrays import Box, Grey, Real
 from node.imaging.contact_sheet import ContactSheet, SheetTile, contact_sheet
 from node.imaging.frontal import frontal_orientation
-from node.imaging.heatmap import cell_mm, mapped, place_cam, render
+from node.imaging.heatmap import cell_mm, mapped, place_cam, render, squared
 from node.imaging.prepare import resized
 from node.report.picture_text import (
     NO_SIDES,
@@ -80,7 +80,8 @@ class RadiographAnalysis:
             cell_mm=None if spacing is None else cell_mm(box, grid, spacing),
             sides=SIDES if known else NO_SIDES,
         )
-        return Picture(rgb=render(grey, answer.cam, box, caption), directions=UPRIGHT if known else ())
+        rgb = render(grey, answer.cam, box, caption, spacing)
+        return Picture(rgb=rgb, directions=UPRIGHT if known else ())
 
     def activation(self, finding: Finding, index: int) -> Real:
         """Return the class activation map of a scored radiograph, laid over its pixels as they are stored.
@@ -118,10 +119,10 @@ class RadiographAnalysis:
     def _tile(self, finding: Finding, index: int, rank: int) -> SheetTile:
         place = self._place(finding, index)
         source, answer, item = self.sources[place], self.scored[place], finding.slices[index]
-        grey, box, _ = _reduced(source, answer.box)
+        grey, box, spacing = _reduced(source, answer.box)
         coloured = mapped(grey, answer.cam, box, map_strength(finding, index)) if item.positive else None
         return SheetTile(
-            picture=grey if coloured is None else coloured,
+            picture=squared(grey if coloured is None else coloured, spacing),
             label=tile_label(finding, index, rank, is_mapped=coloured is not None),
             detail=self._named(place),
             positive=item.positive,

@@ -12,7 +12,7 @@ from node.domain.input_spec import WindowSpec
 from node.domain.result import Finding
 from node.imaging.arrays import Grey, Real
 from node.imaging.contact_sheet import ContactSheet, SheetTile, around_body, contact_sheet
-from node.imaging.heatmap import cell_mm, mapped, place_cam, render
+from node.imaging.heatmap import cell_mm, mapped, place_cam, render, squared
 from node.imaging.prepare import windowed_by
 from node.imaging.scout import Level, Scout
 from node.report.picture_text import (
@@ -67,7 +67,8 @@ class SliceAnalysis:
             cell_mm=cell_mm(answer.box, grid, source.pixel_spacing),
             sides=SIDES,
         )
-        rgb = render(windowed_by(source.v(), self.window), answer.cam, answer.box, caption)
+        grey = windowed_by(source.v(), self.window)
+        rgb = render(grey, answer.cam, answer.box, caption, source.pixel_spacing)
         return Picture(rgb=rgb, directions=("L", "P"))
 
     def activation(self, finding: Finding, index: int) -> Real:  # noqa: ARG002 -- as `Analysis` has it
@@ -98,14 +99,16 @@ class SliceAnalysis:
         )
 
     def _tile(self, finding: Finding, index: int, rank: int) -> SheetTile:
-        item, v = finding.slices[index], self.looked.sources[index].v()
+        item, source = finding.slices[index], self.looked.sources[index]
+        v = source.v()
         grey, coloured = windowed_by(v, self.window), None
         if item.positive:
             answer = self.scored[self.looked.kept.index(index)]
             coloured = mapped(grey, answer.cam, answer.box, map_strength(finding, index))
         top, bottom, left, right = around_body(v, self.body_above_hu)
+        picture = (grey if coloured is None else coloured)[top:bottom, left:right]
         return SheetTile(
-            picture=(grey if coloured is None else coloured)[top:bottom, left:right],
+            picture=squared(picture, source.pixel_spacing),
             label=tile_label(finding, index, rank, is_mapped=coloured is not None),
             detail=slice_place(finding, index),
             positive=item.positive,

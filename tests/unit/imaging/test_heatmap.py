@@ -19,6 +19,7 @@ from node.imaging.heatmap import (
     overlay,
     place_cam,
     render,
+    squared,
 )
 
 GREY = np.full((128, 128), 80, dtype=np.uint8)
@@ -113,7 +114,7 @@ def test_cell_size_in_the_patient():
 def test_finished_picture_keeps_the_slice_beneath_its_strips():
     cam = np.zeros((7, 7), dtype=np.float32)
     cam[6, 6] = 1
-    picture = render(GREY, cam, (0, 128, 0, 128), caption())
+    picture = render(GREY, cam, (0, 128, 0, 128), caption(), None)
     assert picture.dtype == np.uint8
     assert picture.shape[1:] == (512, 3)
     assert picture.shape[0] > 512
@@ -126,9 +127,33 @@ def test_finished_picture_keeps_the_slice_beneath_its_strips():
 def test_everything_that_is_told_stands_on_the_picture(field):
     cam = np.ones((7, 7), dtype=np.float32)
     other = {"scale": ("none", "another"), "notes": ("another",), "sides": ("R", "L")}.get(field, "another")
-    one, two = (render(GREY, cam, (0, 128, 0, 128), caption(**told)) for told in ({}, {field: other}))
+    one, two = (render(GREY, cam, (0, 128, 0, 128), caption(**told), None) for told in ({}, {field: other}))
     assert one.shape == two.shape
     assert (one != two).any()
+
+
+@pytest.mark.parametrize(
+    ("pixel_spacing", "shape"),
+    [
+        (None, (100, 80)),
+        ((0.7, 0.7), (100, 80)),
+        ((1.4, 0.7), (200, 80)),
+        ((0.8, 1.0), (100, 100)),
+        ((1e-6, 1e6), (100, 80)),
+    ],
+)
+def test_a_round_thing_is_round_whatever_the_pixels(pixel_spacing, shape):
+    assert squared(np.zeros((100, 80), dtype=np.uint8), pixel_spacing).shape == shape
+    assert squared(np.zeros((100, 80, 3), dtype=np.uint8), pixel_spacing).shape == (*shape, 3)
+
+
+def test_the_image_of_a_heatmap_has_the_patients_proportions():
+    cam = np.ones((2, 2), dtype=np.float32)
+    flat, square = (
+        render(GREY[:rows], cam, (0, rows, 0, 128), caption(), (spacing, 0.7))
+        for rows, spacing in ((64, 1.4), (128, 0.7))
+    )
+    assert flat.shape == square.shape
 
 
 def test_the_sides_stand_at_their_edges():
@@ -137,6 +162,7 @@ def test_the_sides_stand_at_their_edges():
         np.zeros((7, 7), dtype=np.float32),
         (0, 128, 0, 128),
         caption(sides=("R", "L")),
+        None,
     )
     marked = np.flatnonzero((picture[60:540] > 200).any(axis=(0, 2)))
     assert marked.size
@@ -145,11 +171,11 @@ def test_the_sides_stand_at_their_edges():
 
 def test_a_slice_without_map_says_so_and_is_not_coloured(said):
     blank = np.zeros((7, 7), dtype=np.float32)
-    picture = render(GREY, blank, (0, 128, 0, 128), caption())
+    picture = render(GREY, blank, (0, 128, 0, 128), caption(), None)
     assert (picture[50:500] == 80).all()
     assert "no map: no part of this slice raised the score" in said
     assert "relative within this slice; not a lesion outline" not in said
-    render(GREY, blank + 1, (0, 128, 0, 128), caption())
+    render(GREY, blank + 1, (0, 128, 0, 128), caption(), None)
     assert "relative within this slice; not a lesion outline" in said
 
 
@@ -162,13 +188,13 @@ def legend_colours(picture):
 @pytest.mark.parametrize("side", [256, 512, 1024])
 def test_the_scale_of_colours_is_as_wide_a_part_of_every_picture(side):
     grey, cam = np.full((side, side), 80, dtype=np.uint8), np.ones((7, 7), dtype=np.float32)
-    picture = render(grey, cam, (0, side, 0, side), caption())
+    picture = render(grey, cam, (0, side, 0, side), caption(), None)
     assert picture.shape[1] == max(512, side)
     assert 0.15 < legend_colours(picture).mean() < 0.4
 
 
 @given(st.text(max_size=200))
 def test_any_model_name_fits(model):
-    picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), caption(model=model))
+    picture = render(GREY, np.ones((2, 2), dtype=np.float32), (0, 128, 0, 128), caption(model=model), None)
     assert picture.shape[1] == 512
     assert (picture[:45, 508:] == 0).all()
