@@ -10,7 +10,7 @@ from pynetdicom.service_class import StorageServiceClass
 
 from node.dimse.contexts import PRIVATE_STORAGE, retired_storage
 from node.dimse.messages import BoundedMessages
-from node.dimse.transport import PromptSocket
+from node.dimse.transport import CallingSocket
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -37,18 +37,17 @@ class Timeouts:
 
 
 class Entity(AE):
-    """An application entity whose own associations use prompt sockets and take bounded answers."""
+    """An application entity whose own associations wait for nobody for ever and take bounded answers."""
 
     def _create_socket(
         self,
         assoc: Association,
         address: AddressInformation,
         tls_args: tuple[SSLContext, str] | None,
-    ) -> PromptSocket:
+    ) -> CallingSocket:
         assoc.dimse = BoundedMessages(assoc)  # made here, before the association starts
-        sock = PromptSocket(assoc, address=address)
-        if self.network_timeout is not None:
-            sock.limit_sending(self.network_timeout)
+        seconds = Timeouts.network if self.network_timeout is None else self.network_timeout
+        sock = CallingSocket(assoc, address, max_pdu=self.maximum_pdu_size, seconds=seconds)
         sock.tls_args = tls_args
         return sock
 

@@ -62,15 +62,6 @@ class PromptSocket(AssociationSocket):
         without_delay(sock)
         return sock
 
-    def limit_sending(self, seconds: float) -> None:
-        """Let a write of which the peer takes nothing for so long fail: without a limit it waits for ever.
-
-        A peer that hangs with its connection open advertises no window, and TCP waits as long as it does so.
-        """
-        if self.socket is not None:
-            whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, part))
-
     def _shutdown_socket(self) -> None:
         connection = self.socket
         if connection is None:
@@ -78,6 +69,55 @@ class PromptSocket(AssociationSocket):
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
         connection.close()
+
+
+class CallingSocket(PromptSocket):
+    """A requestor's socket, which no peer can hold for ever.
+
+    The library writes and reads without a limit: a peer that hangs with its connection open would keep the
+    thread, and whoever waits for it, for as long as the connection lasts.
+
+    Parameters
+    ----------
+    association : Association
+        Requestor.
+    address : AddressInformation
+    max_pdu : int
+        Bytes of one P-DATA-TF PDU that are accepted.
+    seconds : float
+        For one whole PDU to arrive, and for a write of which the peer takes nothing.
+    """
+
+    def __init__(
+        self, association: Association, address: AddressInformation, *, max_pdu: int, seconds: float
+    ) -> None:
+        self._max_pdu = max_pdu
+        self._seconds = seconds
+        super().__init__(association, address=address)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return ``nr_bytes`` bytes, or fewer when no more came.
+
+        Raises
+        ------
+        OSError
+            When more is announced than a PDU may have, or when nothing comes.
+        """
+        if nr_bytes > max(self._max_pdu, MAX_NEGOTIATION_BYTES):
+            raise OSError(errno.EMSGSIZE, "the peer announced a PDU that is larger than any allowed one")
+        if self.socket is None:
+            raise OSError(errno.ENOTCONN, "the connection is closed")
+        buffer = bytearray(nr_bytes)
+        received = self.socket.recv_into(buffer, nr_bytes, socket.MSG_WAITALL)
+        return buffer[:received]
+
+    def _create_socket(self, address: AddressInformation) -> socket.socket:
+        sock = super()._create_socket(address)
+        # Of the kernel, for the whole of a call: Python's own timeout is that of each piece of it.
+        whole, part = divmod(round(self._seconds * 1_000_000), 1_000_000)
+        for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", whole, part))
+        return sock
 
 
 class BoundedSocket(PromptSocket):
