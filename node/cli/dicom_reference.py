@@ -112,7 +112,7 @@ def _services() -> Iterator[str]:
             ("Verification", f"`{VERIFICATION}`", "yes", "yes"),
             ("Storage", "below", by_the_node, f"{len(STORAGE_SOP_CLASSES)} SOP classes"),
             (UID(STORAGE_COMMITMENT).name, f"`{STORAGE_COMMITMENT}`", "yes", "no"),
-            (UID(STUDY_ROOT_FIND).name, f"`{STUDY_ROOT_FIND}`", "yes, IMAGE and SERIES level", "no"),
+            (UID(STUDY_ROOT_FIND).name, f"`{STUDY_ROOT_FIND}`", "yes, IMAGE level", "no"),
         ),
     )
 

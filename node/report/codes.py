@@ -79,6 +79,12 @@ YES: Final = _sct("373066001", "Yes")
 NO: Final = _sct("373067005", "No")
 PERCENT: Final = Code("%", "UCUM", "Percent")
 NO_UNITS: Final = Code("1", "UCUM", "no units")
+# Annotated units are of the value 1 (UCUM, section 6) and cannot be read as a number: OHIF writes nothing for
+# the number 0 and the unit behind it, so that "0 1" reads as 1.
+SLICES: Final = Code("{slices}", "UCUM", "slices")
+IMAGES: Final = Code("{images}", "UCUM", "images")
+RATIO_UNIT: Final = Code("{ratio}", "UCUM", "ratio")
+SCORE_UNIT: Final = Code("{score}", "UCUM", "model score from 0 to 1")
 
 # TID 2010, titles of CID 7010
 KEY_OBJECT_DESCRIPTION: Final = _dcm("113012", "Key Object Description")
@@ -227,3 +233,5 @@ COUNTED: Final = {
         heatmap=IMAGE_HEATMAP,
     ),
 }
+COUNT_UNITS: Final = {InputModality.CT: SLICES, InputModality.CR: IMAGES}
+"""Of the numbers of images."""

@@ -125,8 +125,8 @@ def _rule(finding: Finding) -> Iterator[hd.ContentItem]:
 def _numbers(grounds: Grounds) -> Iterator[hd.ContentItem]:
     source = representative(grounds)
     if source is not None:
-        for concept, value in _measured(grounds.finding):
-            yield make.number(concept, value, codes.NO_UNITS, source)
+        for concept, value, unit in _measured(grounds.finding):
+            yield make.number(concept, value, unit, source)
 
 
 def _whole_image(grounds: Grounds, source: Reference) -> Iterator[hd.ContentItem]:
@@ -152,21 +152,22 @@ def _label_place(grounds: Grounds) -> Iterator[hd.ContentItem]:
         yield make.region(codes.LABEL_PLACE, hd.GraphicTypeValues.POINT, ((0, 0),), source)
 
 
-def _measured(finding: Finding) -> Iterator[tuple[Code, float]]:
-    counted = codes.COUNTED[finding.modality]
-    yield counted.received, finding.received
-    yield counted.selected, finding.selected
+def _measured(finding: Finding) -> Iterator[tuple[Code, float, Code]]:
+    counted, unit = codes.COUNTED[finding.modality], codes.COUNT_UNITS[finding.modality]
+    yield counted.received, finding.received, unit
+    yield counted.selected, finding.selected, unit
     scores = [item.probability for item in finding.slices if item.probability is not None]
     if not scores:
         return
-    yield counted.positive, finding.positive
+    yield counted.positive, finding.positive, unit
     if finding.ratio is not None:
-        yield counted.ratio, round(finding.ratio, DIGITS)
+        yield counted.ratio, round(finding.ratio, DIGITS), codes.RATIO_UNIT
     if finding.operating_point is not None:
-        yield counted.threshold, finding.operating_point.slice_threshold
-        yield counted.share_threshold, round(float(finding.operating_point.share), DIGITS)
-    yield counted.mean_score, round(sum(scores) / len(scores), DIGITS)
-    yield counted.highest_score, round(max(scores), DIGITS)
+        share = round(float(finding.operating_point.share), DIGITS)
+        yield counted.threshold, finding.operating_point.slice_threshold, codes.SCORE_UNIT
+        yield counted.share_threshold, share, codes.RATIO_UNIT
+    yield counted.mean_score, round(sum(scores) / len(scores), DIGITS), codes.SCORE_UNIT
+    yield counted.highest_score, round(max(scores), DIGITS), codes.SCORE_UNIT
 
 
 def representative(grounds: Grounds) -> Reference | None:

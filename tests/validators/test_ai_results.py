@@ -179,6 +179,9 @@ def test_every_number_rests_on_an_image(name: str, result_set: Sets) -> None:
             if item.ValueType == "NUM":
                 (source,) = item.ContentSequence
                 assert (source.RelationshipType, source.ValueType) == ("INFERRED FROM", "IMAGE")
+                # A viewer that leaves out a 0 would show the unit 1 as the number.
+                (unit,) = item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence
+                assert not unit.CodeValue[0].isdigit()
 
 
 @pytest.mark.parametrize("name", EVERY)

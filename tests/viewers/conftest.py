@@ -21,7 +21,7 @@ from tests.viewers.ohif import ViewerServer
 __all__ = ["result_set"]
 
 DICOM_WEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
-STUDIES = ("ct-positive", "ct-every-slice", "ct-not-analysed", "cr-positive")
+STUDIES = ("ct-positive", "ct-negative", "ct-every-slice", "ct-not-analysed", "cr-positive")
 
 
 @dataclass(frozen=True, kw_only=True)

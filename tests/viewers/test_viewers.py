@@ -91,6 +91,15 @@ def test_ohif_shows_the_report_on_the_strongest_slice(reading: Reading) -> None:
     assert failures(reading) == []
 
 
+def test_ohif_shows_no_number_that_is_not_in_a_negative_report(reading: Reading) -> None:
+    """It leaves out a 0 and shows the unit."""
+    opened(reading, "ct-negative", ResultKind.REPORT)
+    lines = reading.browser.text().splitlines()
+    assert not [line for line in lines if re.search(r"positive.*: *1", line)]
+    assert any("Slices positive (k): " in line for line in lines)
+    assert failures(reading) == []
+
+
 @pytest.mark.parametrize("name", ["ct-not-analysed", "cr-positive"])
 def test_ohif_opens_every_other_report(name: str, reading: Reading) -> None:
     assert opened(reading, name, ResultKind.REPORT) > 0.0005
