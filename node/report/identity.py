@@ -49,11 +49,13 @@ class RecipeParts:
     """For each frame looked at: SOPInstanceUID with its frame number, and the digest of its decoded pixels.
     Where no series was analysed: the instances of the study, with an empty digest. The order is free."""
     attributes: str
-    """Digest of the patient and study attributes copied; see `node.report.inherited.attributes_digest`."""
+    """Digest of the attributes copied; see `node.report.inherited.attributes_digest`."""
+    places: str
+    """Digest of number and place of each image looked at."""
     choices: tuple[str, ...]
-    """One line for each series found: its UID, whether it was screened and why, and its completeness verdict;
-    one for the objects of the study that were kept aside, where there are any; one for the outcome with its
-    reason, and one for each warning."""
+    """One line for each series found: its UID, what it is called, whether it was screened and why, and its
+    completeness verdict; one for the objects of the study that were kept aside, where there are any; one for
+    the outcome with its reason, and one for each warning."""
     selection_rule: str
     """Name and numbers of the rule, with what settings override."""
     operating_point: str
@@ -66,6 +68,8 @@ class RecipeParts:
     max_heatmaps: int
     kinds: tuple[str, ...]
     """Kinds of objects asked for beside report and heatmaps."""
+    producer: str
+    """The equipment that the objects name: two nodes never give one UID to objects of their own."""
     builder_version: str = BUILDER_VERSION
 
 

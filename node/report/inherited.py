@@ -163,8 +163,11 @@ def inherit(source: Dataset) -> Dataset:
 
 
 def attributes_digest(source: Dataset) -> str:
-    """Return the digest of what `inherit` and `requests` take over: part of the recipe."""
+    """Return the digest of what results take over of the patient, the study, the orders and the scanner."""
     parts = [inherit(source), *requests(source), *items(source, "RequestAttributesSequence")]
+    equipment = Dataset()
+    copy(source, equipment, (*SCANNER, *LOSSY))
+    parts.append(equipment)
     zone = text(source, "TimezoneOffsetFromUTC")
     return digest("attributes", zone, *([*_canonical(part)] for part in parts))
 

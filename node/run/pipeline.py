@@ -172,6 +172,7 @@ class Pipeline:
             max_heatmaps=self._settings.max_heatmaps,
             kinds=self._settings.kinds,
             kept_aside=outcome.candidates.kept_aside,
+            producer=self._settings.producer,
         )
         return _Draft(outcome=outcome, evidence=evidence, recipe=made_by)
 

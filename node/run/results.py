@@ -12,9 +12,11 @@ from node.decide.shown import strongest
 from node.domain.identity import digest
 from node.domain.result import Finding, ResultObject
 from node.imaging.arrays import Grey, Real
+from node.report.frame_place import place_of
 from node.report.identity import RecipeParts, recipe
 from node.report.inherited import attributes_digest
-from node.report.request import BuiltObject, HeatmapPicture, MapSlice
+from node.report.request import BuiltObject, HeatmapPicture, MapSlice, Producer
+from node.report.text import series_name
 from node.run.findings import Method
 from node.store.object_files import LocalObjectFiles
 
@@ -97,6 +99,7 @@ def recipe_of(
     max_heatmaps: int,
     kinds: tuple[str, ...],
     kept_aside: int,
+    producer: Producer,
 ) -> str:
     """Return the digest of all that decides the content of the result set.
 
@@ -115,6 +118,7 @@ def recipe_of(
         Kinds of objects asked for beside report and heatmaps.
     kept_aside : int
         Objects of the study beside the index.
+    producer : Producer
     """
     inputs = tuple((uid, "") for uid in sop_instance_uids)
     if analysis is not None:
@@ -124,6 +128,7 @@ def recipe_of(
         RecipeParts(
             inputs=inputs,
             attributes=attributes_digest(evidence[0]),
+            places=_places(finding, evidence),
             choices=_said(finding, kept_aside),
             selection_rule=how.rule_text,
             operating_point=f"{point.name} {point.slice_threshold} {point.share} {point.validated}",
@@ -134,15 +139,27 @@ def recipe_of(
             precision=how.model.precision.value,
             max_heatmaps=max_heatmaps,
             kinds=kinds,
+            producer=str(producer),
         )
     )
+
+
+def _places(finding: Finding, evidence: Sequence[Dataset]) -> str:
+    """Return the digest of what pictures, maps and report say of each image beside its pixels."""
+    headers = {str(item.SOPInstanceUID): item for item in evidence}
+    lines = [
+        f"{item.sop_instance_uid} {item.frame} {item.instance_number} {item.position} "
+        f"{place_of(headers.get(item.sop_instance_uid), item.frame)}"
+        for item in finding.slices
+    ]
+    return digest("places", lines)
 
 
 def _said(finding: Finding, kept_aside: int) -> tuple[str, ...]:
     """Return what the report says in words: settings that change nothing else still change these."""
     series = (
-        f"{item.series_instance_uid} {item.chosen} {item.eligible} {item.reason} "
-        f"{item.verdict} {item.verdict_reason}"
+        f"{item.series_instance_uid} {series_name(item)} {item.state} {item.chosen} {item.eligible} "
+        f"{item.reason} {item.verdict} {item.verdict_reason}"
         for item in finding.choices
     )
     aside = [f"kept aside {kept_aside}"] if kept_aside else []
@@ -153,10 +170,10 @@ def _said(finding: Finding, kept_aside: int) -> tuple[str, ...]:
 def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -> str:
     """Return the recipe of the version that a screening makes: the one in force when nothing changed.
 
-    A result that comes into force again (a model or a setting was taken back) follows another one: its
-    predecessor is part of what it says. Under its first UID nothing would be sent, for the archive has it,
-    and the later one would stand there as the last word. After a withdrawal an archive may refuse what it was
-    told to reject (IHE IOCM): nothing is issued again under a UID that was ever in a version.
+    Its number and its predecessor are part of what a version says, so its recipe follows from that of the
+    version before it. Nothing is issued again under a UID that was ever in a version: where a model or a
+    setting was taken back the archive has the first objects already, and the later ones would stand there as
+    the last word; after a withdrawal it may refuse what it was told to reject (IHE IOCM).
 
     Parameters
     ----------
@@ -167,14 +184,18 @@ def recipe_in_turn(made_by: str, recipes: Sequence[str], in_force: str | None) -
     in_force : str or None
         Recipe of the last version, where that is in force; None when it was withdrawn, or there is none.
     """
-    before = recipes[-2] if len(recipes) > 1 else ""
-    if in_force is not None and in_force in {made_by, _again(made_by, before)}:
-        return in_force
-    return _again(made_by, recipes[-1]) if made_by in recipes else made_by
+    if in_force is not None:
+        unchanged = {_after(made_by, recipes[:-1], withdrawn=withdrawn) for withdrawn in (False, True)}
+        if in_force in unchanged:
+            return in_force
+    return _after(made_by, recipes, withdrawn=in_force is None)
 
 
-def _again(made_by: str, predecessor: str) -> str:
-    return digest("again", made_by, predecessor)
+def _after(made_by: str, earlier: Sequence[str], *, withdrawn: bool) -> str:
+    """Return the recipe of the version that follows others; the last was withdrawn, or it is replaced."""
+    if not earlier:
+        return made_by
+    return digest("after", made_by, earlier[-1], "withdrawn" if withdrawn else "replaced")
 
 
 def pictures(

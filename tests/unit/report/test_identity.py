@@ -24,6 +24,7 @@ from tests.unit.report.conftest import model
 PARTS = RecipeParts(
     inputs=(("1.2.3", "aa"), ("1.2.4", "bb")),
     attributes="cc",
+    places="ff",
     choices=("1.2 chosen geometry", "1.3 refused quiet"),
     selection_rule="in-body",
     operating_point="screening 0.5 3/10",
@@ -34,6 +35,7 @@ PARTS = RecipeParts(
     precision="f32",
     max_heatmaps=10,
     kinds=("summary",),
+    producer="this node",
 )
 
 
@@ -55,7 +57,7 @@ def test_the_order_of_inputs_and_choices_does_not_matter():
 
 
 def test_the_recipe_is_for_ever():
-    assert recipe(PARTS) == "e46890de688b67aff2285827a5a80eef723bae57bbc9cada74e29903c29ecda2"
+    assert recipe(PARTS) == "9686bd05f0f33345bdfd750eca7b303a29073468369fbe5a3eff12e0ec08c04f"
 
 
 @settings(deadline=None, max_examples=50)
