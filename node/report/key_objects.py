@@ -39,7 +39,7 @@ def build_key_objects(
         Making.of(request),
         evidence.donor,
         title=codes.OF_INTEREST,
-        description=text.key_objects(request.finding),
+        description=text.key_objects(request.finding, len(pictures)),
         selected=selected,
     )
     return frame.seal()

@@ -240,13 +240,21 @@ def map_derivation(finding: Finding) -> str:
     )
 
 
-def key_objects(finding: Finding) -> str:
-    """Return the description of a Key Object Selection."""
+def key_objects(finding: Finding, selected: int) -> str:
+    """Return the description of a Key Object Selection.
+
+    Parameters
+    ----------
+    finding : Finding
+    selected : int
+        How many of the positive images it points at.
+    """
     image = WORDS[finding.modality].image
     return marked(
         finding.model.status,
-        f"The {image}s that reach the model's threshold, strongest first, with their heatmaps. Chosen by a "
-        f"model, not by a reader. {NOT_DIAGNOSTIC}.",
+        f"The {image}s that reach the model's threshold, strongest first, with their heatmaps: {selected} of "
+        f"{finding.positive}. The whole study is {OUTCOMES[finding.outcome]}. Chosen by a model, not by a "
+        f"reader. {NOT_DIAGNOSTIC}.",
     )
 
 

@@ -110,6 +110,21 @@ def test_the_summary_and_each_slice_with_its_heatmap_are_selected() -> None:
     assert "not for diagnosis" in said
 
 
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [(Outcome.POSITIVE, "POSITIVE: flagged"), (Outcome.NEGATIVE, "NEGATIVE: not flagged")],
+)
+def test_the_description_says_how_many_are_left_out_and_what_the_study_is(
+    outcome: Outcome, said: str
+) -> None:
+    """Key slices of a study not flagged, or the strongest of many, do not look like all there is."""
+    request = full(Case(outcome=outcome).request())
+    assert len(request.heatmaps) < request.finding.positive
+    description = Node(read(key_objects(request))).first(codes.KEY_OBJECT_DESCRIPTION).text
+    assert f": {len(request.heatmaps)} of {request.finding.positive}. " in description
+    assert said in description
+
+
 def test_frames_of_a_multi_frame_source_are_selected_one_by_one() -> None:
     document = read(key_objects(full(Case(multi_frame=True).request())))
     images = [item for item in document.ContentSequence if item.ValueType == "IMAGE"]
