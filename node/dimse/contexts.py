@@ -23,6 +23,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.domain.network import Right
 
+VERIFICATION = str(Verification)
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
 

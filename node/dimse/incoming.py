@@ -14,10 +14,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
 
 from node.dimse.commitment import STORAGE_COMMITMENT
-from node.dimse.messages import BoundedMessages
+from node.dimse.contexts import STORAGE_SOP_CLASSES, VERIFICATION
+from node.dimse.messages import BoundedMessages, MessageUnacceptable
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.status import Answer, Status, answer_to
 from node.domain.errors import GroundglassError, IdentityMismatch, ObjectTooLarge
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pynetdicom.association import Association
     from pynetdicom.dimse import _QueueItem
+    from pynetdicom.dimse_primitives import DimsePrimitiveType
     from pynetdicom.presentation import PresentationContext
 
 logger = logging.getLogger(__name__)
 
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
+REQUESTS = {VERIFICATION: C_ECHO, STORAGE_COMMITMENT: (N_ACTION, N_EVENT_REPORT)}
+"""Requests of the services beside storage, by abstract syntax (PS3.4 A.4, J.3)."""
 MAX_WAITING = 1
 """Messages that may wait while one is served: the asynchronous operations window is 1 (PS3.7 D.3.3.3)."""
 MAX_LIST_BYTES = 4 << 20
@@ -192,6 +196,23 @@ class IncomingMessages(BoundedMessages):
             request.AffectedSOPClassUID = context.abstract_syntax
         return item
 
+    def require_served(self, received: DimsePrimitiveType, context_id: int) -> None:
+        """Check that a request is one of its presentation context's service.
+
+        The library looks at the context alone: it would answer a C-STORE request on that of verification as
+        if it were a C-ECHO, with success.
+
+        Raises
+        ------
+        MessageUnacceptable
+        """
+        context = self._accepted()[context_id]
+        uid = str(context.abstract_syntax)
+        kinds = REQUESTS.get(uid, C_STORE if uid in STORAGE_SOP_CLASSES else None)
+        is_request = received.MessageIDBeingRespondedTo is None
+        if kinds is not None and is_request and not isinstance(received, kinds):
+            raise MessageUnacceptable("a request that its presentation context does not serve")
+
     def discard(self) -> None:
         """Drop every data set that was not answered; called when the association has ended."""
         while self._arriving:
@@ -214,8 +235,8 @@ class IncomingMessages(BoundedMessages):
         return isinstance(data_set, ArrivingDataSet) and data_set.excessive
 
     def _open_for(self, message: DIMSEMessage, data_set: ArrivingDataSet) -> ObjectSink:
-        context = self._accepted().get(message.context_id)
-        if context is not None and context.abstract_syntax == STORAGE_COMMITMENT:
+        context = self._accepted()[message.context_id]
+        if context.abstract_syntax == STORAGE_COMMITMENT:
             return ListedInstances(data_set)
         sink = self._open(self._affected(message))
         self._arriving.append(data_set)

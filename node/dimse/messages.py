@@ -19,13 +19,13 @@ from pynetdicom import evt
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL
+from pynetdicom.pdu_primitives import P_DATA
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from pynetdicom.association import Association
     from pynetdicom.dimse import _QueueItem
     from pynetdicom.dimse_primitives import DimsePrimitiveType
-    from pynetdicom.pdu_primitives import P_DATA
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ MAX_ANSWERS_WAITING = 4096
 """Answers to C-FIND that may wait to be read; more than a series of results has."""
 MAX_INTERRUPTIONS = 64
 """Requests of the peer while this node waits for its response."""
+MAX_CANCELLED = 64
+"""Operations that a peer may have cancelled and not begun; one at a time is served."""
 MALFORMED = (
     ArithmeticError,
     AttributeError,
@@ -49,8 +51,14 @@ MALFORMED = (
     struct.error,
 )
 """What decoding a malformed message raises."""
+COMMAND_FRAGMENT = 1
+"""Bit of the message control header that a fragment of a command set has (PS3.8 E.2)."""
 EVENT_INVALID_PDU = "Evt19"
 """Unrecognised or invalid PDU received (PS3.8 table 9-10): the association is aborted."""
+
+
+class MessageUnacceptable(ValueError):
+    """What a peer sends is no message that is served here; the association is aborted."""
 
 
 class BoundedBuffer(BytesIO):
@@ -94,28 +102,66 @@ class BoundedMessages(DIMSEServiceProvider):
     def __init__(self, association: Association, *, max_waiting: int = MAX_ANSWERS_WAITING) -> None:
         super().__init__(association)
         self._max_waiting = max_waiting
+        self._collected_on: int | None = None
         self._deferred: deque[_QueueItem] = deque()
         self._afterwards: list[Callable[[], object]] = []
+        self._cancelled: set[int] = set()
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a P-DATA primitive; a malformed or excessive one aborts the association."""
+        """Take a P-DATA primitive; a malformed or excessive one aborts the association.
+
+        Its fragments are taken one by one: with the last one of a message the next message may begin.
+        """
+        fragments = primitive.presentation_data_value_list
+        try:
+            for context_id, value in fragments:
+                single = primitive
+                if len(fragments) > 1:
+                    single = P_DATA()
+                    single.presentation_data_value_list.append((context_id, value))
+                self._take(single, context_id, value)
+        except MessageUnacceptable as error:
+            self.refuse(str(error))
+
+    def _take(self, fragment: P_DATA, context_id: int, value: bytes) -> None:
         if self.message is None:
             if self.msg_queue.qsize() + len(self._deferred) > self._max_waiting:
-                self.refuse("more messages at a time than are expected")
-                return
+                raise MessageUnacceptable("more messages at a time than are expected")
+            if context_id not in {context.context_id for context in self.assoc.accepted_contexts}:
+                raise MessageUnacceptable("a message on a presentation context that was not accepted")
             self.message = self.new_message()
+            self._collected_on = context_id
         message, data_set = self.message, self.message.data_set
+        self._require_place(message, context_id, value)
         try:
-            if message.decode_msg(primitive, self.assoc):
-                self._complete(message)
-                return
+            complete = message.decode_msg(fragment, self.assoc)
+            received = message.message_to_primitive() if complete else None
         except MALFORMED as error:
-            self.refuse(f"malformed message ({type(error).__name__})")
-            return
-        if message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
-            self.refuse("endless command set")
+            raise MessageUnacceptable(f"malformed message ({type(error).__name__})") from error
+        if received is not None:
+            self.require_served(received, context_id)
+            self._complete(message, received, context_id)
+        elif message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
+            raise MessageUnacceptable("endless command set")
         elif self.is_excessive(data_set):
-            self.refuse("endless data set")
+            raise MessageUnacceptable("endless data set")
+
+    def _require_place(self, message: DIMSEMessage, context_id: int, value: bytes) -> None:
+        """Check the place of a fragment in its message (PS3.7 6.3.1, PS3.8 E.2).
+
+        The library takes fragments in whatever order and context they come: a second command set would
+        rename the object that is being stored.
+        """
+        if not value:
+            raise MessageUnacceptable("a fragment without message control header")
+        if context_id != self._collected_on:
+            raise MessageUnacceptable("one message on two presentation contexts")
+        has_command = message.context_id is not None
+        is_command = bool(value[0] & COMMAND_FRAGMENT)
+        if is_command and has_command:
+            raise MessageUnacceptable("a command set after that of the message")
+        if not is_command and not has_command:
+            raise MessageUnacceptable("a data set before its command set")
 
     def get_msg(self, block: bool = False) -> _QueueItem:
         """Return the next message.
@@ -168,12 +214,18 @@ class BoundedMessages(DIMSEServiceProvider):
         """Whether so much of a data set has come that waiting for its end is no use."""
         return False
 
-    def _complete(self, message: DIMSEMessage) -> None:
+    def require_served(self, received: DimsePrimitiveType, context_id: int) -> None:
+        """Check that a message may come on its presentation context.
+
+        Raises
+        ------
+        MessageUnacceptable
+        """
+
+    def _complete(self, message: DIMSEMessage, received: DimsePrimitiveType, context_id: int) -> None:
         """Hand a whole message to who waits for it."""
         evt.trigger(self.assoc, evt.EVT_DIMSE_RECV, {"message": message})
-        received = message.message_to_primitive()
-        context_id = message.context_id
         self.message = None
-        if isinstance(received, C_CANCEL) or context_id is None:
+        if isinstance(received, C_CANCEL):
             return  # there is nothing here that could be cancelled
         self.msg_queue.put((context_id, received))

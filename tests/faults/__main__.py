@@ -16,7 +16,13 @@ from pathlib import Path
 import atheris
 
 CORPUS = Path(__file__).with_name("corpus")
-INSTRUMENTED = ["node", "pynetdicom", "pydicom.filereader", "pydicom.dataset", "pydicom.encaps"]
+INSTRUMENTED = [
+    "node.dicom",
+    "node.dimse",
+    "pynetdicom.pdu",
+    "pynetdicom.pdu_items",
+    "pynetdicom.dimse_messages",
+]
 
 with atheris.instrument_imports(include=INSTRUMENTED):
     from tests.faults import pdus, seeds, targets

@@ -84,7 +84,7 @@ def hostile_objects() -> Iterator[tuple[str, bytes]]:
         sop_class_uid="1.2.3", sop_instance_uid="1.2.4", transfer_syntax_uid="1.2.840.10008.1.2.1.99"
     )
     yield "deflate-noise", deflated + b"\xff" * 64
-    yield "deflate-bomb", deflated + zlib.compress(b"\0" * (1 << 20), wbits=-15)
+    yield "deflate-bomb", deflated + zlib.compress(b"\0" * (1 << 13), wbits=-15)
     yield "pixels-first", head + struct.pack("<HH2s2xI", 0x7FE0, 0x0010, b"OB", endless) + item * 3
     rows = small_ct(Rows=65535, Columns=65535, NumberOfFrames=2**31 - 1)
     yield "bomb", file_bytes(rows)
