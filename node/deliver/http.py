@@ -15,7 +15,7 @@ import httpx
 
 from node.deliver.credentials import SecretReader
 from node.deliver.deadline import Deadline, DeadlineTransport
-from node.domain.errors import DestinationUnavailable
+from node.domain.errors import DestinationSilent, DestinationUnavailable
 from node.domain.network import WebAccess
 from node.domain.ports import Clock
 
@@ -35,16 +35,27 @@ NOT_TAKEN: Final = {
     404: "nothing is at this address; correct `url`",
     405: "this address does not take such requests; correct `url`",
     407: "a proxy asks for credentials",
-    408: "it waited too long for the request",
     410: "nothing is at this address any more; correct `url`",
     421: "this address is of another server; correct `url`",
     425: "it asks to come again",
     429: "it asks to come more slowly",
-    502: "a proxy does not reach the server",
     503: "it cannot serve now",
-    504: "a proxy waited in vain for the server",
 }
 """Statuses that concern every object alike (RFC 9110 section 15): the destination is not available."""
+NOT_TOLD: Final = {
+    408: "it waited too long for the request",
+    502: "a proxy got no answer of the server",
+    504: "a proxy waited in vain for the server",
+}
+"""Statuses by which nobody knows whether the server took the request."""
+NOT_ASKED: Final = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.UnsupportedProtocol,
+    httpx.InvalidURL,
+    UnicodeError,  # a host whose labels are empty or too long (RFC 5890)
+)
+"""What happens before a request goes out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +136,9 @@ class HttpSession:
         Raises
         ------
         DestinationUnavailable
-            No connection, an answer that is late, too long or no HTTP, a redirect, or a status that concerns
-            every object alike.
+            No connection, a redirect, or a status that concerns every object alike.
+        DestinationSilent
+            An answer that is late, too long or no HTTP, or that of a proxy without one of its server.
         """
         self._deadline.begin(self._access.request_seconds)
         try:
@@ -135,8 +147,10 @@ class HttpSession:
             )
             with closing(self._client.send(request, stream=True)) as response:
                 answer = _read(response)
-        except NETWORK_ERRORS as error:
+        except NOT_ASKED as error:
             raise DestinationUnavailable(f"no answer: {_cause(error)}") from error
+        except NETWORK_ERRORS as error:
+            raise DestinationSilent(f"no answer: {_cause(error)}") from error
         if answer.status not in expected:
             _refuse_unavailable(answer)
         return answer
@@ -188,7 +202,7 @@ def _read(response: httpx.Response) -> Answer:
     for part in response.iter_raw():
         body += part
         if len(body) > MAX_ANSWER_BYTES:
-            raise DestinationUnavailable(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+            raise DestinationSilent(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
     encoded = response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return Answer(status=response.status_code, content_type="" if encoded else media_type, body=bytes(body))
@@ -198,6 +212,8 @@ def _refuse_unavailable(answer: Answer) -> None:
     reason = NOT_TAKEN.get(answer.status, "")
     if answer.status < 200 or 300 <= answer.status < 400:
         reason = "it leads to another address, which is not followed; correct `url`"
+    if answer.status in NOT_TOLD:
+        raise DestinationSilent(f"{answer.text}: {NOT_TOLD[answer.status]}")
     if reason:
         raise DestinationUnavailable(f"{answer.text}: {reason}")
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Final
 
 from node.deliver.credentials import SecretReader
 from node.deliver.http import Answer, HttpSession, http_session
 from node.deliver.multipart import multipart
+from node.deliver.one_by_one import send_one_by_one
 from node.deliver.stow_answers import is_list, names, stored
 from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable
@@ -54,23 +56,8 @@ class StowSender:
         DestinationUnavailable
             Before any object was sent.
         """
-        replies: list[SendReply] = []
         with self._session() as http:
-            for item in objects:
-                if not may_leave(item):
-                    continue
-                try:
-                    replies.append(_send_one(http, item))
-                except DestinationUnavailable as error:
-                    if not replies:
-                        raise
-                    replies.append(
-                        SendReply(
-                            delivery_id=item.delivery_id, delivered=False, retryable=True, detail=str(error)
-                        )
-                    )
-                    break
-        return replies
+            return send_one_by_one(objects, partial(_send_one, http), may_leave=may_leave)
 
     def prove(
         self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int

@@ -6,11 +6,13 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from node.deliver.credentials import SecretReader
 from node.deliver.http import Answer, HttpSession, http_session
+from node.deliver.one_by_one import send_one_by_one
 from node.domain.delivery import Message, OutgoingObject, ProofReply, ProofStanding, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError
 from node.domain.network import WebhookDestination
@@ -62,19 +64,8 @@ class WebhookSender:
         DestinationUnavailable
             Before anything was told.
         """
-        replies: list[SendReply] = []
         with self._session() as http:
-            for item in objects:
-                if not may_leave(item):
-                    continue
-                try:
-                    replies.append(self._tell_of(http, item))
-                except DestinationUnavailable as error:
-                    if not replies:
-                        raise
-                    replies.append(_reply(item, retryable=True, detail=str(error)))
-                    break
-        return replies
+            return send_one_by_one(objects, partial(self._tell_of, http), may_leave=may_leave)
 
     def prove(
         self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int

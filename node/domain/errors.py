@@ -38,6 +38,7 @@ GroundglassError
 └── DeliveryError                 one object did not reach one destination
     ├── DestinationUnavailable    no association (retryable)
     └── DestinationRefused        the destination said no (an operator must look)
+    │   └── DestinationSilent     it was sent something and gave no answer: that may have arrived
 """
 
 from __future__ import annotations
@@ -211,3 +212,7 @@ class DestinationUnavailable(DeliveryError):
 
 class DestinationRefused(DeliveryError):
     """The destination refused the object; an operator must look."""
+class DestinationSilent(DestinationUnavailable):
+    """The destination was sent something and gave no answer that tells whether it took it."""
+
+

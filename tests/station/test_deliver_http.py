@@ -58,7 +58,21 @@ def endless_headers(_: Seen) -> Iterator[bytes]:
         (lambda _: answer(404), "nothing is at this address"),
         (lambda _: answer(429), "come more slowly"),
         (lambda _: answer(503), "cannot serve now"),
-        (lambda _: answer(101), "no answer|another address"),
+    ],
+)
+def test_a_server_that_does_not_serve_is_not_available(report: Path, script: object, message: str) -> None:
+    with WebServer(script) as server, pytest.raises(DestinationUnavailable, match=message):
+        webhook(server.url).send([outgoing(report, number) for number in (1, 2)], may_leave=always)
+    assert len(server.seen) == 1  # a redirect was not followed, nothing was asked twice
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (lambda _: answer(101), "no answer"),
+        (lambda _: answer(408), "waited too long"),
+        (lambda _: answer(502), "got no answer of the server"),
+        (lambda _: answer(504), "waited in vain"),
         (endless, "the answer is longer than"),
         (endless_headers, "no answer"),
         (lambda _: [b"SSH-2.0-OpenSSH_9.2\r\n"], "no answer"),
@@ -66,10 +80,12 @@ def endless_headers(_: Seen) -> Iterator[bytes]:
         (lambda _: [], "no answer"),
     ],
 )
-def test_a_server_that_serves_badly_is_not_available(report: Path, script: object, message: str) -> None:
-    with WebServer(script) as server, pytest.raises(DestinationUnavailable, match=message):
-        webhook(server.url).send([outgoing(report)], may_leave=always)
-    assert len(server.seen) == 1  # a redirect was not followed, nothing was asked twice
+def test_what_was_not_answered_was_tried(report: Path, script: object, message: str) -> None:
+    with WebServer(script) as server:
+        (reply,) = webhook(server.url).send([outgoing(report, number) for number in (1, 2)], may_leave=always)
+    assert (reply.delivery_id, reply.delivered, reply.retryable) == (1, False, True)
+    assert message in reply.detail
+    assert len(server.seen) == 1
 
 
 class Hurrying:
@@ -93,15 +109,19 @@ def test_an_answer_that_does_not_end_in_the_request_s_time_is_none(report: Path)
             yield b"x" * 4096
 
     # A read takes 64 KiB at most, so that the clock is looked at 128 times before the answer is whole.
-    with WebServer(slow) as server, pytest.raises(DestinationUnavailable, match="too long"):
-        stow(server.url, clock=Hurrying(), request_seconds=60.0).send([outgoing(report)], may_leave=always)
+    with WebServer(slow) as server:
+        sender = stow(server.url, clock=Hurrying(), request_seconds=60.0)
+        (reply,) = sender.send([outgoing(report)], may_leave=always)
+    assert (reply.delivered, "too long" in reply.detail) == (False, True)
 
 
 def test_an_object_that_does_not_go_out_in_the_request_s_time_is_not_sent(tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(bytes(4_000_000))
-    with WebServer(well) as server, pytest.raises(DestinationUnavailable, match="too long"):
-        stow(server.url, clock=Hurrying(), request_seconds=60.0).send([outgoing(large)], may_leave=always)
+    with WebServer(well) as server:
+        sender = stow(server.url, clock=Hurrying(), request_seconds=60.0)
+        (reply,) = sender.send([outgoing(large)], may_leave=always)
+    assert (reply.delivered, "too long" in reply.detail) == (False, True)
 
 
 def test_nobody_there_is_not_available(report: Path) -> None:
@@ -109,6 +129,12 @@ def test_nobody_there_is_not_available(report: Path) -> None:
         url = server.url
     with pytest.raises(DestinationUnavailable, match="Connection refused"):
         stow(url).send([outgoing(report)], may_leave=always)
+
+
+@pytest.mark.parametrize("host", ["pacs..example", "p" * 70, "xn--.example"])
+def test_a_host_that_cannot_be_is_not_available(report: Path, host: str) -> None:
+    with pytest.raises(DestinationUnavailable, match="no answer"):
+        stow(f"https://{host}").send([outgoing(report)], may_leave=always)
 
 
 def test_a_server_of_the_authority_is_called(authority: Authority, report: Path) -> None:
@@ -133,8 +159,8 @@ def test_the_node_shows_its_certificate(authority: Authority, report: Path) -> N
     client = authority.sign("client")
     with WebServer(well, signed=authority.sign("server"), client_ca=authority.root.certificate) as server:
         trusting = {"ca_file": authority.root.certificate}
-        with pytest.raises(DestinationUnavailable):
-            webhook(server.url, **trusting).send([outgoing(report)], may_leave=always)
+        (reply,) = webhook(server.url, **trusting).send([outgoing(report)], may_leave=always)
+        assert (reply.delivered, server.seen) == (False, [])
         (reply,) = webhook(
             server.url, **trusting, client_certificate=client.certificate, client_key=client.key
         ).send([outgoing(report)], may_leave=always)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from node.domain.delivery import ProofStanding
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from node.domain.network import Proof
+from tests.station.outbox_ground import make_outbox
 from tests.station.web_ground import always, outgoing, stow
 from tests.web_server import Seen, WebServer, answer
 
@@ -128,6 +130,21 @@ def test_a_server_that_goes_away_leaves_the_rest(path: Path) -> None:
     with WebServer(script) as server:
         replies = stow(server.url).send([outgoing(path, n) for n in (1, 2, 3)], may_leave=always)
     assert [(reply.delivered, reply.retryable) for reply in replies] == [(True, False), (False, True)]
+
+
+def test_an_object_that_a_server_cannot_stand_stops_no_other(tmp_path: Path) -> None:
+    outbox = make_outbox(tmp_path / "node", ("web",))
+    first, *_ = (item.sop_instance_uid.encode() for item in outbox.deliveries("web"))
+    with WebServer(lambda seen: [] if first in seen.body else answer(200)) as server:
+        courier = outbox.courier(stow(server.url, proof=Proof.NONE))
+        assert [courier.run_once("web"), courier.run_once("web")] == [0, 2]
+        assert outbox.states("web") == ["pending", "sent", "sent"]
+        assert outbox.deliveries("web")[0].attempts == 1  # so that a withdrawal is told of, too
+        for _ in range(5):
+            outbox.clock.at += timedelta(hours=1)
+            courier.run_once("web")
+    assert outbox.states("web") == ["refused", "sent", "sent"]
+    outbox.store.close()
 
 
 def test_a_file_that_is_gone_concerns_itself_alone(path: Path) -> None:
