@@ -223,13 +223,18 @@ def open_association(
         The peer accepted no presentation context at all.
     """
     entity = application_entity(calling_ae_title, timeouts=timeouts)
-    association = entity.associate(
-        remote.host,
-        remote.port,
-        contexts=contexts,
-        ae_title=remote.ae_title,
-        evt_handlers=list(handlers),
-    )
+    try:
+        association = entity.associate(
+            remote.host,
+            remote.port,
+            contexts=contexts,
+            ae_title=remote.ae_title,
+            evt_handlers=list(handlers),
+        )
+    except (OSError, UnicodeError) as error:
+        raise DestinationUnavailable(
+            f"{remote} has no address; check its host and the name service"
+        ) from error
     _require_established(association, remote)
     try:
         yield association

@@ -17,11 +17,13 @@ from pydicom.uid import EnhancedSRStorage, ExplicitVRLittleEndian, ImplicitVRLit
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dsutils import split_dataset
 
+from node.deliver.dicom_sender import DicomSender
 from node.domain.delivery import Delivery, OutgoingObject
 from node.domain.errors import DestinationUnavailable, UnknownSubject
+from node.domain.network import DicomDestination
 from node.receive.sink import FolderSink
 from tests.station.outbox_ground import ARCHIVE, PACS, Outbox, make_outbox, sender_to
-from tests.station.receiving_node import DEADLINE, LIMITS, WallClock, wait_until
+from tests.station.receiving_node import AE_TITLE, DEADLINE, LIMITS, TIMEOUTS, WallClock, wait_until
 
 
 def data_set_of(path: Path) -> bytes:
@@ -291,6 +293,17 @@ def test_a_held_study_and_a_stopped_destination_send_nothing(outbox, sink):
 def test_a_destination_that_is_not_in_the_settings_is_named(outbox):
     with pytest.raises(UnknownSubject, match="nowhere"):
         outbox.courier().run_once("nowhere")
+
+
+@pytest.mark.parametrize("host", ["pacs.invalid", "pacs..invalid"])
+def test_a_host_without_address_is_not_available_and_uses_up_no_attempt(outbox, host):
+    destination = DicomDestination(name=PACS, ae_title="PACS", host=host, port=104, accept_demonstration=True)
+    courier = outbox.courier(DicomSender(destination, calling_ae_title=AE_TITLE, timeouts=TIMEOUTS))
+
+    assert courier.run_once(PACS) == 0
+
+    assert [(item.state, item.attempts) for item in outbox.deliveries(PACS)] == [("pending", 0)] * 3
+    assert "has no address" in outbox.store.breakers.failing(PACS).detail
 
 
 def test_the_sender_verifies_its_destination(outbox, sink, closed_port):
