@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from pydicom import config
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -119,6 +119,8 @@ LONGEST: Final = {"LO": 64, "LT": 10240, "PN": 64, "SH": 16, "ST": 1024, "AE": 1
 SEVERAL_LINES: Final = frozenset({"LT", "ST", "UT"})
 """Value representations of one value with any lines (PS3.5 table 6.2-1): a backslash separates nothing."""
 LAYOUT: Final = "\t\n\f\r"
+ONE: Final = "1"
+"""Value multiplicity (PS3.6 section 6)."""
 NUMBER_VRS: Final = frozenset({"US", "UL", "SS", "SL", "FL", "FD"})
 _STRICT: Final = {  # PS3.5 table 6.2-1
     "AS": re.compile(r"\d{3}[DWMY]"),
@@ -291,11 +293,11 @@ def _copy_element(
             target.add(DataElement(tag, vr, copies))
     elif vr in NUMBER_VRS:
         value = _value(source, tag)
-        if value is not None:
+        if value is not None and not (isinstance(value, MultiValue) and dictionary_VM(tag) == ONE):
             target.add(DataElement(tag, vr, value))
     else:
         string = element_text(source, tag, character_set)
-        if string and (tag in IDENTITY or _fits(vr, string)):
+        if string and (tag in IDENTITY or (_fits(vr, string) and not _has_too_many(tag, vr, string))):
             target.add(DataElement(tag, vr, string, validation_mode=config.IGNORE))
 
 
@@ -328,6 +330,11 @@ def _value(source: Dataset, tag: BaseTag) -> object:
         return source[tag].value
     except _UNREADABLE:
         return None
+
+
+def _has_too_many(tag: BaseTag, vr: str, string: str) -> bool:
+    """Whether an attribute of one value has several: a backslash in a text separates them."""
+    return "\\" in string and vr not in SEVERAL_LINES and dictionary_VM(tag) == ONE
 
 
 def _fits(vr: str, string: str) -> bool:
