@@ -70,6 +70,14 @@ def test_a_retry_waits_until_it_is_due(live, clock):
     assert (again.id, again.attempts, again.detail) == (first.id, 2, "A700H out of resources")
 
 
+def test_nothing_waits_for_a_time_that_the_clock_was_set_back_from(live, clock):
+    clock.advance(-3600)
+    claimed = live.store.outbox.claim("pacs", limit=10)
+    assert len(claimed) == 3
+    live.store.outbox.retry(claimed[0].id, clock.now() + timedelta(minutes=1), "A700H")
+    assert live.store.outbox.claim("pacs", limit=10) == []
+
+
 def test_what_was_delivered_or_refused_is_not_claimed_again(live):
     first, second, third = live.store.outbox.claim("pacs", limit=10)
     live.store.outbox.delivered(first.id, "0000H", "the answer")
