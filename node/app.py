@@ -31,6 +31,7 @@ from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
+from node.query.find import FindService
 from node.receive.commitment import CommitmentReports
 from node.receive.storage import StorageService
 from node.report.request import Producer
@@ -324,6 +325,7 @@ class Node:
             services=services,
             clock=self._clock,
             commitment=CommitmentServices(user=reports),
+            query=FindService(store.matches, store.files, ae_title=settings.node.ae_title),
         )
 
     def _listen(self, listener: Listener) -> int:

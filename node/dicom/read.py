@@ -141,6 +141,8 @@ def _header(found: Scan) -> InstanceHeader:
         manufacturer=data_set.text(Tag.Manufacturer),
         device_uids=_device_uids(data_set),
         frames=tuple(frame.geometry() for frame in image),
+        referring_physician_name=data_set.text(Tag.ReferringPhysicianName),
+        timezone_offset=data_set.text(Tag.TimezoneOffsetFromUTC),
     )
 
 

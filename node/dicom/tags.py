@@ -16,6 +16,8 @@ class Tag(IntEnum):
     AccessionNumber = 0x00080050
     Modality = 0x00080060
     Manufacturer = 0x00080070
+    ReferringPhysicianName = 0x00080090
+    TimezoneOffsetFromUTC = 0x00080201
     StationName = 0x00081010
     StudyDescription = 0x00081030
     SeriesDescription = 0x0008103E

@@ -24,6 +24,12 @@ from node.dimse.commitment import STORAGE_COMMITMENT
 from node.domain.network import Right
 
 VERIFICATION = str(Verification)
+PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
+"""Patient Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.1.3)."""
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+"""Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2.3)."""
+FIND_SOP_CLASSES = frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND})
+
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
 
@@ -97,6 +103,7 @@ def supported_contexts(
     rights: Collection[Right],
     *,
     commitment: PresentationContext | None = None,
+    queries: bool = False,
 ) -> list[PresentationContext]:
     """Return the contexts to support on one association.
 
@@ -111,11 +118,17 @@ def supported_contexts(
         What the peer may do here; the rest is answered "abstract syntax not supported" (PS3.8 table 9-18).
     commitment : PresentationContext, optional
         That of storage commitment, where it takes place; see `commitment_context`.
+    queries : bool
+        Whether queries are answered here.
     """
+    plain = {
+        *([VERIFICATION] if Right.ECHO in rights else []),
+        *(FIND_SOP_CLASSES if queries and Right.QUERY in rights else []),
+    }
     supported: dict[str, PresentationContext] = {}
     for context in proposed:
         uid = str(context.abstract_syntax)
-        if uid == Verification and Right.ECHO in rights:
+        if uid in plain:
             supported[uid] = build_context(uid, list(CONVERTIBLE))
         elif uid in STORAGE_SOP_CLASSES and Right.STORE in rights:
             supported[uid] = build_context(uid, list(TRANSFER_SYNTAXES))

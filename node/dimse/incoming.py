@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_STORE, N_ACTION, N_EVENT_REPORT
 
 from node.dimse.commitment import STORAGE_COMMITMENT
-from node.dimse.contexts import STORAGE_SOP_CLASSES, VERIFICATION
+from node.dimse.contexts import FIND_SOP_CLASSES, STORAGE_SOP_CLASSES, VERIFICATION
 from node.dimse.messages import BoundedMessages, MessageUnacceptable
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.status import Answer, Status, answer_to
+from node.dimse.transport import BoundedSocket
 from node.domain.errors import GroundglassError, IdentityMismatch, ObjectTooLarge
 
 if TYPE_CHECKING:
@@ -34,15 +35,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
-REQUESTS = {VERIFICATION: C_ECHO, STORAGE_COMMITMENT: (N_ACTION, N_EVENT_REPORT)}
-"""Requests of the services beside storage, by abstract syntax (PS3.4 A.4, J.3)."""
+REQUESTS: Mapping[str, type | tuple[type, ...]] = {
+    VERIFICATION: C_ECHO,
+    STORAGE_COMMITMENT: (N_ACTION, N_EVENT_REPORT),
+    **dict.fromkeys(FIND_SOP_CLASSES, C_FIND),
+}
+"""Requests of the services beside storage, by abstract syntax (PS3.4 A.4, C.4, J.3)."""
 MAX_WAITING = 1
 """Messages that may wait while one is served: the asynchronous operations window is 1 (PS3.7 D.3.3.3)."""
 MAX_LIST_BYTES = 4 << 20
 """A list of SOP instances to be committed, or that were; some 130 bytes each."""
+MAX_IDENTIFIER_BYTES = 1 << 20
+"""The identifier of a query: some dozen short keys, or a list of UIDs."""
 WASTE_FACTOR = 2
 """An object that is larger than the limit is read to its end so that it can be answered, but not beyond this
 multiple of the limit; then the association is aborted."""
+
+
+Serve: TypeAlias = "Callable[[int, Any], None]"
+NOT_SERVED: tuple[frozenset[str], Serve | None] = (frozenset(), None)
 
 
 class ArrivingDataSet(BytesIO):
@@ -128,17 +139,20 @@ class ArrivingDataSet(BytesIO):
             sink.discard()
 
 
-class ListedInstances:
-    """The data set of a storage commitment message, kept in the buffer it arrives in.
+class KeptDataSet:
+    """A data set that asks for something, kept in the buffer it arrives in.
 
     Parameters
     ----------
     kept : BytesIO
         Where the library looks for the data set of the message.
+    max_bytes : int
+        Limit on it.
     """
 
-    def __init__(self, kept: BytesIO) -> None:
+    def __init__(self, kept: BytesIO, max_bytes: int) -> None:
         self._kept = kept
+        self._max_bytes = max_bytes
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.
@@ -146,14 +160,14 @@ class ListedInstances:
         Raises
         ------
         ObjectTooLarge
-            The list is longer than any allowed one.
+            The data set is larger than any allowed one.
         """
-        if self._kept.tell() + len(data) > MAX_LIST_BYTES:
-            raise ObjectTooLarge(f"a list of instances is larger than {MAX_LIST_BYTES} bytes")
+        if self._kept.tell() + len(data) > self._max_bytes:
+            raise ObjectTooLarge(f"what asks for something is larger than {self._max_bytes} bytes")
         BytesIO.write(self._kept, data)
 
     def finish(self) -> None:
-        """Nothing is made durable: the service answers for what it does with the list."""
+        """Nothing is made durable: the service answers for what it does with it."""
 
     def discard(self) -> None:
         """Nothing is held."""
@@ -182,19 +196,55 @@ class IncomingMessages(BoundedMessages):
         self._open = open_sink
         self._max_object_bytes = max_object_bytes
         self._arriving: list[ArrivingDataSet] = []
+        self._served: dict[type, tuple[frozenset[str], Serve]] = {}
+
+    def serve(self, request: type, sop_classes: frozenset[str], serve: Serve) -> None:
+        """Let requests of a kind be served here, and not by the library.
+
+        Parameters
+        ----------
+        request : type
+            Of the primitive.
+        sop_classes : frozenset of str
+            For which presentation contexts.
+        serve : callable
+            Takes presentation context and request, on the association's thread, and writes the responses.
+        """
+        self._served[request] = (sop_classes, serve)
 
     def get_msg(self, block: bool = False) -> _QueueItem:
-        """Return the next request; a C-STORE is one of its presentation context's SOP class.
+        """Return the next request, but for those that are served here.
 
         The library looks for the service by what the request names, and aborts the association where it knows
-        no such class. Here the object alone is refused (see `_affected`), and the next one is served.
+        no such class. A C-STORE is therefore made one of its presentation context's SOP class: the object
+        alone is refused (see `_affected`), and the next one is served.
         """
         item = super().get_msg(block)
         context_id, request = item
         context = self._accepted().get(context_id)
-        if isinstance(request, C_STORE) and context is not None:
+        if context_id is None or context is None:
+            return item
+        if isinstance(request, C_STORE):
             request.AffectedSOPClassUID = context.abstract_syntax
-        return item
+        sop_classes, serve = self._served.get(type(request), NOT_SERVED)
+        if block or serve is None or context.abstract_syntax not in sop_classes:
+            return item
+        serve(context_id, request)
+        return None, None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the peer is there to read a response."""
+        association = self.assoc
+        return bool(
+            association.is_established and association.dul.is_alive() and not association.acse.is_aborted()
+        )
+
+    def write(self, pdus: bytes) -> None:
+        """Write PDUs to the connection; returns when the system has taken them all."""
+        connection = self.dul.socket
+        if isinstance(connection, BoundedSocket):
+            connection.send(pdus)
 
     def require_served(self, received: DimsePrimitiveType, context_id: int) -> None:
         """Check that a request is one of its presentation context's service.
@@ -237,7 +287,9 @@ class IncomingMessages(BoundedMessages):
     def _open_for(self, message: DIMSEMessage, data_set: ArrivingDataSet) -> ObjectSink:
         context = self._accepted()[message.context_id]
         if context.abstract_syntax == STORAGE_COMMITMENT:
-            return ListedInstances(data_set)
+            return KeptDataSet(data_set, MAX_LIST_BYTES)
+        if context.abstract_syntax in FIND_SOP_CLASSES:
+            return KeptDataSet(data_set, MAX_IDENTIFIER_BYTES)
         sink = self._open(self._affected(message))
         self._arriving.append(data_set)
         return sink

@@ -227,5 +227,13 @@ class BoundedMessages(DIMSEServiceProvider):
         evt.trigger(self.assoc, evt.EVT_DIMSE_RECV, {"message": message})
         self.message = None
         if isinstance(received, C_CANCEL):
-            return  # there is nothing here that could be cancelled
+            if len(self._cancelled) < MAX_CANCELLED:
+                self._cancelled.add(int(received.MessageIDBeingRespondedTo or 0))
+            return
+        if received.MessageIDBeingRespondedTo is None:
+            self._cancelled.discard(int(received.MessageID or 0))  # what came before this use of the number
         self.msg_queue.put((context_id, received))
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Whether the peer has cancelled an operation since it asked for it (PS3.7 section 9.3.2.3)."""
+        return message_id in self._cancelled

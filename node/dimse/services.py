@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from node.dimse.admission import Caller
 from node.dimse.commitment import CommitmentReport, CommitmentRequest
+from node.dimse.queries import FindRequest, FoundMatch
 from node.domain.study import AssociationEnd
 
 
@@ -102,5 +104,21 @@ class CommitmentProvider(Protocol):
         Raises
         ------
         GroundglassError
+        """
+        ...
+
+
+class QueryProvider(Protocol):
+    """Finds what is stored here."""
+
+    def matches(self, request: FindRequest, *, caller: Caller) -> Iterator[Sequence[FoundMatch]]:
+        """Yield what matches a query, some at a time; what was yielded is sent before the next is asked for.
+
+        Raises
+        ------
+        QueryMalformed
+            The identifier does not fit the SOP class.
+        GroundglassError
+            The search failed.
         """
         ...

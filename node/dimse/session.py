@@ -14,8 +14,9 @@ from node.dimse.admission import Caller, Gate, Refused, Rejection
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.commitment_session import CommitmentExchange, CommitmentServices
 from node.dimse.contexts import commitment_context, supported_contexts
+from node.dimse.finding import FindExchange
 from node.dimse.incoming import ArrivingDataSet, IncomingMessages
-from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
+from node.dimse.services import AffectedInstance, ObjectSink, QueryProvider, StorageServices
 from node.dimse.status import Answer, Status
 from node.dimse.transport import BoundedSocket
 from node.domain.errors import GroundglassError, StoreError
@@ -66,6 +67,8 @@ class Session:
         Limit on one data set.
     commitment : CommitmentServices
         Who takes part in storage commitment.
+    query : QueryProvider, optional
+        Who answers queries; by default nobody does.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Session:
         places: threading.Semaphore,
         max_object_bytes: int,
         commitment: CommitmentServices,
+        query: QueryProvider | None = None,
     ) -> None:
         self._association = association
         self._gate = gate
@@ -91,6 +95,9 @@ class Session:
         association.dimse = self._messages
         self._commitment = commitment
         CommitmentExchange(association, self._messages, commitment, self._admitted)
+        self._answers_queries = query is not None
+        if query is not None:
+            FindExchange(association, self._messages, query, self._admitted)
         association.bind(evt.EVT_REQUESTED, self._on_requested)
         association.bind(evt.EVT_C_ECHO, self._on_echo)
         association.bind(evt.EVT_C_STORE, self._on_store)
@@ -161,6 +168,7 @@ class Session:
             request.presentation_context_definition_list,
             decision.rights,
             commitment=self._commitment_context(decision.rights),
+            queries=self._answers_queries,
         )
 
     def _commitment_context(self, rights: frozenset[Right]) -> PresentationContext | None:

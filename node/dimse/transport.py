@@ -140,6 +140,7 @@ class BoundedSocket(PromptSocket):
     ) -> None:
         self._limits = limits
         self._clock = clock
+        self._sending = threading.Lock()
         self.timed_out = False
         super().__init__(association, client_socket=client_socket)
 
@@ -149,6 +150,11 @@ class BoundedSocket(PromptSocket):
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send whole PDUs, whichever thread they come from."""
+        with self._sending:
+            super().send(bytestream)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, or fewer when the peer closed the connection.

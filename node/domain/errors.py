@@ -14,7 +14,8 @@ GroundglassError
 │   ├── HounsfieldUnknown         rescale to HU is absent or not HU
 │   ├── GreyscaleUnknown          how a radiograph's values are shown cannot be told
 │   ├── NotAReport                no structured report of this node
-│   └── CommitmentMalformed       a storage commitment message lacks what it must have
+│   ├── CommitmentMalformed       a storage commitment message lacks what it must have
+│   └── QueryMalformed            the identifier of a query or retrieval does not fit its SOP class
 ├── GeometryError                 slices do not form a volume
 │   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
 │   └── MixedOrientation          slices of one stack have different orientations
@@ -37,8 +38,8 @@ GroundglassError
 │   └── ReportImpossible          what the report needs is not there
 └── DeliveryError                 one object did not reach one destination
     ├── DestinationUnavailable    no association (retryable)
-    └── DestinationRefused        the destination said no (an operator must look)
     │   └── DestinationSilent     it was sent something and gave no answer: that may have arrived
+    └── DestinationRefused        the destination said no (an operator must look)
 """
 
 from __future__ import annotations
@@ -110,6 +111,10 @@ class NotAReport(DicomError):
 
 class CommitmentMalformed(DicomError):
     """A storage commitment message lacks what it must have (PS3.4 annex J)."""
+
+
+class QueryMalformed(DicomError):
+    """The identifier of a query or retrieval does not fit its SOP class (PS3.4 section C.4, A900H)."""
 
 
 class GeometryError(GroundglassError):
@@ -210,9 +215,9 @@ class DestinationUnavailable(DeliveryError):
     retryable = True
 
 
-class DestinationRefused(DeliveryError):
-    """The destination refused the object; an operator must look."""
 class DestinationSilent(DestinationUnavailable):
     """The destination was sent something and gave no answer that tells whether it took it."""
 
 
+class DestinationRefused(DeliveryError):
+    """The destination refused the object; an operator must look."""

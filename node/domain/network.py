@@ -22,6 +22,8 @@ class Right(StrEnum):
     ECHO = "echo"
     COMMITMENT = "commitment"
     """Report what became of a storage commitment that this node asked for."""
+    QUERY = "query"
+    """Ask what is stored here."""
 
 
 @dataclass(frozen=True, kw_only=True)

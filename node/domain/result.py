@@ -48,6 +48,17 @@ class ResultKind(StrEnum):
     """A Key Object Selection that withdraws the objects of one version (IHE IOCM)."""
 
 
+RESULT_MODALITIES = {
+    ResultKind.HEATMAP: "OT",
+    ResultKind.PARAMETRIC_MAP: "OT",
+    ResultKind.SUMMARY: "OT",
+    ResultKind.REPORT: "SR",
+    ResultKind.KEY_OBJECTS: "KO",
+    ResultKind.REJECTION: "KO",
+}
+"""Modality (0008,0060) of each kind (PS3.3 C.7.3.1.1.1)."""
+
+
 class ResultState(StrEnum):
     """Where a result object stands."""
 

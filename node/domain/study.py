@@ -196,6 +196,9 @@ class InstanceHeader:
     """DeviceUID (0018,1002) of the data set and of its Contributing Equipment items; for the loop guard."""
     frames: tuple[FrameGeometry, ...]
     """One item a frame; one item for a single-frame image, none for an object without an image plane."""
+    referring_physician_name: str = ""
+    timezone_offset: str = ""
+    """TimezoneOffsetFromUTC (0008,0201) in which the dates and times of the object are meant."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
+from node.decide.matching import sought_name
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.routing import KINDS
 from node.decide.series_facts import CT_SOP_CLASSES
@@ -47,14 +48,19 @@ from node.store.intake_statements import (
 )
 from node.store.schema import asides, patients, series, studies
 
-STUDY_TEXTS = (
-    "patient_name",
-    "patient_birth_date",
-    "patient_sex",
-    "accession_number",
-    "study_date",
-    "study_description",
-)
+STUDY_TEXTS = {
+    "patient_name": "patient_name",
+    "patient_birth_date": "patient_birth_date",
+    "patient_sex": "patient_sex",
+    "accession_number": "accession_number",
+    "study_date": "study_date",
+    "study_time": "study_time",
+    "study_description": "study_description",
+    "study_id_text": "study_id",
+    "referring_physician_name": "referring_physician_name",
+    "timezone_offset": "timezone_offset",
+}
+"""Field of `InstanceHeader` by column of ``studies``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +193,12 @@ def contradictions(row: RowMapping, header: InstanceHeader) -> list[str]:
     return [keyword for keyword, (here, there) in pairs.items() if here and there and here != there]
 
 
+def study_texts(header: InstanceHeader) -> dict[str, str]:
+    """Return what a header says of its study and patient, by column of ``studies``."""
+    texts: dict[str, str] = {column: getattr(header, field) for column, field in STUDY_TEXTS.items()}
+    return {**texts, "sought_name": sought_name(header.patient_name)}
+
+
 def ensure_patient(connection: Connection, key: PatientKey) -> int:
     """Return the row of the patient, made if absent."""
     found = connection.execute(
@@ -240,7 +252,7 @@ def _new_study(connection: Connection, arrival: Arrival) -> int:
         revision=1,
         first_arrival_at=arrival.received_at,
         last_arrival_at=arrival.received_at,
-        **{name: getattr(header, name) for name in STUDY_TEXTS},
+        **study_texts(header),
     )
 
 
@@ -259,7 +271,9 @@ def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping, *, 
         },
     )
     missing = {
-        name: value for name in STUDY_TEXTS if not study[name] and (value := getattr(arrival.header, name))
+        column: value
+        for column, value in study_texts(arrival.header).items()
+        if value and not study[column]
     }
     if missing:
         connection.execute(update(studies).where(studies.c.id == study_id).values(missing))

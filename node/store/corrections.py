@@ -19,7 +19,7 @@ from node.domain.study import (
     InstanceHeader,
 )
 from node.store import rows
-from node.store.admit import STUDY_TEXTS, admit, ensure_patient
+from node.store.admit import admit, ensure_patient, study_texts
 from node.store.differences import STUDY_ATTRIBUTES, differing_keywords, uncorrected
 from node.store.header_codec import decode_header, encode_header
 from node.store.holds import hold_study, release_study
@@ -59,7 +59,7 @@ def apply_corrections(connection: Connection, study_id: int, *, by: str, reason:
         .values(
             patient_key=ensure_patient(connection, header.patient),
             revision=studies.c.revision + 1,
-            **{name: getattr(header, name) for name in STUDY_TEXTS},
+            **study_texts(header),
         )
     )
     withdraw_versions(

@@ -56,9 +56,18 @@ studies = Table(
     Column("study_description", RemoteText, nullable=False),
     Column("first_arrival_at", UtcDateTime, nullable=False),
     Column("last_arrival_at", UtcDateTime, nullable=False, index=True),
+    Column("study_time", RemoteText, nullable=False, server_default=""),
+    Column("study_id_text", RemoteText, nullable=False, server_default=""),
+    Column("referring_physician_name", RemoteText, nullable=False, server_default=""),
+    Column("timezone_offset", RemoteText, nullable=False, server_default=""),
+    # The patient's name as names are sought: every spelling of one name is one text.
+    Column("sought_name", RemoteText, nullable=False, server_default=""),
     one_of("state", StudyState),
     CheckConstraint("state != 'held' OR hold_reason != ''", name="held_with_reason"),
     Index("ix_studies_state", "state"),
+    Index("ix_studies_study_date", "study_date"),
+    Index("ix_studies_accession_number", "accession_number"),
+    Index("ix_studies_sought_name", "sought_name"),
 )
 
 series = Table(

@@ -11,6 +11,7 @@ from node.store.asides import AsideRecords
 from node.store.breakers import BreakerRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
+from node.store.matching import MatchRecords
 from node.store.object_files import LocalObjectFiles
 from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
@@ -42,6 +43,7 @@ class Store:
     scores: ScoreRecords
     withdrawals: WithdrawalRecords
     overrides: OverrideRecords
+    matches: MatchRecords
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -84,4 +86,5 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         scores=ScoreRecords(database),
         withdrawals=WithdrawalRecords(database, files),
         overrides=OverrideRecords(database),
+        matches=MatchRecords(database, files),
     )

@@ -1,0 +1,1 @@
+"""Answers queries about what is stored here."""

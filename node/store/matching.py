@@ -1,0 +1,141 @@
+"""What queries ask for, read from the index a page at a time.
+
+First the rows that may match are noted by their numbers, then each page is read in a transaction of its own:
+a peer that takes its answers slowly holds up no writer, and memory holds one page and eight bytes a match.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Select, func, select
+
+from node.domain.query import Level
+from node.store.database import Database
+from node.store.found_objects import (
+    Candidate,
+    Wanted,
+    other_instances,
+    other_series,
+    result_instances,
+    result_series,
+)
+from node.store.found_rows import instance_rows, patient_rows, series_rows, study_rows
+from node.store.narrowing import (
+    Criteria,
+    of_instances,
+    of_patients,
+    of_results,
+    of_series,
+    of_studies,
+    of_studies_with_others,
+)
+from node.store.object_files import LocalObjectFiles
+from node.store.schema import instances, patients, result_objects, series, studies
+
+FIRST_NOTED = 500
+"""Rows noted before the first answer; the rest is noted behind them."""
+MOST_NOTED = 1_000_000
+FIRST_PAGE = 50
+PAGE = 500
+
+Numbers: TypeAlias = "Select[tuple[int]]"
+Reader: TypeAlias = Callable[[Connection, LocalObjectFiles, Sequence[int], Wanted], list[Candidate]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """One kind of rows in which entities of a level are found."""
+
+    numbers: Callable[[Criteria], Any]
+    """Returns the query of the rows that may match, with one column ``id``."""
+    read: Reader
+
+
+class MatchRecords:
+    """Finds what queries ask for."""
+
+    def __init__(self, database: Database, files: LocalObjectFiles) -> None:
+        self._database = database
+        self._files = files
+
+    def find(self, level: Level, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
+        """Yield pages of entities that may match: all that do are among them.
+
+        Images are found as they are in force, results as they would be sent; what lies aside is not found.
+
+        Parameters
+        ----------
+        level : Level
+        criteria : mapping of str to Criterion
+            By keyword.
+        wanted : frozenset of str
+            Keywords of the attributes to be read.
+
+        Raises
+        ------
+        StoreError
+        """
+        for source in SOURCES[level]:
+            yield from self._pages(source, criteria, wanted)
+
+    def _pages(self, source: _Source, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
+        numbered = source.numbers(criteria).subquery()
+        after, most, size = 0, FIRST_NOTED, FIRST_PAGE
+        while noted := self._note(numbered, after, most):
+            begin = 0
+            while begin < len(noted):
+                with self._database.read() as connection:
+                    page = source.read(connection, self._files, list(noted[begin : begin + size]), wanted)
+                yield page
+                begin, size = begin + size, PAGE
+            if len(noted) < most:
+                return
+            after, most = noted[-1], MOST_NOTED
+
+    def _note(self, numbered: Any, after: int, most: int) -> array[int]:
+        query = select(numbered.c.id).where(numbered.c.id > after).order_by(numbered.c.id).limit(most)
+        with self._database.read() as connection:
+            return array("q", connection.execute(query).scalars())
+
+
+def _result_series(criteria: Criteria) -> Numbers:
+    first = func.min(result_objects.c.id).label("id")
+    grouped = (result_objects.c.study_id, result_objects.c.series_instance_uid)
+    return select(first).where(of_results(criteria)).group_by(*grouped)
+
+
+def _results(criteria: Criteria) -> Numbers:
+    return select(result_objects.c.id).where(of_results(criteria))
+
+
+def _studies_with_others(criteria: Criteria) -> Numbers:
+    return select(studies.c.id).where(of_studies_with_others(criteria))
+
+
+SOURCES: Mapping[Level, tuple[_Source, ...]] = {
+    Level.PATIENT: (
+        _Source(
+            numbers=lambda criteria: select(patients.c.id).where(of_patients(criteria)), read=patient_rows
+        ),
+    ),
+    Level.STUDY: (
+        _Source(numbers=lambda criteria: select(studies.c.id).where(of_studies(criteria)), read=study_rows),
+    ),
+    Level.SERIES: (
+        _Source(numbers=lambda criteria: select(series.c.id).where(of_series(criteria)), read=series_rows),
+        _Source(numbers=_result_series, read=result_series),
+        _Source(numbers=_studies_with_others, read=other_series),
+    ),
+    Level.IMAGE: (
+        _Source(
+            numbers=lambda criteria: select(instances.c.id).where(of_instances(criteria)), read=instance_rows
+        ),
+        _Source(numbers=_results, read=result_instances),
+        _Source(numbers=_studies_with_others, read=other_instances),
+    ),
+}
+"""Where the entities of each level are found."""
