@@ -14,6 +14,8 @@ FAINTEST, OPACITY = 0.16, 0.65
 """Opacity of the map's maximum at a score that just reaches the threshold, and at a score of 1."""
 SMALLEST_SIDE = 512
 """Smaller slices are enlarged by a whole factor up to this width, or the text could not be read."""
+MOST_ROWS = 4096
+"""A narrow image is not enlarged beyond this height; it gets black edges instead."""
 LETTERS = 10.5
 """Height of a capital letter in a picture of the smallest width, in pixels; it grows with the picture."""
 BRIGHT_COLOURS = (24, 232)
@@ -214,8 +216,11 @@ def render(
     """
     coloured = mapped(grey, cam, box, caption.strength)
     picture = squared(in_grey(grey) if coloured is None else coloured, pixel_spacing)
-    factor = max(1, -(-SMALLEST_SIDE // picture.shape[1]))
+    rows, columns = picture.shape[:2]
+    factor = max(1, min(-(-SMALLEST_SIDE // columns), MOST_ROWS // rows))
     picture = np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
+    edges = max(0, SMALLEST_SIDE - picture.shape[1])
+    picture = np.pad(picture, ((0, 0), (edges // 2, edges - edges // 2), (0, 0)))
     width = picture.shape[1]
     unit = width / SMALLEST_SIDE
     mark_sides(picture, caption.sides, 1.3 * LETTERS * unit)

@@ -156,6 +156,18 @@ def test_the_image_of_a_heatmap_has_the_patients_proportions():
     assert flat.shape == square.shape
 
 
+@pytest.mark.parametrize("shape", [(1024, 1), (1024, 3), (1, 1024), (4000, 40)])
+def test_a_narrow_image_makes_no_endless_picture(shape):
+    """A peer decides how narrow; enlarged to the width of the text it would need gigabytes."""
+    box = (0, shape[0], 0, shape[1])
+    picture = render(
+        np.full(shape, 80, dtype=np.uint8), np.ones((2, 2), dtype=np.float32), box, caption(), None
+    )
+    assert picture.shape[0] < 4500
+    assert picture.shape[1] >= 512
+    assert (picture[60:-150] > 60).any() or shape[0] == 1
+
+
 def test_the_sides_stand_at_their_edges():
     picture = render(
         np.full((128, 128), 80, dtype=np.uint8),
