@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from node.dimse.asking import AskingAssociation, Found, Wanted
 from node.dimse.commitment import (
@@ -18,6 +20,14 @@ from node.domain.network import Proof
 
 COMMITMENT = "storage commitment"
 QUERY = "C-FIND"
+STANDINGS: Final[Mapping[int, ProofStanding]] = MappingProxyType(
+    {
+        FailureReason.NO_SUCH_INSTANCE: ProofStanding.MISSING,
+        # Nothing is said of the object: it may be shown by a query.
+        FailureReason.SOP_CLASS_NOT_SUPPORTED: ProofStanding.ASKED,
+    }
+)
+"""What a Failure Reason (0008,1197) says of an object; every other one that it is not kept."""
 
 
 def way_to_prove(wanted: Proof, *, asked: int, commitment: bool, find: bool) -> Proof:
@@ -127,9 +137,7 @@ def _standing(committed: bool, failed: FailedInstance | None) -> tuple[ProofStan
             return ProofStanding.PROVEN, COMMITMENT, "committed"
         return ProofStanding.ASKED, COMMITMENT, "the report does not name this object"
     detail = f"not committed: {failed.text}"
-    if failed.reason == FailureReason.NO_SUCH_INSTANCE:
-        return ProofStanding.MISSING, COMMITMENT, detail
-    return ProofStanding.ASKED, COMMITMENT, detail
+    return STANDINGS.get(failed.reason, ProofStanding.DECLINED), COMMITMENT, detail
 
 
 def _not_committed(objects: Sequence[OutgoingObject], meaning: Meaning) -> list[ProofReply]:

@@ -95,12 +95,17 @@ class Prover:
         proven = 0
         standings = set()
         try:
-            for reply in sender.prove(outgoing, transaction_uid=transaction_uid, asked=asked):
+            replies = sender.prove(outgoing, transaction_uid=transaction_uid, asked=asked)
+            # A report may have come on an association of its own while one was waited for on this.
+            unanswered = not self._proofs.is_answered(transaction_uid)
+            for reply in replies:
                 standings.add(reply.standing)
-                proven += self._note(open_items.pop(reply.delivery_id), reply)
+                proven += self._note(open_items.pop(reply.delivery_id), reply, unanswered=unanswered)
         finally:
             for item in open_items.values():
-                self._ask_again(item, "not proven yet: the destination could not be asked")
+                self._ask_again(
+                    item, "not proven yet: the destination could not be asked", asked=item.asked + 1
+                )
         self._proofs.asked(
             transaction_uid,
             answered=not open_items and ProofStanding.ASKED not in standings,
@@ -120,7 +125,7 @@ class Prover:
                 logger.error("proof of delivery %d to %s: %s", item.id, item.destination, error)  # noqa: TRY400 -- told whole
         return outgoing
 
-    def _note(self, item: Delivery, reply: ProofReply) -> bool:
+    def _note(self, item: Delivery, reply: ProofReply, *, unanswered: bool) -> bool:
         """Write down what the destination said of one object; return whether that proves it."""
         match reply.standing:
             case ProofStanding.PROVEN:
@@ -128,7 +133,9 @@ class Prover:
             case ProofStanding.MISSING:
                 self._missing(item, reply.detail)
             case ProofStanding.ASKED:
-                self._ask_again(item, reply.detail)
+                self._ask_again(item, reply.detail, asked=item.asked + unanswered)
+            case ProofStanding.DECLINED:
+                self._ask_again(item, reply.detail, asked=item.asked)
             case ProofStanding.UNPROVABLE:
                 self._rarely(item, reply.detail)
         return False
@@ -147,9 +154,12 @@ class Prover:
         logger.error("delivery %d to %s was lost there: %s", item.id, item.destination, detail)
         self._proofs.lost(item.id, due_at, detail)
 
-    def _ask_again(self, item: Delivery, detail: str) -> None:
+    def _ask_again(self, item: Delivery, detail: str, *, asked: int) -> None:
+        """Ask again after twice as long as before, and not before it has been there twice as long."""
+        now = self._clock.now()
         wait = growing(item.asked, first=self._waits.answer, factor=2.0, longest=LONGEST_WAIT)
-        self._proofs.look_again(item.id, self._clock.now() + wait, detail, asked=item.asked + 1)
+        wait = min(max(wait, now - _accepted(item, now)), LONGEST_WAIT)
+        self._proofs.look_again(item.id, now + wait, detail, asked=asked)
 
     def _rarely(self, item: Delivery, detail: str) -> None:
         """Look again after a day, then after as long as it has been there: an archive may learn to answer."""

@@ -12,6 +12,8 @@ from node.domain.states import StateTable
 
 NO_SUCH_OBJECT = 0x0112
 """Failure Reason (0008,1197) of an instance that the destination does not have (PS3.3 C.14.1.1)."""
+CLASS_NOT_COMMITTED = 0x0122
+"""The one of an instance of whose SOP class the destination commits itself to nothing."""
 
 LONGEST_LOOK = timedelta(days=30)
 """What is accepted and cannot be proven is looked at again after this long at the latest."""
@@ -137,6 +139,8 @@ class ProofStanding(StrEnum):
     """It has the object, and says that it keeps it."""
     ASKED = "asked"
     """No answer yet: it may come later, on another association."""
+    DECLINED = "declined"
+    """It does not say that it keeps the object, for a reason that may pass, or that an operator must see."""
     MISSING = "missing"
     """It does not have the object: send it again."""
     UNPROVABLE = "unprovable"

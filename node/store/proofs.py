@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from node.domain.delivery import (
+    CLASS_NOT_COMMITTED,
     DELIVERY,
     LONGEST_LOOK,
     NO_SUCH_OBJECT,
@@ -106,6 +107,12 @@ class ProofRecords:
                     .where(of_transaction, commitments.c.answered_at.is_(None))
                     .values(answered_at=self._database.clock.now())
                 )
+
+    def is_answered(self, transaction_uid: str) -> bool:
+        """Whether a destination has reported on what it was asked under this transaction."""
+        query = select(commitments.c.answered_at).where(commitments.c.transaction_uid == transaction_uid)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar() is not None
 
     def proven(self, delivery_id: int, method: str, detail: str) -> bool:
         """Record that an object is proven to have arrived; return whether that is new."""
@@ -267,7 +274,11 @@ class ProofRecords:
         if uid in failed:  # also where it is named as kept: who contradicts himself has proven nothing
             reason = failed[uid]
             now = self._database.clock.now()
-            changes = {"missing": True, "due_at": now} if reason == NO_SUCH_OBJECT else {}
+            changes: dict[str, object] = {"asked": 0}  # it did answer: a query cannot overrule it
+            if reason == NO_SUCH_OBJECT:
+                changes = {"missing": True, "due_at": now}
+            elif reason == CLASS_NOT_COMMITTED:
+                changes = {}
             detail = f"not committed: failure reason {reason:04X}H"
             connection.execute(_still_sent(row["id"]).values(detail=detail, changed_at=now, **changes))
             return 0

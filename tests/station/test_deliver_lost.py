@@ -153,6 +153,29 @@ def test_who_answers_later_is_asked_again_ever_more_seldom_and_sent_nothing_twic
     assert outbox.states(PACS) == ["delivered"] * 3
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_no_query_overrules_an_archive_that_declines_to_keep_an_object(outbox, pacs, elsewhere):
+    archive = liar(pacs, ProofStanding.ASKED if elsewhere else ProofStanding.DECLINED)
+    ask, uids = archive.prove, [item.sop_instance_uid for item in outbox.deliveries(PACS)]
+
+    def prove(objects, *, transaction_uid, asked):
+        if elsewhere:  # on an association of its own, while a report is waited for here
+            outbox.store.proofs.committed(
+                transaction_uid, destinations=[PACS], succeeded=[], failed=dict.fromkeys(uids, 0x0119)
+            )
+        return ask(objects, transaction_uid=transaction_uid, asked=asked)
+
+    archive.prove = prove
+    courier = outbox.courier(archive)
+    for _ in range(4 * 24):
+        courier.run_once(PACS)
+        outbox.clock.at += timedelta(hours=1)
+
+    assert {asked for _, asked in archive.transactions} == {0}  # always for its commitment
+    assert len(archive.transactions) <= 10  # ever more seldom
+    assert (outbox.states(PACS), set(pacs.stored.values())) == (["sent"] * 3, {1})
+
+
 def test_a_report_that_something_is_missing_makes_the_courier_send_it_again(outbox, pacs):
     silent = liar(pacs, ProofStanding.ASKED)
     courier = outbox.courier(silent)

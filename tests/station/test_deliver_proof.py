@@ -17,9 +17,10 @@ from node.receive.sink import FolderSink
 from tests.station.proof_ground import TRANSACTION, Archive, dcmqrscp, find_scp, make_objects, sender
 from tests.station.receiving_node import WallClock
 
-PROVEN, ASKED, MISSING, UNPROVABLE = (
+PROVEN, ASKED, DECLINED, MISSING, UNPROVABLE = (
     ProofStanding.PROVEN,
     ProofStanding.ASKED,
+    ProofStanding.DECLINED,
     ProofStanding.MISSING,
     ProofStanding.UNPROVABLE,
 )
@@ -74,7 +75,8 @@ def test_a_commitment_is_asked_for_and_reported_as_the_standard_says(objects):
 
 
 @pytest.mark.parametrize(
-    ("reason", "standing"), [(0x0112, MISSING), (0x0110, ASKED), (0x0213, ASKED), (0x0122, ASKED)]
+    ("reason", "standing"),
+    [(0x0112, MISSING), (0x0110, DECLINED), (0x0119, DECLINED), (0x0213, DECLINED), (0x0122, ASKED)],
 )
 def test_what_an_archive_has_not_is_missing_and_what_it_cannot_say_is_asked_again(objects, reason, standing):
     archive = Archive(failing={objects[1].sop_instance_uid: reason})

@@ -103,6 +103,17 @@ def test_a_report_that_comes_while_its_answer_is_waited_for_is_not_forgotten(sen
     assert item.id in [found.id for found in sent.store.proofs.unproven("pacs", limit=10)]
 
 
+@pytest.mark.parametrize(("reason", "asked"), [(PROCESSING_FAILURE, 0), (0x0119, 0), (0x0122, 2)])
+def test_who_declined_has_answered(sent, clock, reason, asked):
+    uids = ask(sent)
+    for item in deliveries(sent):
+        sent.store.proofs.look_again(item.id, clock.now() + timedelta(minutes=10), "no report", asked=2)
+    assert not sent.store.proofs.is_answered("1.2.3")
+    assert report(sent, failed=dict.fromkeys(uids, reason)) == 0
+    assert sent.store.proofs.is_answered("1.2.3")
+    assert {item.asked for item in deliveries(sent)} == {asked}
+
+
 def test_who_contradicts_himself_has_proven_nothing(sent):
     uids = ask(sent)
     assert report(sent, uids, uids) == 0
