@@ -165,15 +165,17 @@ def read_report(data_set: Dataset, event: int) -> CommitmentReport:
     ----------
     data_set : Dataset
     event : int
-        Event Type ID. Under "successful" nothing counts as failed: the Failed SOP Sequence is not part of it.
+        Event Type ID. Under "successful" the Failed SOP Sequence has no place: what it names is neither
+        committed nor lost.
 
     Raises
     ------
     CommitmentMalformed
         Something mandatory is absent, malformed, or more than anybody asked about.
     """
-    failed = _failures(data_set) if event == SOME_FAILED else ()
-    lost = {item.reference.sop_instance_uid for item in failed}
+    named = _failures(data_set)
+    failed = named if event == SOME_FAILED else ()
+    lost = {item.reference.sop_instance_uid for item in named}
     committed = _references(data_set, "ReferencedSOPSequence")
     if not committed and not failed:
         raise CommitmentMalformed("neither a committed nor a failed instance is listed")

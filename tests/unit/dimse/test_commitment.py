@@ -94,6 +94,13 @@ def test_what_is_named_as_kept_and_as_failed_has_failed():
     assert [item.text for item in report.failed] == ["0112H no such object instance"]
 
 
+def test_who_names_a_failure_among_successes_has_proven_nothing_of_it():
+    report = read_report(complete_report(), ALL_COMMITTED)
+
+    assert [item.sop_instance_uid for item in report.committed] == ["1.2"]
+    assert report.failed == ()
+
+
 def test_a_failure_without_reason_is_a_failure():
     data_set = complete_report()
     del data_set.FailedSOPSequence[0].FailureReason
