@@ -98,6 +98,23 @@ class Evidence:
         rows, columns = instance.get("Rows"), instance.get("Columns")
         return (int(rows), int(columns)) if rows and columns else None
 
+    def compression(self, references: Iterable[Reference]) -> Dataset:
+        """Return the attributes of lossy compression of what is made of several images.
+
+        They are those of one that underwent it, else of the first: once lossy, always said
+        (PS3.3 C.7.6.1.1.5).
+        """
+        instances = [
+            self._by_uid[reference.sop_instance_uid]
+            for reference in references
+            if reference.sop_instance_uid in self._by_uid
+        ]
+        lossy = [item for item in instances if inherited.text(item, "LossyImageCompression") == "01"]
+        found = Dataset()
+        for instance in (lossy or instances)[:1]:
+            inherited.copy(instance, found, inherited.LOSSY)
+        return found
+
     def series_of(self, sop_instance_uid: str) -> str:
         """Return the series of an instance; of an unknown one, the screened series."""
         instance = self._by_uid.get(sop_instance_uid)

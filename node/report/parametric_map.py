@@ -101,7 +101,7 @@ def _build(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidenc
     image.Modality = "OT"
     image.BodyPartExamined = "CHEST"  # not paired: Laterality (Type 2C) is absent, whatever the source says
     inherited.copy(evidence.donor, image, ("RequestAttributesSequence", "ReferencedRequestSequence"))
-    _add_image(image, request, evidence)
+    _add_image(image, request, frames, evidence)
     # Multi-frame Functional Groups and Dimension (PS3.3 C.7.6.16, C.7.6.17)
     image.NumberOfFrames = len(frames)
     image.SharedFunctionalGroupsSequence = [shared_groups(request.finding, frames)]
@@ -116,7 +116,9 @@ def _build(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidenc
     return frame.seal()
 
 
-def _add_image(image: Dataset, request: ReportRequest, evidence: Evidence) -> None:
+def _add_image(
+    image: Dataset, request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidence
+) -> None:
     """Parametric Map Image, General Reference and Acquisition Context (PS3.3 C.8.32.2, C.12.4, C.7.6.14)."""
     image.ImageType = list(FRAME_TYPE)
     image.PixelPresentation = "MONOCHROME"
@@ -128,7 +130,7 @@ def _add_image(image: Dataset, request: ReportRequest, evidence: Evidence) -> No
     image.BurnedInAnnotation = "NO"
     image.RecognizableVisualFeatures = "NO"
     image.PresentationLUTShape = "IDENTITY"
-    inherited.copy(evidence.donor, image, inherited.LOSSY)  # once lossy, always said (PS3.3 C.7.6.1.1.5)
+    image.update(evidence.compression(frame.reference for frame in frames))
     if image.get("LossyImageCompression") != "01":
         image.LossyImageCompression = "00"
     image.AcquisitionContextSequence = []

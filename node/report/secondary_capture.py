@@ -118,7 +118,7 @@ def _add_general_image(image: Dataset, picture: _Picture, evidence: Evidence) ->
     image.RecognizableVisualFeatures = "NO"
     image.ImageComments = picture.comment
     image.DerivationDescription = picture.derivation
-    inherited.copy(evidence.donor, image, inherited.LOSSY)  # once lossy, always said (PS3.3 C.7.6.1.1.5)
+    image.update(evidence.compression(picture.sources))
     image.SourceImageSequence = [_source(reference) for reference in picture.sources]
 
 

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from node.report.evidence import Evidence
 from node.report.identity import device_uid
 from node.report.secondary_capture import build_summary
 from tests.unit.report.conftest import SERIES, Case, read
+from tests.unit.report.test_parametric_map import slices
 
 
 def heatmap_of(case: Case, rank: int = 1):
@@ -78,6 +80,20 @@ def test_laterality_is_never_asked_for(body_part, errors_of):
 def test_a_lossy_source_stays_lossy():
     lossy = {"LossyImageCompression": "01", "LossyImageCompressionRatio": "12.5"}
     assert heatmap_of(Case(source=lossy)).LossyImageCompression == "01"
+
+
+def test_what_is_made_of_one_lossy_image_among_others_is_lossy():
+    """The first image of a series says nothing about the others."""
+    request = slices()
+    shown = request.heatmaps[0].slice.sop_instance_uid
+    evidence = [copy.copy(item) for item in request.evidence]
+    for item in evidence:
+        item.LossyImageCompression = "01" if item.SOPInstanceUID == shown else "00"
+    made = build_results(replace(request, evidence=evidence, summary=np.zeros((8, 8, 3), np.uint8)))
+    said = {(item.kind, item.index): read(item).get("LossyImageCompression") for item in made}
+    assert said[ResultKind.HEATMAP, 1] == said[ResultKind.SUMMARY, 0] == "01"
+    assert said[ResultKind.PARAMETRIC_MAP, 0] == "01"
+    assert said[ResultKind.HEATMAP, 2] == "00"
 
 
 @pytest.mark.parametrize(
