@@ -95,6 +95,7 @@ class FolderSender:
             target = self._target(item)
             if not (target.is_file() and _digest(target) == _digest(item.path)):
                 self._write(item.path, target)
+            self._sync_folder()  # also where a stop came between a rename and this
         except OSError as error:
             return SendReply(
                 delivery_id=item.delivery_id,
@@ -107,7 +108,9 @@ class FolderSender:
         )
 
     def _write(self, source: Path, target: Path) -> None:
-        """Copy, sync, read back, rename, sync the folder; whoever collects files never sees a part of one.
+        """Copy, sync, read back, rename; whoever collects files never sees a part of one.
+
+        A part that a stop left, or a link that somebody put in its place, is not written to.
 
         Raises
         ------
@@ -116,7 +119,8 @@ class FolderSender:
         """
         part = target.with_name(f".{target.name}.part")
         try:
-            with source.open("rb") as original, part.open("wb") as copy:
+            part.unlink(missing_ok=True)
+            with source.open("rb") as original, part.open("xb") as copy:
                 while data := original.read(CHUNK_BYTES):
                     copy.write(data)
                 _sync(copy)
@@ -127,7 +131,6 @@ class FolderSender:
         except OSError:
             part.unlink(missing_ok=True)
             raise
-        self._sync_folder()
 
     def _sync_folder(self) -> None:
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)

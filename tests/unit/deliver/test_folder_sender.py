@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,28 @@ def test_a_part_that_a_stop_left_is_written_anew(sender: FolderSender, source: P
     assert reply.delivered
     assert {path.name for path in folder.iterdir()} == {"2.25.1.dcm"}
     assert (folder / "2.25.1.dcm").read_bytes() == source.read_bytes()
+
+
+def test_a_link_in_the_place_of_a_part_is_not_followed(
+    sender: FolderSender, source: Path, folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"mine")
+    (folder / ".2.25.1.dcm.part").symlink_to(elsewhere)
+    (reply,) = sender.send([outgoing(source)], may_leave=always)
+    assert reply.delivered
+    assert elsewhere.read_bytes() == b"mine"
+    assert not (folder / "2.25.1.dcm").is_symlink()
+
+
+def test_the_name_of_a_file_is_durable_before_it_counts(
+    sender: FolderSender, source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(source, folder / "2.25.1.dcm")  # renamed there, and then the node stopped
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), sync(handle)))
+    (reply,) = sender.send([outgoing(source)], may_leave=always)
+    assert (reply.delivered, synced) == (True, [folder.stat().st_ino])
 
 
 def test_what_may_not_leave_stays(sender: FolderSender, source: Path, folder: Path) -> None:
