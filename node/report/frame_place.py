@@ -85,7 +85,7 @@ def _projection(source: Dataset, measures: Dataset) -> FramePlace:
         frame_of_reference_uid="",
         position_reference_indicator="",
         image_position=("0", "0", "0"),
-        image_orientation=_cosines(inherited.text(source, "PatientOrientation").split("\\")),
+        image_orientation=_cosines(inherited.text(source, "PatientOrientation").upper().split("\\")),
         pixel_spacing=spacing or _positive(_numbers(source, "ImagerPixelSpacing", 2)),
         slice_thickness=(),
         nominal=True,

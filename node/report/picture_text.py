@@ -208,7 +208,7 @@ def scout_text(finding: Finding) -> ScoutText:
         threshold = "selected above this number"
     return ScoutText(
         plot="model score of each slice" if scored else "dark pixels of each slice",
-        ends=("0", "1" if scored else str(max(item.dark_count for item in finding.slices))),
+        ends=("0", "1" if scored else str(max(1, *(item.dark_count for item in finding.slices)))),
         positive="positive: reaches the threshold" if scored else "",
         selected="selected: lungs open" if scored else "selected",
         not_selected="not selected, not scored" if scored else "not selected",

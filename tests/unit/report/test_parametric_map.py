@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from node.dicom.read import read_dataset
@@ -215,6 +217,7 @@ def test_a_radiograph_has_a_nominal_place_and_an_image_by_itself(
     [
         (["R", "F"], ("-1", "0", "0", "0", "0", "-1")),
         (["RA", "FL"], ("-1", "0", "0", "0", "0", "-1")),
+        (["r", "f"], ("-1", "0", "0", "0", "0", "-1")),
         (["L"], ("1", "0", "0", "0", "0", "-1")),
         (["L", "R"], ("1", "0", "0", "0", "0", "-1")),
         (["", ""], ("1", "0", "0", "0", "0", "-1")),
@@ -224,7 +227,7 @@ def test_the_orientation_of_a_radiograph_is_its_own_or_upright(
     directions: list[str], cosines: tuple[str, ...]
 ) -> None:
     header = Dataset()
-    header.PatientOrientation = directions
+    header.add(DataElement(0x00200020, "CS", directions, validation_mode=config.IGNORE))
     assert place_of(header, 1).image_orientation == cosines
 
 

@@ -86,6 +86,8 @@ def test_the_heading_says_what_is_shown_and_what_is_not() -> None:
     assert words.sheet_text(unscored, 6).tiles == "Selected, not scored: 6 of 20"
     assert words.tile_label(unscored, 12, 1, is_mapped=False) == "1: not scored"
     assert "No slice was scored." in words.scout_text(unscored).notes
+    dark = tuple(dataclasses.replace(item, dark_count=0) for item in unscored.slices)
+    assert words.scout_text(dataclasses.replace(unscored, slices=dark)).ends == ("0", "1")
 
 
 def test_counts_reason_and_every_warning_stand_on_the_sheet() -> None:
