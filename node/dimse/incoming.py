@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_STORE, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_STORE, N_ACTION, N_EVENT_REPORT
 
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.contexts import FIND_SOP_CLASSES, STORAGE_SOP_CLASSES, VERIFICATION
@@ -256,11 +256,13 @@ class IncomingMessages(BoundedMessages):
         ------
         MessageUnacceptable
         """
-        context = self._accepted()[context_id]
-        uid = str(context.abstract_syntax)
+        if isinstance(received, C_CANCEL) or received.MessageIDBeingRespondedTo is not None:
+            return
+        if not received.is_valid_request:
+            raise MessageUnacceptable("a request without what is mandatory in it")  # the library ignores it
+        uid = str(self._accepted()[context_id].abstract_syntax)
         kinds = REQUESTS.get(uid, C_STORE if uid in STORAGE_SOP_CLASSES else None)
-        is_request = received.MessageIDBeingRespondedTo is None
-        if kinds is not None and is_request and not isinstance(received, kinds):
+        if kinds is not None and not isinstance(received, kinds):
             raise MessageUnacceptable("a request that its presentation context does not serve")
 
     def discard(self) -> None:

@@ -109,6 +109,7 @@ class Listener:
             attach=self._attach,
             ended=self._ended,
             max_connections=connections,
+            max_from_one=connections - limits.max_associations,
             socket_limits=SocketLimits(
                 max_pdu=limits.max_pdu,
                 request_seconds=limits.acse_seconds,

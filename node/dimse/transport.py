@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
+import ssl
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
+from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.transport import (
     AddressInformation,
     AssociationSocket,
@@ -32,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 MAX_NEGOTIATION_BYTES = 1 << 20
 """Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
+
+
+EVENT_CLOSED = "Evt17"
+"""Transport connection closed (PS3.8 table 9-10)."""
 
 
 def without_delay(sock: socket.socket) -> None:
@@ -56,6 +64,25 @@ class PromptSocket(AssociationSocket):
 
     The library leaves a socket open whose shutdown fails because it is not connected any more.
     """
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be read, or the end of the connection.
+
+        The library asks by `select`, which takes no descriptor above 1023: with so many files open every
+        further association would end at once.
+        """
+        connection = self.socket
+        if connection is None or not self._is_connected:
+            return False
+        waiting = select.poll()
+        try:
+            waiting.register(connection, select.POLLIN)
+            found = bool(waiting.poll(0))
+        except (OSError, ValueError):
+            self.event_queue.put(EVENT_CLOSED)
+            return False
+        return found or (isinstance(connection, ssl.SSLSocket) and connection.pending() > 0)
 
     def _create_socket(self, address: AddressInformation) -> socket.socket:
         sock = super()._create_socket(address)
@@ -191,6 +218,34 @@ class BoundedSocket(PromptSocket):
         return buffer if received == nr_bytes else buffer[:received]
 
 
+class OrderlyStateMachine(StateMachine):
+    """The state machine of PS3.8 section 9.2, which ends the association where the table has no way on.
+
+    The library's ends its thread with an exception instead: when a peer goes away while it is being accepted,
+    for example.
+
+    Parameters
+    ----------
+    association : Association
+        Whose states these are.
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__(association.dul)
+        self._association = association
+
+    def do_action(self, event: str) -> None:
+        """Take an event."""
+        try:
+            super().do_action(event)
+        except InvalidEventError:
+            logger.info("association ended: %s came in state %s", event, self.current_state)
+            self._association.is_aborted = True
+            self._association.is_established = False
+            self._association._kill = True
+            self.dul.kill_dul()
+
+
 class AssociationHandler(RequestHandler):
     """Runs one connection from its first byte to its end, on a thread of the server."""
 
@@ -214,6 +269,7 @@ class AssociationHandler(RequestHandler):
         """Return the acceptor, as the library makes it, but with a bounded socket and no contexts yet."""
         association = Association(self.ae, MODE_ACCEPTOR)
         association._server = self.server
+        association.dul.state_machine = OrderlyStateMachine(association)
         association.name = f"AcceptorThread@{self.client_address[0]}"  # the library looks for this name
         association.set_socket(
             BoundedSocket(association, self.request, self.server.socket_limits, self.server.clock)
@@ -242,6 +298,8 @@ class BoundedServer(ThreadedAssociationServer):
         Called with every association after its last thread has ended.
     max_connections : int
         Connections beyond this are closed at once; bounds the threads of callers that are not admitted yet.
+    max_from_one : int
+        The same for those from one address, so that no machine alone can take every place.
     socket_limits : SocketLimits
     clock : Clock
     """
@@ -257,12 +315,16 @@ class BoundedServer(ThreadedAssociationServer):
         attach: Callable[[Association], None],
         ended: Callable[[Association], None],
         max_connections: int,
+        max_from_one: int,
         socket_limits: SocketLimits,
         clock: Clock,
     ) -> None:
         self.attach = attach
         self.ended = ended
-        self._places = threading.BoundedSemaphore(max_connections)
+        self._max_connections = max_connections
+        self._max_from_one = max_from_one
+        self._open: Counter[str] = Counter()  # connections by address
+        self._counting = threading.Lock()
         self.socket_limits = socket_limits
         self.clock = clock
         super().__init__(entity, address, entity.ae_title, [], request_handler=AssociationHandler)
@@ -280,17 +342,34 @@ class BoundedServer(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's
         """Whether there is a place for one more connection."""
-        if self._places.acquire(blocking=False):
-            return True
-        logger.warning("connection from %s closed: too many connections are open", client_address[0])
+        address = client_address[0]
+        with self._counting:
+            if self._open.total() < self._max_connections and self._open[address] < self._max_from_one:
+                self._open[address] += 1
+                return True
+        logger.warning("connection from %s closed: too many connections are open", address)
         return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection a thread; where the system has none, its place is free again."""
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._leave(client_address[0])
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Run one connection and give its place back."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._leave(client_address[0])
+
+    def _leave(self, address: str) -> None:
+        with self._counting:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
         """Log what went wrong with a connection."""

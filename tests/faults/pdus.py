@@ -43,8 +43,15 @@ UID = "1.2.826.0.1.3680043.10.1"
 
 def p_data(context_id: int, control: int, value: bytes) -> bytes:
     """Return a P-DATA-TF PDU with one presentation data value (PS3.8 9.3.5, E.2)."""
-    item = struct.pack(">IBB", len(value) + 2, context_id, control) + value
-    return struct.pack(">BBI", 0x04, 0, len(item)) + item
+    return p_data_of((context_id, control, value))
+
+
+def p_data_of(*values: tuple[int, int, bytes]) -> bytes:
+    """Return a P-DATA-TF PDU with several values: presentation context, control header, fragment."""
+    items = b"".join(
+        struct.pack(">IBB", len(value) + 2, at, control) + value for at, control, value in values
+    )
+    return struct.pack(">BBI", 0x04, 0, len(items)) + items
 
 
 def store_command(uid: str, *, data_set: int = 1, sop_class: str = CTImageStorage) -> bytes:
@@ -123,11 +130,18 @@ def store_request(uid: str = UID, **attributes: object) -> bytes:
     )
 
 
+def echo_command(number: int) -> bytes:
+    """Return the command set of a C-ECHO request."""
+    primitive = C_ECHO()
+    primitive.MessageID, primitive.AffectedSOPClassUID = number, "1.2.840.10008.1.1"
+    message = C_ECHO_RQ()
+    message.primitive_to_message(primitive)
+    return command_bytes(message)
+
+
 def echo_request() -> bytes:
     """Return the PDU of a C-ECHO request."""
-    primitive = C_ECHO()
-    primitive.MessageID = 1
-    return _message(C_ECHO_RQ(), primitive, ECHO_CONTEXT)
+    return p_data(ECHO_CONTEXT, 3, echo_command(1))
 
 
 def commitment_messages() -> Iterator[tuple[str, bytes]]:
