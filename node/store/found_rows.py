@@ -58,12 +58,13 @@ def patient_rows(
     connection: Connection, files: LocalObjectFiles, ids: Sequence[int], wanted: Wanted
 ) -> list[Candidate]:
     """Return these rows of ``patients``, each as its newest study names it."""
-    newest = select(func.max(studies.c.id)).where(studies.c.patient_key == patients.c.id).scalar_subquery()
+    dated = studies.alias()
+    newest = select(func.max(dated.c.id)).where(dated.c.patient_key.in_(ids)).group_by(dated.c.patient_key)
     query = (
         select(patients.c.id, *named_columns(ABOVE_SERIES, wanted))
         .select_from(patients)
-        .join(studies, studies.c.id == newest)
-        .where(patients.c.id.in_(ids))
+        .join(studies, studies.c.patient_key == patients.c.id)
+        .where(studies.c.id.in_(newest))
         .order_by(patients.c.id)
     )
     found = {

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from node.domain.query import Level
+from node.domain.query import UNIQUE_KEYS, Level
 from node.store.database import Database
 from node.store.found_objects import (
     Candidate,
@@ -41,6 +41,9 @@ FIRST_NOTED = 500
 MOST_NOTED = 1_000_000
 FIRST_PAGE = 50
 PAGE = 500
+
+SELECTIVE = frozenset({"AccessionNumber", "PatientID", "PatientName", "StudyDate", *UNIQUE_KEYS.values()})
+"""Attributes by whose values few rows are found."""
 
 Numbers: TypeAlias = "Select[tuple[int]]"
 Reader: TypeAlias = Callable[[Connection, LocalObjectFiles, Sequence[int], Wanted], list[Candidate]]
@@ -83,9 +86,11 @@ class MatchRecords:
             yield from self._pages(source, criteria, wanted)
 
     def _pages(self, source: _Source, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
-        numbered = source.numbers(criteria).subquery()
+        numbered = source.numbers(criteria).subquery().c.id
+        # An expression is no key: what is looked for is found by its own index, not by walking all rows.
+        number = numbered if SELECTIVE.isdisjoint(criteria) else numbered + 0
         after, most, size = 0, FIRST_NOTED, FIRST_PAGE
-        while noted := self._note(numbered, after, most):
+        while noted := self._note(number, after, most):
             begin = 0
             while begin < len(noted):
                 with self._database.read() as connection:
@@ -96,8 +101,8 @@ class MatchRecords:
                 return
             after, most = noted[-1], MOST_NOTED
 
-    def _note(self, numbered: Any, after: int, most: int) -> array[int]:
-        query = select(numbered.c.id).where(numbered.c.id > after).order_by(numbered.c.id).limit(most)
+    def _note(self, number: ColumnElement[int], after: int, most: int) -> array[int]:
+        query = select(number).where(number > after).order_by(number).limit(most)
         with self._database.read() as connection:
             return array("q", connection.execute(query).scalars())
 

@@ -151,7 +151,7 @@ def _narrow(column: ColumnElement[Any], criterion: Criterion) -> Condition | Non
     if isinstance(criterion, OneOf | OneNumber):
         return column.in_(list(criterion.values))
     if isinstance(criterion, Pattern):
-        return and_(*_begins(column, _beginning(criterion.text)), *_holds(column, criterion.text))
+        return and_(true(), *_begins(column, _beginning(criterion.text)), *_holds(column, criterion.text))
     if isinstance(criterion, PersonName) and column is studies.c.patient_name:
         return _named(studies.c.sought_name, criterion.groups)
     if isinstance(criterion, Dates):
@@ -165,7 +165,7 @@ def _named(column: ColumnElement[Any], groups: tuple[str, ...]) -> Condition:
     beginning = _beginning(groups[0])
     if len(groups) == 1 and beginning:
         later = column.contains("=" + beginning, autoescape=True)
-        conditions.append(or_(and_(*_begins(column, beginning)), later))
+        conditions.append(or_(and_(true(), *_begins(column, beginning)), later))
     return and_(true(), *conditions)
 
 

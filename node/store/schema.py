@@ -321,7 +321,7 @@ result_objects = Table(
     Column("object_index", Integer, nullable=False),
     Column("sop_class_uid", String, nullable=False),
     Column("sop_instance_uid", String, nullable=False, unique=True),
-    Column("series_instance_uid", String, nullable=False),
+    Column("series_instance_uid", String, nullable=False, index=True),
     Column("transfer_syntax_uid", String, nullable=False),
     Column("object_key", String, nullable=False, index=True),
     Column("sha256", String, nullable=False),

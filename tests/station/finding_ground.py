@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -23,7 +25,7 @@ from node.domain.study import Arrival, InstanceHeader
 from node.query.find import FindService
 from node.receive.storage import StorageService
 from node.store.store import Store, open_store
-from tests.station.receiving_node import AE_TITLE, LIMITS, CountedUids, WallClock
+from tests.station.receiving_node import AE_TITLE, LIMITS, CountedUids, WallClock, migrated_index
 
 VIEWER = "VIEWER"
 HERE = ("127.0.0.1",)
@@ -66,6 +68,8 @@ class Archive:
 def answering(root: Path) -> Iterator[Archive]:
     """Run a node that answers queries."""
     clock = WallClock()
+    root.mkdir()
+    (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=clock, uids=CountedUids())
     listener = Listener(
         ae_title=AE_TITLE,
@@ -117,8 +121,10 @@ def answers(association: Association, identifier: Dataset, model: str = STUDY) -
 def identifier_of(level: str, keys: dict[str, object]) -> Dataset:
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
-    for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+    with disable_value_validation():  # a key may be what no value is
+        for keyword, value in keys.items():
+            numeric = isinstance(value, str) and dictionary_VR(keyword) == "US"
+            setattr(identifier, keyword, (int(value) if value else None) if numeric else value)
     return identifier
 
 

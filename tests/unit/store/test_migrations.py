@@ -7,13 +7,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from node.decide.matching import criterion_of
 from node.domain.delivery import DeliveryState
 from node.domain.job import Purpose, ScreeningState
 from node.domain.preparation_spec import InputModality
+from node.domain.query import Level
 from node.store import schema_delivery, schema_models
 from node.store.database import Database
+from node.store.header_codec import encode_header
 from node.store.migrate import alembic_config
 from node.store.store import open_store
+from tests.conftest import ct_header
 
 
 def definitions(path) -> dict[str, list[str]]:
@@ -92,6 +96,40 @@ def test_results_and_deliveries_survive_the_new_checks(tmp_path, clock):
     store.close()
 
 
+def test_what_queries_look_for_is_filled_in_from_the_headers(tmp_path, clock):
+    path = tmp_path / "index.sqlite"
+    engine = create_engine(f"sqlite:///{path}")
+    header = encode_header(ct_header(1, study_time="101500", study_id="S7"))
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "0005")
+        for statement in FORMER_STUDIES.split(";"):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("UPDATE instances SET header = ?", (header,))
+    engine.dispose()
+    store = open_store(tmp_path, clock=clock, uids=None)
+    wanted = frozenset({"StudyInstanceUID", "StudyTime", "StudyID"})
+    sought = {"PatientName": criterion_of("PN", "muller^zoe")}
+    (page,) = store.matches.find(Level.STUDY, sought, wanted)
+    (found,) = (candidate.values for candidate in page)
+    assert found == {"StudyInstanceUID": "1.2.3", "StudyTime": "101500", "StudyID": "S7"}
+    (page,) = store.matches.find(Level.STUDY, {"PatientName": criterion_of("PN", "O'NEIL*")}, wanted)
+    assert [candidate.values["StudyTime"] for candidate in page] == [""]
+    store.close()
+
+
+FORMER_STUDIES = """
+INSERT INTO patients (id, patient_id, issuer) VALUES (1, 'P', '');
+INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date,
+    patient_sex, accession_number, study_date, study_description, first_arrival_at, last_arrival_at)
+VALUES (1, 1, '1.2.3', 'settled', 'Müller^Zoë', '', '', '', '', '', '2026-01-01', '2026-01-01'),
+    (2, 1, '1.2.4', 'settled', 'O''Neil^Sean', '', '', '', '', '', '2026-01-01', '2026-01-01');
+INSERT INTO series (id, study_id, series_instance_uid, modality, series_description, state, instance_count,
+    first_arrival_at, last_arrival_at, calling_ae_title)
+VALUES (1, 1, '1.2.3.1', 'CT', '', 'receiving', 1, '2026-01-01', '2026-01-01', 'CT1');
+INSERT INTO instances (id, series_id, sop_instance_uid, sop_class_uid, object_key, sha256, size, received_at,
+    calling_ae_title, header)
+VALUES (1, 1, '1.2.3.1.1', '1.2', 'key', 'sha', 1, '2026-01-01', 'CT1', '')
+"""
 FORMER_ROWS = """
 INSERT INTO patients (id, patient_id, issuer) VALUES (1, 'P', '');
 INSERT INTO studies (id, patient_key, study_instance_uid, state, patient_name, patient_birth_date,

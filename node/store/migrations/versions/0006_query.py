@@ -36,6 +36,7 @@ def upgrade() -> None:
     _fill(op.get_bind())
     for column in INDEXED:
         op.create_index(f"ix_studies_{column}", "studies", [column], unique=False)
+    op.create_index("ix_result_objects_series_instance_uid", "result_objects", ["series_instance_uid"])
 
 
 def _fill(connection: sa.Connection) -> None:
