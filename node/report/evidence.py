@@ -64,13 +64,14 @@ class Evidence:
         )
 
     def frame(self, item: SliceScore) -> Reference:
-        """Return a reference to one slice; frames are named only for a multi-frame instance."""
-        instance = self._by_uid.get(item.sop_instance_uid)
-        multi_frame = instance is not None and "NumberOfFrames" in instance  # PS3.3 C.7.6.6
+        """Return a reference to one slice; frames are named only of several (PS3.3 table 10-3)."""
+        known = Dataset()
+        inherited.copy(self._by_uid.get(item.sop_instance_uid, known), known, ("NumberOfFrames",))
+        several = int(known.get("NumberOfFrames", 1)) > 1
         return Reference(
             sop_class_uid=item.sop_class_uid,
             sop_instance_uid=item.sop_instance_uid,
-            frames=(item.frame,) if multi_frame or item.frame > 1 else (),
+            frames=(item.frame,) if several or item.frame > 1 else (),
         )
 
     def frames(self, slices: Iterable[SliceScore]) -> list[Reference]:

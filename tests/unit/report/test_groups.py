@@ -5,7 +5,7 @@ import pytest
 from node.report import codes
 from node.report.build import build_results
 from node.report.reading import Node
-from tests.unit.report.conftest import CASES, SCOUT, SERIES, built, groups_of, nodes, read
+from tests.unit.report.conftest import CASES, SCOUT, SERIES, Case, built, groups_of, nodes, read
 
 COVID = "840544004"
 
@@ -111,6 +111,17 @@ def test_not_analysed_has_no_scores_but_names_every_series_with_an_instance():
     assert [item.first(codes.REASON).text for item in series] == ["A localizer.", "Five slices only."]
     assert [item.first(codes.SOURCE).instance for item in series] == [f"{SCOUT}.1", f"{SERIES}.1"]
     assert report.CompletionFlag == "COMPLETE"
+
+
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_the_only_frame_of_an_image_is_not_named(number, errors_of):
+    """Some scanners write NumberOfFrames into images of one frame, of a class that has no frames."""
+    request = Case().request()
+    for instance in request.evidence:
+        instance.NumberOfFrames = number
+    report = build_results(request)[-1]
+    assert not [item for item in read(report).iterall() if item.keyword == "ReferencedFrameNumber"]
+    assert errors_of(report) == []
 
 
 def test_frames_of_a_multi_frame_instance_are_named():
