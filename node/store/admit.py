@@ -271,9 +271,7 @@ def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping, *, 
         },
     )
     missing = {
-        column: value
-        for column, value in study_texts(arrival.header).items()
-        if value and not study[column]
+        column: value for column, value in study_texts(arrival.header).items() if value and not study[column]
     }
     if missing:
         connection.execute(update(studies).where(studies.c.id == study_id).values(missing))
