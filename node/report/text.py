@@ -120,7 +120,8 @@ WORDS: Final = {
         images="Positive images",
         label="Image (instance number)",
         none_positive="No image reaches the threshold.",
-        plane="A radiograph has no place in the patient: the map's position is nominal. ",
+        plane="A radiograph has no place in the patient: the map's position is nominal, and its distances "
+        "may be those at the detector. ",
     ),
 }
 

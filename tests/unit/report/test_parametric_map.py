@@ -201,6 +201,7 @@ def test_a_radiograph_has_a_nominal_place_and_an_image_by_itself(
     for item, image in zip(made, images, strict=True):
         assert errors_of(item) == []
         assert "position is nominal" in image.DerivationDescription
+        assert "distances may be those at the detector" in image.DerivationDescription
         shared, own = image.SharedFunctionalGroupsSequence[0], image.PerFrameFunctionalGroupsSequence[0]
         assert shared.PlaneOrientationSequence[0].ImageOrientationPatient == [1, 0, 0, 0, 0, -1]
         assert own.PlanePositionSequence[0].ImagePositionPatient == [0, 0, 0]
