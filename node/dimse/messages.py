@@ -46,6 +46,8 @@ MALFORMED = (
     EOFError,
     LookupError,
     NotImplementedError,
+    OSError,  # of a sequence that ends early
+    RecursionError,
     TypeError,
     ValueError,
     struct.error,

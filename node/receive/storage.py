@@ -132,15 +132,16 @@ class Reception:
         self._affected = affected
         self._origin = origin
         self._intakes = intakes
-        self._held = ExitStack()
-        self._spooled: Spooled = self._held.enter_context(intakes.files.spool())
-        self.write(
-            part10_prefix(
-                sop_class_uid=affected.sop_class_uid,
-                sop_instance_uid=affected.sop_instance_uid,
-                transfer_syntax_uid=affected.transfer_syntax_uid,
+        with ExitStack() as held:  # what cannot even be begun leaves nothing in the spool
+            self._spooled: Spooled = held.enter_context(intakes.files.spool())
+            self.write(
+                part10_prefix(
+                    sop_class_uid=affected.sop_class_uid,
+                    sop_instance_uid=affected.sop_instance_uid,
+                    transfer_syntax_uid=affected.transfer_syntax_uid,
+                )
             )
-        )
+            self._held = held.pop_all()
 
     def write(self, data: bytes) -> None:
         """Take the next bytes.

@@ -38,6 +38,7 @@ from tests.faults.seeds import data_set_of, file_bytes, small_ct
 
 CALLING, CALLED = "CT1", "GROUNDGLASS"
 STORE_CONTEXT, ECHO_CONTEXT, COMMITMENT_CONTEXT = 1, 3, 5
+NESTED = struct.pack("<HHIHHI", 0x0008, 0x1140, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
 UID = "1.2.826.0.1.3680043.10.1"
 
 
@@ -192,5 +193,6 @@ def messages() -> dict[str, bytes]:
         "empty-value": struct.pack(">BBIIB", 0x04, 0, 5, 1, 1),
         "no-value": struct.pack(">BBI", 0x04, 0, 0),
         "wrong-length": struct.pack(">BBIIBB", 0x04, 0, 6, 0xFFFFFFF0, 1, 3),
+        "nested-command": p_data(STORE_CONTEXT, 3, NESTED * 2000),
         "unknown-context": p_data(99, 3, command),
     }

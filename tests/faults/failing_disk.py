@@ -1,0 +1,98 @@
+"""Disks that fail or are full, for real: system calls made to fail, and a file system of a few MiB."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from node.dimse.scu import Remote
+from tests.station.receiving_node import AE_TITLE, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = Path(__file__).with_name("receiving_child.py")
+SECONDS = 30
+
+
+class ReceivingProcess:
+    """A receiving node as a process, on a folder or on a small file system of its own.
+
+    Parameters
+    ----------
+    folder : Path
+    mebibytes : int
+        Size of a file system in memory that only this process sees at ``folder``; 0 for none.
+    """
+
+    def __init__(self, folder: Path, *, mebibytes: int = 0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(CHILD), str(folder)]
+        if mebibytes:
+            user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+            mount = f'mount -t tmpfs -o size={mebibytes}m none "$0" && exec "$@"'
+            command = ["unshare", *user, "--mount", "sh", "-c", mount, str(folder), *command]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self._process.stdout is not None
+        port = int(self._process.stdout.readline())
+        self.remote = Remote(ae_title=AE_TITLE, host="127.0.0.1", port=port)
+        inside = Path(f"/proc/{self._process.pid}/root") if mebibytes else Path("/")
+        self.root = inside / folder.relative_to("/")
+
+    def __enter__(self) -> ReceivingProcess:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self._process.communicate("", timeout=SECONDS)
+
+    def kill(self) -> None:
+        """End the process as a loss of power would."""
+        self._process.kill()
+        self._process.communicate(timeout=SECONDS)
+
+    @contextmanager
+    def failing(self, call: str, error: str) -> Iterator[None]:
+        """Let every system call of a name fail, in this process, for as long as the context lasts."""
+        pid = self._process.pid
+        inject = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
+        with subprocess.Popen(["strace", "-f", "-qq", "-o", os.devnull, *inject, "-p", str(pid)]) as tracer:
+            try:
+                wait_until(lambda: all(_is_traced(task) for task in _tasks(pid)), "the process is traced")
+                yield
+            finally:
+                tracer.send_signal(signal.SIGINT)
+                tracer.wait(timeout=SECONDS)
+
+    def rows(self, query: str) -> list[tuple[str, ...]]:
+        """Ask a copy of the index, made while nobody writes: SQLite itself does not find into this mount."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("index.sqlite", "index.sqlite-wal"):
+                shutil.copy(self.root / name, folder)
+            index = sqlite3.connect(Path(folder) / "index.sqlite")
+            found: list[tuple[str, ...]] = index.execute(query).fetchall()
+            index.close()
+        return found
+
+
+def _tasks(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def _is_traced(task: Path) -> bool:
+    try:
+        return "TracerPid:\t0\n" not in (task / "status").read_text()
+    except FileNotFoundError:
+        return True  # a thread that has ended

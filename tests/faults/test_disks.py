@@ -1,0 +1,113 @@
+"""Disks that are full or fail: an object is answered A700H, nothing is lost, and all goes on by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.dimse.scu import Remote
+from node.domain.errors import DestinationUnavailable
+from tests.faults.failing_disk import ReceivingProcess
+from tests.station.receiving_node import send_files, write_instance
+
+PIXEL_BYTES = 128 * 1024
+SUCCESS, OUT_OF_RESOURCES = "0000H", "A700H"
+
+FAILURES = [
+    ("write", "EIO"),
+    ("fsync", "EIO"),
+    ("pwrite64", "ENOSPC"),
+    pytest.param("write", "ENOSPC", marks=pytest.mark.faults),
+    pytest.param("rename,renameat,renameat2", "EIO", marks=pytest.mark.faults),
+    pytest.param("mkdir,mkdirat", "ENOSPC", marks=pytest.mark.faults),
+    pytest.param("pwrite64", "EIO", marks=pytest.mark.faults),
+    pytest.param("fdatasync", "EIO", marks=pytest.mark.faults),
+    pytest.param("openat", "EMFILE", marks=pytest.mark.faults),
+]
+
+
+class Sender:
+    """Sends objects one after the other, and remembers which were answered with success."""
+
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        self._folder = folder
+        self._remote = remote
+        self._number = 0
+        self.acknowledged: set[str] = set()
+
+    def send(self) -> str:
+        """Send the next object; return the status it is answered with, empty when there is no answer."""
+        self._number += 1
+        path, uid = write_instance(
+            self._folder / "object.dcm", self._number, pixel_bytes=PIXEL_BYTES, study=self._folder.name
+        )
+        try:
+            [meaning] = send_files(self._remote, path)
+        except DestinationUnavailable:
+            return ""
+        if meaning.delivered:
+            self.acknowledged.add(uid)
+        return meaning.text.split()[0]
+
+
+def check_everything(node: ReceivingProcess, sender: Sender) -> None:
+    """Check that what was acknowledged is there whole, and that index and files agree."""
+    assert node.rows("PRAGMA integrity_check") == [("ok",)]
+    rows = node.rows("SELECT sop_instance_uid, object_key, sha256 FROM instances")
+    assert {uid for uid, _key, _sha256 in rows} >= sender.acknowledged
+    for _uid, key, sha256 in rows:
+        content = (node.root / "objects" / key[:2] / key[2:4] / f"{key}.dcm").read_bytes()
+        assert hashlib.sha256(content).hexdigest() == sha256
+    assert list((node.root / "spool").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceivingProcess]:
+    with ReceivingProcess(tmp_path_factory.mktemp("store")) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("call", "error"), FAILURES)
+def test_a_call_that_fails_costs_nothing_that_was_acknowledged(
+    node: ReceivingProcess, tmp_path: Path, call: str, error: str
+) -> None:
+    sender = Sender(tmp_path, node.remote)
+    assert sender.send() == SUCCESS
+    with node.failing(call, error):
+        assert sender.send() in {OUT_OF_RESOURCES, ""}
+    assert sender.send() == SUCCESS, "it goes on by itself"
+    check_everything(node, sender)
+
+
+STAGES = [0, 64, 160]
+"""Free KiB: no room for the object, for the index, for what comes after it."""
+MANY_STAGES = range(0, 640, 16)
+
+
+@pytest.mark.parametrize(
+    "stages", [STAGES, pytest.param(MANY_STAGES, marks=pytest.mark.faults)], ids=["few", "many"]
+)
+def test_a_full_disk_at_any_stage_is_answered_and_recovers(tmp_path: Path, stages: list[int]) -> None:
+    with ReceivingProcess(tmp_path / "small", mebibytes=24) as node:
+        sender = Sender(tmp_path, node.remote)
+        ballast = node.root / "ballast"
+        answers: list[str] = []
+        for free in stages:
+            fill(ballast, keep=free << 10)
+            answers += [sender.send() for _ in range(2)]
+            ballast.unlink()
+            assert sender.send() == SUCCESS, "there is room again"
+            check_everything(node, sender)
+        assert set(answers) <= {SUCCESS, OUT_OF_RESOURCES, ""}
+        assert OUT_OF_RESOURCES in answers
+
+
+def fill(ballast: Path, *, keep: int) -> None:
+    """Leave ``keep`` bytes of the file system free."""
+    free = shutil.disk_usage(ballast.parent).free
+    with ballast.open("wb") as file:
+        file.write(bytes(max(free - keep, 0)))
