@@ -51,6 +51,6 @@ def build_results(request: ReportRequest) -> list[BuiltObject]:
         summary=None if summary is None else summary.reference(),
     )
     made = [*images, build_report(request, grounds, images)]
-    if request.key_objects and heatmaps:
+    if request.key_objects and request.finding.positive:
         made.append(build_key_objects(request, evidence, heatmaps, summary))
     return made

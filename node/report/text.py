@@ -241,7 +241,7 @@ def map_derivation(finding: Finding) -> str:
     )
 
 
-def key_objects(finding: Finding, selected: int) -> str:
+def key_objects(finding: Finding, selected: int, *, with_heatmaps: bool) -> str:
     """Return the description of a Key Object Selection.
 
     Parameters
@@ -249,11 +249,14 @@ def key_objects(finding: Finding, selected: int) -> str:
     finding : Finding
     selected : int
         How many of the positive images it points at.
+    with_heatmaps : bool
+        Whether it points at their heatmaps, too.
     """
     image = WORDS[finding.modality].image
+    heatmaps = ", with their heatmaps" if with_heatmaps else ""
     return marked(
         finding.model.status,
-        f"The {image}s that reach the model's threshold, strongest first, with their heatmaps: {selected} of "
+        f"The {image}s that reach the model's threshold, strongest first{heatmaps}: {selected} of "
         f"{finding.positive}. The whole study is {OUTCOMES[finding.outcome]}. Chosen by a model, not by a "
         f"reader. {NOT_DIAGNOSTIC}.",
     )

@@ -14,6 +14,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from node.decide.shown import on_sheet
 from node.domain.errors import ReportImpossible
 from node.domain.result import Outcome, ResultKind, Withdrawal
 from node.report import codes
@@ -139,14 +140,24 @@ def test_frames_of_a_multi_frame_source_are_selected_one_by_one() -> None:
     [
         Case(outcome=Outcome.NEGATIVE, positive=0),
         Case(outcome=Outcome.NOT_ANALYSED),
-        Case(heatmaps=0),
     ],
 )
 def test_there_is_no_selection_of_nothing(case: Case) -> None:
     assert ResultKind.KEY_OBJECTS not in {item.kind for item in build_results(full(case.request()))}
 
 
+def test_positive_slices_are_selected_where_no_heatmap_is_asked_for() -> None:
+    request = full(Case(heatmaps=0).request())
+    document = read(key_objects(request))
+    strongest = [request.finding.slices[index].sop_instance_uid for index in on_sheet(request.finding)]
+    assert references(document)[1:] == strongest
+    description = Node(document).first(codes.KEY_OBJECT_DESCRIPTION).text
+    assert "strongest first: 6 of 8. " in description
+    assert "heatmap" not in description
+
+
 REQUESTS = {
+    "no heatmaps": full(Case(heatmaps=0).request()),
     "slices": full(slices()),
     "multi-frame": full(Case(multi_frame=True).request()),
     "radiographs": full(radiographs(0.9, 0.7, None)),
