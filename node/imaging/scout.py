@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -167,27 +168,37 @@ def _colour(level: Level) -> Colour:
     return ORANGE if level.positive else BLUE if level.selected else _FAINT
 
 
-def _rows_of(level: Level, axis: _ZAxis) -> slice:
-    """Return the rows of a slice, at least one."""
-    first = max(0, min(axis.rows - 1, round(axis.row(level.position + axis.step / 2))))
-    last = round(axis.row(level.position - axis.step / 2))
-    return slice(first, max(first + 1, last))
+def _placed(levels: Sequence[Level], axis: _ZAxis) -> list[tuple[Level, slice]]:
+    """Return each slice with its rows, at least one.
+
+    Neighbours meet half way: a row between them would look like a slice that was not received.
+    """
+    ends = [(level.position - axis.step / 2, level.position + axis.step / 2) for level in levels]
+    for index, (below, above) in enumerate(pairwise(levels)):
+        if above.position - below.position <= WIDEST_GAP * axis.step:
+            middle = (below.position + above.position) / 2
+            ends[index], ends[index + 1] = (ends[index][0], middle), (middle, ends[index + 1][1])
+    placed = []
+    for level, (low, high) in zip(levels, ends, strict=True):
+        first = max(0, min(axis.rows - 1, round(axis.row(high))))
+        placed.append((level, slice(first, max(first + 1, round(axis.row(low))))))
+    return placed
 
 
 def _draw_lane(panel: Grey, levels: Sequence[Level], axis: _ZAxis, left: int) -> None:
     """Colour each slice by what became of it; positive ones last, so that none is painted over."""
-    for level in sorted(levels, key=lambda item: (item.positive, item.selected)):
-        panel[_rows_of(level, axis), left : left + _LANE] = _colour(level) if level.selected else _DARK
+    for level, rows in sorted(_placed(levels, axis), key=lambda item: (item[0].positive, item[0].selected)):
+        panel[rows, left : left + _LANE] = _colour(level) if level.selected else _DARK
 
 
 def _draw_plot(panel: Grey, scout: Scout, axis: _ZAxis, left: int) -> None:
     """Draw a bar for each slice from 0 to its value, the threshold, and the axis."""
     for share in (0.0, 0.5, 1.0):
         panel[: axis.rows, left + round(share * (_PLOT - 1))] = _DARK
-    for level in sorted(scout.levels, key=lambda item: item.positive):
+    for level, rows in sorted(_placed(scout.levels, axis), key=lambda item: item[0].positive):
         if level.value is not None:
             share = min(1.0, max(0.0, level.value / scout.highest))
-            panel[_rows_of(level, axis), left : left + max(1, round(share * _PLOT))] = _colour(level)
+            panel[rows, left : left + max(1, round(share * _PLOT))] = _colour(level)
     if scout.threshold is not None and 0 <= scout.threshold <= scout.highest:
         column = left + min(_PLOT - 1, round(scout.threshold / scout.highest * _PLOT))
         for row in range(0, axis.rows, 8):

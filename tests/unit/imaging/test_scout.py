@@ -85,6 +85,15 @@ def test_a_thin_positive_slice_is_never_painted_over():
     assert rows_of(draw_scout(scout(levels), 1000, 270), ORANGE, slice(100, 600)).size >= 1
 
 
+@pytest.mark.parametrize("step", [7.083333, 14.166667, 0.7, 2.5, 1.25, 10 / 3])
+def test_between_neighbours_there_is_no_black_row(step):
+    for count in range(8, 60):
+        positions = [round(131.041667 + step * (i + 0.009 * (i % 2)), 6) for i in range(count)]
+        panel = draw_scout(scout([level(place, value=1.0, selected=True) for place in positions]), 1000, 270)
+        rows = rows_of(panel, BLUE, slice(0, 420))
+        assert rows.size == rows[-1] + 1, (step, count)
+
+
 def test_a_missing_part_is_black_and_not_filled_in():
     levels = [level(5.0 * i, brightness=100.0 * (i % 2)) for i in range(40) if not 10 <= i < 30]
     panel = draw_scout(scout(levels), 1000, 270)
