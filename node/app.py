@@ -32,6 +32,7 @@ from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
 from node.query.find import FindService
+from node.query.retrieve import RetrieveService
 from node.receive.commitment import CommitmentReports
 from node.receive.storage import StorageService
 from node.report.request import Producer
@@ -326,6 +327,9 @@ class Node:
             clock=self._clock,
             commitment=CommitmentServices(user=reports),
             query=FindService(store.matches, store.files, ae_title=settings.node.ae_title),
+            retrieve=RetrieveService(
+                store.matches, store.files, destinations=settings.move_destination_records()
+            ),
         )
 
     def _listen(self, listener: Listener) -> int:

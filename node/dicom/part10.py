@@ -82,6 +82,19 @@ def data_set_bytes(stream: BinaryIO, end: int) -> bytes:
     return source.read(end - source.position)
 
 
+def data_set_offset(stream: BinaryIO) -> int:
+    """Return where the data set of a PS3.10 file begins; ``stream`` is at its first byte.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject
+    """
+    source = FileBytes(stream)
+    if _file_meta_syntax(source) is None:
+        raise NotDicom("no File Meta Information (PS3.10 section 7.1); store the object again")
+    return source.position
+
+
 def _data_set(stream: BinaryIO, transfer_syntax_uid: str | None) -> tuple[ByteSource, str]:
     """Return the bytes of the data set, inflated where its transfer syntax says so, and that syntax."""
     source: ByteSource = FileBytes(stream)

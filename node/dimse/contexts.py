@@ -29,6 +29,12 @@ PATIENT_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1"
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 """Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2.3)."""
 FIND_SOP_CLASSES = frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND})
+PATIENT_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.1.2"
+STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+PATIENT_ROOT_GET = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
+MOVE_SOP_CLASSES = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
+GET_SOP_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
@@ -104,6 +110,8 @@ def supported_contexts(
     *,
     commitment: PresentationContext | None = None,
     queries: bool = False,
+    retrievals: bool = False,
+    storing: Collection[str] = (),
 ) -> list[PresentationContext]:
     """Return the contexts to support on one association.
 
@@ -120,18 +128,27 @@ def supported_contexts(
         That of storage commitment, where it takes place; see `commitment_context`.
     queries : bool
         Whether queries are answered here.
+    retrievals : bool
+        Whether stored objects are sent from here.
+    storing : collection of str
+        SOP classes for which the peer proposes that it takes objects on this association, as C-GET needs it
+        (PS3.7 D.3.3.4, PS3.4 C.4.3).
     """
+    retrieves = retrievals and Right.RETRIEVE in rights
     plain = {
         *([VERIFICATION] if Right.ECHO in rights else []),
         *(FIND_SOP_CLASSES if queries and Right.QUERY in rights else []),
+        *(GET_SOP_CLASSES | MOVE_SOP_CLASSES if retrieves else []),
     }
     supported: dict[str, PresentationContext] = {}
     for context in proposed:
         uid = str(context.abstract_syntax)
         if uid in plain:
             supported[uid] = build_context(uid, list(CONVERTIBLE))
-        elif uid in STORAGE_SOP_CLASSES and Right.STORE in rights:
+        elif uid in STORAGE_SOP_CLASSES and (Right.STORE in rights or (retrieves and uid in storing)):
             supported[uid] = build_context(uid, list(TRANSFER_SYNTAXES))
+            if retrieves and uid in storing:
+                supported[uid].scu_role, supported[uid].scp_role = Right.STORE in rights, True
         elif uid == STORAGE_COMMITMENT and commitment is not None:
             supported[uid] = commitment
     return list(supported.values())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -14,10 +12,8 @@ from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_FIND
 
 from node.dimse.contexts import FIND_SOP_CLASSES, PATIENT_ROOT_FIND
-from node.dimse.framing import DATA_SET, NO_DATA_SET, command_set, message
-from node.dimse.incoming import ArrivingDataSet
+from node.dimse.operation import Operation, identifier_of
 from node.dimse.queries import FindRequest
-from node.dimse.status import COMMENT_MAX_LENGTH, Status
 from node.domain.errors import GroundglassError, OutOfSpace, QueryMalformed
 
 if TYPE_CHECKING:
@@ -54,30 +50,6 @@ class FindStatus(IntEnum):
     PENDING = 0xFF00
     PENDING_UNSUPPORTED = 0xFF01
     """Matches are continuing; one or more optional keys were not supported."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Operation:
-    """One C-FIND while it is served."""
-
-    context_id: int
-    message_id: int
-    sop_class_uid: str
-    max_pdu: int
-
-    def response(self, status: FindStatus, *, identifier: bytes = b"", comment: str = "") -> bytes:
-        """Return one response as PDUs."""
-        elements = {
-            0x0002: _even(self.sop_class_uid.encode("ascii"), b"\0"),
-            0x0100: struct.pack("<H", C_FIND_RSP),
-            0x0120: struct.pack("<H", self.message_id),
-            0x0800: struct.pack("<H", DATA_SET if identifier else NO_DATA_SET),
-            0x0900: struct.pack("<H", status),
-        }
-        if comment:
-            text = comment[:COMMENT_MAX_LENGTH].encode("ascii", "replace")
-            elements[0x0902] = _even(text, b" ")
-        return message(self.context_id, command_set(elements), identifier, max_pdu=self.max_pdu)
 
 
 class FindExchange:
@@ -118,26 +90,20 @@ class FindExchange:
         return dict(self._granted)
 
     def _serve(self, context_id: int, request: C_FIND) -> None:
-        context = self._association._accepted_cx[context_id]
-        uid = str(context.abstract_syntax)
-        operation = _Operation(
-            context_id=context_id,
-            message_id=int(request.MessageID or 0),
-            sop_class_uid=uid,
-            max_pdu=self._association.requestor.maximum_length or 0,
-        )
+        operation = Operation.of(self._association, context_id, request, C_FIND_RSP)
+        uid = operation.sop_class_uid
         if request.AffectedSOPClassUID != uid:
             self._send(operation.response(FindStatus.SOP_CLASS_NOT_SUPPORTED))
             return
-        identifier = request.Identifier
-        if isinstance(identifier, ArrivingDataSet) and identifier.received:
-            kept = identifier.finish()
-            if kept.status is not Status.SUCCESS:
-                self._send(operation.response(FindStatus.OUT_OF_RESOURCES, comment=kept.comment))
-                return
+        identifier = identifier_of(request.Identifier)
+        if identifier is None:
+            comment = "the identifier is too large"
+            self._send(operation.response(FindStatus.OUT_OF_RESOURCES, comment=comment))
+            return
+        context = self._association._accepted_cx[context_id]
         granted = self._granted.get(uid, b"").ljust(EXTENDED, b"\0")
         asked = FindRequest(
-            identifier=identifier.getvalue() if identifier is not None else b"",
+            identifier=identifier,
             implicit=context.transfer_syntax[0] == ImplicitVRLittleEndian,
             patient_root=uid == PATIENT_ROOT_FIND,
             relational=bool(granted[RELATIONAL]),
@@ -146,7 +112,7 @@ class FindExchange:
         status, comment = self._answer(operation, asked)
         self._send(operation.response(status, comment=comment))
 
-    def _answer(self, operation: _Operation, request: FindRequest) -> tuple[FindStatus, str]:
+    def _answer(self, operation: Operation, request: FindRequest) -> tuple[FindStatus, str]:
         """Send every match; return how the operation ends."""
         try:
             found = self._provider.matches(request, caller=self._caller())
@@ -161,7 +127,7 @@ class FindExchange:
             logger.exception("a query cannot be answered")
             return FindStatus.UNABLE_TO_PROCESS, "cannot be answered now"
 
-    def _send_all(self, operation: _Operation, found: Iterator[Sequence[FoundMatch]]) -> FindStatus:
+    def _send_all(self, operation: Operation, found: Iterator[Sequence[FoundMatch]]) -> FindStatus:
         for page in found:
             waiting = bytearray()
             for match in page:
@@ -181,7 +147,3 @@ class FindExchange:
     def _send(self, pdus: bytes) -> None:
         if pdus and self._messages.alive:
             self._messages.write(pdus)
-
-
-def _even(value: bytes, padding: bytes) -> bytes:
-    return value + padding if len(value) % 2 else value

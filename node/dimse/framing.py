@@ -60,8 +60,18 @@ def message(context_id: int, command: bytes, data_set: bytes, *, max_pdu: int) -
     return b"".join(parts)
 
 
+def fragment_size(max_pdu: int) -> int:
+    """Return the bytes of the longest fragment: an even number (PS3.8 annex E.2)."""
+    return ((max_pdu or LARGEST_UNLIMITED) - VALUE_HEAD) & ~1
+
+
+def data_fragment(context_id: int, content: bytes, *, last: bool) -> bytes:
+    """Return the PDU of one fragment of a data set."""
+    return _pdu(_value(context_id, LAST if last else 0, content))
+
+
 def _fragments(context_id: int, control: int, content: bytes, most: int) -> Iterator[bytes]:
-    size = most - VALUE_HEAD
+    size = fragment_size(most)
     for begin in range(0, len(content), size):
         end = begin + size
         last = LAST if end >= len(content) else 0

@@ -14,10 +14,25 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_STORE, N_ACTION, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import (
+    C_CANCEL,
+    C_ECHO,
+    C_FIND,
+    C_GET,
+    C_MOVE,
+    C_STORE,
+    N_ACTION,
+    N_EVENT_REPORT,
+)
 
 from node.dimse.commitment import STORAGE_COMMITMENT
-from node.dimse.contexts import FIND_SOP_CLASSES, STORAGE_SOP_CLASSES, VERIFICATION
+from node.dimse.contexts import (
+    FIND_SOP_CLASSES,
+    GET_SOP_CLASSES,
+    MOVE_SOP_CLASSES,
+    STORAGE_SOP_CLASSES,
+    VERIFICATION,
+)
 from node.dimse.messages import BoundedMessages, MessageUnacceptable
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.status import Answer, Status, answer_to
@@ -39,6 +54,8 @@ REQUESTS: Mapping[str, type | tuple[type, ...]] = {
     VERIFICATION: C_ECHO,
     STORAGE_COMMITMENT: (N_ACTION, N_EVENT_REPORT),
     **dict.fromkeys(FIND_SOP_CLASSES, C_FIND),
+    **dict.fromkeys(GET_SOP_CLASSES, C_GET),
+    **dict.fromkeys(MOVE_SOP_CLASSES, C_MOVE),
 }
 """Requests of the services beside storage, by abstract syntax (PS3.4 A.4, C.4, J.3)."""
 MAX_WAITING = 1
@@ -290,7 +307,7 @@ class IncomingMessages(BoundedMessages):
         context = self._accepted()[message.context_id]
         if context.abstract_syntax == STORAGE_COMMITMENT:
             return KeptDataSet(data_set, MAX_LIST_BYTES)
-        if context.abstract_syntax in FIND_SOP_CLASSES:
+        if context.abstract_syntax in FIND_SOP_CLASSES | GET_SOP_CLASSES | MOVE_SOP_CLASSES:
             return KeptDataSet(data_set, MAX_IDENTIFIER_BYTES)
         sink = self._open(self._affected(message))
         self._arriving.append(data_set)

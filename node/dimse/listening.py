@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from node.dimse.admission import Gate
 from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import Timeouts, application_entity
-from node.dimse.services import QueryProvider, StorageServices
+from node.dimse.services import QueryProvider, RetrieveProvider, StorageServices
 from node.dimse.session import Session
 from node.dimse.transport import BoundedServer, SocketLimits
 from node.domain.network import ListenLimits
@@ -29,7 +29,7 @@ NO_COMMITMENT = CommitmentServices()
 
 
 class Listener:
-    """An application entity that accepts associations: storage, verification, commitment and queries.
+    """An application entity that accepts associations: storage, verification, commitment, query/retrieve.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ class Listener:
         Who takes part in storage commitment; by default nobody does.
     query : QueryProvider, optional
         Who answers queries; by default nobody does.
+    retrieve : RetrieveProvider, optional
+        Who sends what is stored here; by default nobody does.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Listener:
         clock: Clock,
         commitment: CommitmentServices = NO_COMMITMENT,
         query: QueryProvider | None = None,
+        retrieve: RetrieveProvider | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._address = (host, port)
@@ -73,6 +76,7 @@ class Listener:
         self._clock = clock
         self._commitment = commitment
         self._query = query
+        self._retrieve = retrieve
         self._places = threading.BoundedSemaphore(limits.max_associations)
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
@@ -170,6 +174,7 @@ class Listener:
             max_object_bytes=self._limits.max_object_bytes,
             commitment=self._commitment,
             query=self._query,
+            retrieve=self._retrieve,
         )
         with self._changed:
             self._sessions[association] = session

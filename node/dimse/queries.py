@@ -29,3 +29,25 @@ class FoundMatch:
     """In the encoding of the request."""
     supported: bool
     """Whether every optional key was supported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrieveRequest:
+    """What a C-GET or C-MOVE asks."""
+
+    identifier: bytes
+    """In little endian byte order."""
+    implicit: bool
+    """Whether the value representations are implicit."""
+    patient_root: bool
+    """Whether the information model begins with the patient, and not with the study."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrievable:
+    """One instance that is to be sent."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    object_key: str

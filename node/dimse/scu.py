@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MESSAGE_IDS = 65535  # MessageID (0000,0110) is US
+SLOWEST_LINE = 32 * 1024
+"""Bytes a second: the response to a large object is waited for as long as the object may take to go out."""
 KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
 """An uncompressed pair of SOP class and transfer syntax takes two presentation contexts."""
 
@@ -73,9 +75,16 @@ class StorageAssociation:
         self._association = association
         self._remote = remote
         self._sent = 0
+        self._dimse_seconds = association.dimse_timeout or 0.0
 
-    def send(self, instance: StoredInstance) -> Meaning:
+    def send(self, instance: StoredInstance, *, originator: tuple[str, int] | None = None) -> Meaning:
         """Send one object and return what the peer's answer means.
+
+        Parameters
+        ----------
+        instance : StoredInstance
+        originator : tuple of (str, int), optional
+            AE title and message ID of the C-MOVE that asked for it (PS3.7 section 9.1.1.1).
 
         Raises
         ------
@@ -89,7 +98,12 @@ class StorageAssociation:
             raise DestinationUnavailable(f"{self._remote} closed the association; the object is sent again")
         message_id = self._sent % MESSAGE_IDS + 1
         self._sent += 1
-        answer = self._association.send_c_store(content, msg_id=message_id)
+        title, move_id = originator or (None, None)
+        # The library counts from when the first byte is handed over, not from when the last one is sent.
+        self._association.dimse_timeout = self._dimse_seconds + instance.path.stat().st_size / SLOWEST_LINE
+        answer = self._association.send_c_store(
+            content, msg_id=message_id, originator_aet=title, originator_id=move_id
+        )
         if "Status" not in answer:
             # The library notices a peer's abort a moment later; until then it would wait for another answer.
             self._association.abort()

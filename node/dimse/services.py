@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from node.dimse.admission import Caller
 from node.dimse.commitment import CommitmentReport, CommitmentRequest
-from node.dimse.queries import FindRequest, FoundMatch
+from node.dimse.queries import FindRequest, FoundMatch, Retrievable, RetrieveRequest
+from node.domain.network import MoveDestination
 from node.domain.study import AssociationEnd
 
 
@@ -121,4 +123,33 @@ class QueryProvider(Protocol):
         GroundglassError
             The search failed.
         """
+        ...
+
+
+class RetrieveProvider(Protocol):
+    """Finds what is to be sent, and where to."""
+
+    def instances(self, request: RetrieveRequest, *, caller: Caller) -> Sequence[Retrievable]:
+        """Return what a retrieval names.
+
+        Raises
+        ------
+        QueryMalformed
+            The identifier does not fit the SOP class.
+        GroundglassError
+            The search failed.
+        """
+        ...
+
+    def locate(self, item: Retrievable) -> Path:
+        """Return the file of an instance.
+
+        Raises
+        ------
+        ObjectMissing
+        """
+        ...
+
+    def destination(self, ae_title: str) -> MoveDestination | None:
+        """Return where a move destination is, None when there is none of this AE title."""
         ...

@@ -16,7 +16,8 @@ from node.dimse.commitment_session import CommitmentExchange, CommitmentServices
 from node.dimse.contexts import commitment_context, supported_contexts
 from node.dimse.finding import FindExchange
 from node.dimse.incoming import ArrivingDataSet, IncomingMessages
-from node.dimse.services import AffectedInstance, ObjectSink, QueryProvider, StorageServices
+from node.dimse.retrieving import RetrieveExchange
+from node.dimse.services import AffectedInstance, ObjectSink, QueryProvider, RetrieveProvider, StorageServices
 from node.dimse.status import Answer, Status
 from node.dimse.transport import BoundedSocket
 from node.domain.errors import GroundglassError, StoreError
@@ -69,6 +70,8 @@ class Session:
         Who takes part in storage commitment.
     query : QueryProvider, optional
         Who answers queries; by default nobody does.
+    retrieve : RetrieveProvider, optional
+        Who sends what is stored here; by default nobody does.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Session:
         max_object_bytes: int,
         commitment: CommitmentServices,
         query: QueryProvider | None = None,
+        retrieve: RetrieveProvider | None = None,
     ) -> None:
         self._association = association
         self._gate = gate
@@ -98,6 +102,9 @@ class Session:
         self._answers_queries = query is not None
         if query is not None:
             FindExchange(association, self._messages, query, self._admitted)
+        self._sends = retrieve is not None
+        if retrieve is not None:
+            RetrieveExchange(association, self._messages, retrieve, self._admitted)
         association.bind(evt.EVT_REQUESTED, self._on_requested)
         association.bind(evt.EVT_C_ECHO, self._on_echo)
         association.bind(evt.EVT_C_STORE, self._on_store)
@@ -169,6 +176,8 @@ class Session:
             decision.rights,
             commitment=self._commitment_context(decision.rights),
             queries=self._answers_queries,
+            retrievals=self._sends,
+            storing=[uid for uid, role in event.assoc.requestor.role_selection.items() if role.scp_role],
         )
 
     def _commitment_context(self, rights: frozenset[Right]) -> PresentationContext | None:

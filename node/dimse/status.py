@@ -60,6 +60,8 @@ class Meaning:
     delivered: bool
     retryable: bool
     text: str
+    warning: bool = False
+    """Delivered, with a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,4 +167,9 @@ def query_meaning_of(status: int) -> Meaning:
 
 def _meaning(status: int, ranges: tuple[_Range, ...]) -> Meaning:
     found = next(item for item in ranges if status & item.mask == item.value)
-    return Meaning(delivered=found.delivered, retryable=found.retryable, text=f"{status:04X}H {found.text}")
+    return Meaning(
+        delivered=found.delivered,
+        retryable=found.retryable,
+        text=f"{status:04X}H {found.text}",
+        warning=found.delivered and status != Status.SUCCESS,
+    )

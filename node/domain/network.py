@@ -24,6 +24,8 @@ class Right(StrEnum):
     """Report what became of a storage commitment that this node asked for."""
     QUERY = "query"
     """Ask what is stored here."""
+    RETRIEVE = "retrieve"
+    """Get what is stored here, or have it sent to a move destination."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,15 @@ class Peer:
     rights: frozenset[Right]
     authority: bool = False
     """Its corrections of patient and study attributes are confirmed without an operator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveDestination:
+    """An application entity to which stored objects may be sent by C-MOVE."""
+
+    ae_title: str
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,24 @@ def read_query(
     )
 
 
+def read_retrieval(identifier: bytes, *, implicit: bool, levels: Sequence[Level]) -> Mapping[str, Criterion]:
+    """Read the identifier of a C-GET or C-MOVE request; return its unique keys (PS3.4 section C.4.2.1.4).
+
+    Raises
+    ------
+    QueryMalformed
+    """
+    data_set, _ = _elements(identifier, implicit=implicit)
+    level = _level(data_set, levels)
+    unique = {UNIQUE_KEYS[item] for item in levels}
+    keys = [_key(data_set, attribute) for attribute in answered_at(level) if attribute.keyword in unique]
+    criteria = {key.attribute.keyword: key.criterion for key in keys if key.criterion is not None}
+    _require_hierarchy(level, levels, criteria)
+    if not isinstance(criteria.get(UNIQUE_KEYS[level]), OneOf):
+        raise QueryMalformed(f"{UNIQUE_KEYS[level]} must have a value at level {level}")
+    return criteria
+
+
 class _Identifier(Walk):
     """A walk that notes which elements there are."""
 

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from node.domain.network import Destination, ListenLimits, Peer
+from node.domain.network import Destination, ListenLimits, MoveDestination, Peer
 from node.settings.destinations import DestinationSettings
 from node.settings.infer import InferSettings
 from node.settings.tables import (
@@ -15,6 +15,7 @@ from node.settings.tables import (
     DeliverSettings,
     HealthSettings,
     LimitSettings,
+    MoveDestinationSettings,
     NodeSettings,
     PeerSettings,
     ReportSettings,
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
+    move_destinations: tuple[MoveDestinationSettings, ...] = ()
     deliver: DeliverSettings = DeliverSettings()
     assemble: AssembleSettings = AssembleSettings()
     select: SelectSettings = SelectSettings()
@@ -67,6 +69,10 @@ class Settings(BaseSettings):
     def peer_records(self) -> tuple[Peer, ...]:
         """Return who may call."""
         return tuple(peer.record() for peer in self.peers)
+
+    def move_destination_records(self) -> tuple[MoveDestination, ...]:
+        """Return where stored objects may be sent by C-MOVE."""
+        return tuple(destination.record() for destination in self.move_destinations)
 
     def destination_records(self) -> tuple[Destination, ...]:
         """Return where results may go."""

@@ -20,6 +20,7 @@ from node.domain.network import (
     AE_TITLE_MAX_LENGTH,
     Backoff,
     CapPolicy,
+    MoveDestination,
     Peer,
     QuietTimes,
     Right,
@@ -125,6 +126,18 @@ class PeerSettings(Section):
         return Peer(
             ae_title=self.ae_title, addresses=self.addresses, rights=self.rights, authority=self.authority
         )
+
+
+class MoveDestinationSettings(Section):
+    """An application entity to which peers with the right `retrieve` may have objects sent by C-MOVE."""
+
+    ae_title: AETitle = Field(description="AE title, by which C-MOVE names it.")
+    host: str = Field(min_length=1, description="Host name or IP address.")
+    port: Port = Field(description="Port.")
+
+    def record(self) -> MoveDestination:
+        """Return the domain's record."""
+        return MoveDestination(ae_title=self.ae_title, host=self.host, port=self.port)
 
 
 class DeliverSettings(Section):

@@ -20,9 +20,10 @@ from pynetdicom.sop_class import (
 
 from node.dimse.admission import Admission
 from node.dimse.listening import Listener
-from node.domain.network import Peer, Right
+from node.domain.network import MoveDestination, Peer, Right
 from node.domain.study import Arrival, InstanceHeader
 from node.query.find import FindService
+from node.query.retrieve import RetrieveService
 from node.receive.storage import StorageService
 from node.store.store import Store, open_store
 from tests.station.receiving_node import AE_TITLE, LIMITS, CountedUids, WallClock, migrated_index
@@ -30,7 +31,8 @@ from tests.station.receiving_node import AE_TITLE, LIMITS, CountedUids, WallCloc
 VIEWER = "VIEWER"
 HERE = ("127.0.0.1",)
 PEERS = (
-    Peer(ae_title=VIEWER, addresses=HERE, rights=frozenset({Right.QUERY, Right.ECHO})),
+    Peer(ae_title=VIEWER, addresses=HERE, rights=frozenset({Right.QUERY, Right.RETRIEVE, Right.ECHO})),
+    Peer(ae_title="LIST", addresses=HERE, rights=frozenset({Right.QUERY})),
     Peer(ae_title="CT1", addresses=HERE, rights=frozenset({Right.STORE, Right.ECHO})),
 )
 STUDY = StudyRootQueryRetrieveInformationModelFind
@@ -65,8 +67,8 @@ class Archive:
 
 
 @contextmanager
-def answering(root: Path) -> Iterator[Archive]:
-    """Run a node that answers queries."""
+def answering(root: Path, *destinations: MoveDestination) -> Iterator[Archive]:
+    """Run a node that answers queries and sends what it has."""
     clock = WallClock()
     root.mkdir()
     (root / "index.sqlite").write_bytes(migrated_index())
@@ -80,6 +82,7 @@ def answering(root: Path) -> Iterator[Archive]:
         services=StorageService(files=store.files, records=store.intake, clock=clock),
         clock=clock,
         query=FindService(store.matches, store.files, ae_title=AE_TITLE),
+        retrieve=RetrieveService(store.matches, store.files, destinations=destinations),
     )
     port = listener.start()
     try:

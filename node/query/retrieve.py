@@ -1,0 +1,77 @@
+"""C-GET and C-MOVE: which stored objects are meant, and where move destinations are (PS3.4 section C.4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from node.dimse.admission import Caller
+from node.dimse.queries import Retrievable, RetrieveRequest
+from node.domain.network import MoveDestination
+from node.domain.ports import ObjectFiles
+from node.domain.query import Level
+from node.query.find import PATIENT_ROOT, STUDY_ROOT
+from node.query.identifier import read_retrieval
+from node.store.matching import MatchRecords
+
+WANTED = frozenset({"SOPClassUID", "SOPInstanceUID", "AvailableTransferSyntaxUID"})
+
+
+class RetrieveService:
+    """Serves C-GET and C-MOVE requests. Implements ``RetrieveProvider``.
+
+    Parameters
+    ----------
+    records : MatchRecords
+        The index.
+    files : ObjectFiles
+        The stored objects.
+    destinations : iterable of MoveDestination
+        Where objects may be sent; nobody can name another place.
+    """
+
+    def __init__(
+        self, records: MatchRecords, files: ObjectFiles, *, destinations: Iterable[MoveDestination]
+    ) -> None:
+        self._records = records
+        self._files = files
+        self._destinations = {item.ae_title: item for item in destinations}
+
+    def instances(self, request: RetrieveRequest, *, caller: Caller) -> Sequence[Retrievable]:  # noqa: ARG002 - the port's signature
+        """Return what a retrieval names: what a query at the same level finds.
+
+        Raises
+        ------
+        QueryMalformed
+            The identifier does not fit the SOP class.
+        StoreError
+            The index cannot be read now.
+        """
+        criteria = read_retrieval(
+            request.identifier,
+            implicit=request.implicit,
+            levels=PATIENT_ROOT if request.patient_root else STUDY_ROOT,
+        )
+        return [
+            Retrievable(
+                sop_class_uid=str(candidate.values["SOPClassUID"]),
+                sop_instance_uid=str(candidate.values["SOPInstanceUID"]),
+                transfer_syntax_uid=str(candidate.values["AvailableTransferSyntaxUID"]),
+                object_key=candidate.object_key,
+            )
+            for page in self._records.find(Level.IMAGE, criteria, WANTED)
+            for candidate in page
+        ]
+
+    def locate(self, item: Retrievable) -> Path:
+        """Return the file of an instance.
+
+        Raises
+        ------
+        ObjectMissing
+        """
+        return self._files.path(item.object_key)
+
+    def destination(self, ae_title: str) -> MoveDestination | None:
+        """Return where a move destination is, None when none of this AE title is listed."""
+        return self._destinations.get(ae_title)

@@ -1,0 +1,318 @@
+"""C-GET and C-MOVE against a running node, with pynetdicom and DCMTK as peers."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLosslessSV1
+from pynetdicom import AE, build_role, evt
+from pynetdicom.sop_class import (
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from node.dicom.part10 import data_set_offset
+from node.dicom.read import read_header
+from node.domain.identity import derived_uid
+from node.domain.network import MoveDestination
+from node.domain.study import Arrival
+from tests.station.finding_ground import VIEWER, Archive, answering, calling, identifier_of
+from tests.station.receiving_node import AE_TITLE, write_instance
+
+GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
+SINK = "SINK"
+STUDY = derived_uid("test", "study", "1")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Sink:
+    """Takes what is sent to it; its answers can be set."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.syntaxes: dict[str, str] = {}
+        self.originators: set[tuple[str, int]] = set()
+        self.answers: dict[str, int] = {}
+
+    def take(self, event: evt.Event) -> int:
+        uid = str(event.request.AffectedSOPInstanceUID)
+        self.objects[uid] = event.request.DataSet.getvalue()
+        self.syntaxes[uid] = str(event.context.transfer_syntax)
+        if event.request.MoveOriginatorApplicationEntityTitle:
+            title = str(event.request.MoveOriginatorApplicationEntityTitle)
+            self.originators.add((title, event.request.MoveOriginatorMessageID))
+        return self.answers.get(uid, 0x0000)
+
+    @contextmanager
+    def listening(self, port: int, *syntaxes: str) -> Iterator[None]:
+        entity = AE(ae_title=SINK)
+        entity.add_supported_context(CTImageStorage, list(syntaxes) or [ExplicitVRLittleEndian])
+        server = entity.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self.take)]
+        )
+        try:
+            yield
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.fixture
+def archive(tmp_path, port):
+    with answering(tmp_path / "node", MoveDestination(ae_title=SINK, host="127.0.0.1", port=port)) as running:
+        yield running
+
+
+def fill(archive: Archive, folder: Path, *numbers: int, **how: object) -> dict[str, bytes]:
+    """Store instances; return the bytes of their data sets."""
+    stored = {}
+    for number in numbers:
+        path, uid = write_instance(folder / f"{number}.dcm", number, **how)
+        data = path.read_bytes()
+        kept = archive.store.files.store(data)
+        archive.store.intake.add(
+            Arrival(
+                header=read_header(data),
+                object_key=kept.key,
+                sha256=kept.sha256,
+                size=kept.size,
+                received_at=archive.store.database.clock.now(),
+                calling_ae_title="CT1",
+                association_id=None,
+            )
+        )
+        stored[uid] = data[data_set_offset(BytesIO(data)) :]
+    return stored
+
+
+def get(
+    archive: Archive, sink: Sink, *syntaxes: str, ae_title: str = VIEWER, model: str = GET, **keys: object
+) -> list[tuple[Dataset, Dataset | None]]:
+    """Get a study; return the responses."""
+    entity = AE(ae_title=ae_title)
+    entity.add_requested_context(model)
+    for syntax in syntaxes or (ExplicitVRLittleEndian,):
+        entity.add_requested_context(CTImageStorage, syntax)
+    association = entity.associate(
+        "127.0.0.1",
+        archive.port,
+        ae_title=AE_TITLE,
+        ext_neg=[build_role(CTImageStorage, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, sink.take)],
+    )
+    try:
+        if model not in {context.abstract_syntax for context in association.accepted_contexts}:
+            return []
+        identifier = identifier_of("STUDY", keys or {"StudyInstanceUID": STUDY})
+        return list(association.send_c_get(identifier, model))
+    finally:
+        association.release()
+
+
+def move(archive: Archive, destination: str = SINK, **keys: object) -> list[tuple[Dataset, Dataset | None]]:
+    with calling(archive.port, model=MOVE) as association:
+        identifier = identifier_of(str(keys.pop("level", "STUDY")), keys or {"StudyInstanceUID": STUDY})
+        return list(association.send_c_move(identifier, destination, MOVE, msg_id=9))
+
+
+def counts(status: Dataset) -> tuple[int, int, int]:
+    return (
+        status.NumberOfCompletedSuboperations,
+        status.NumberOfFailedSuboperations,
+        status.NumberOfWarningSuboperations,
+    )
+
+
+def test_stored_bytes_come_back_as_they_lie(archive, tmp_path):
+    stored = fill(archive, tmp_path, 1, 2, 3)
+    sink = Sink()
+    *pending, (last, _) = get(archive, sink)
+    assert sink.objects == stored
+    assert [status.NumberOfRemainingSuboperations for status, _ in pending] == [2, 1]
+    assert (last.Status, counts(last)) == (0x0000, (3, 0, 0))
+
+
+def test_an_object_of_many_pdus_comes_back_whole(archive, tmp_path):
+    stored = fill(archive, tmp_path, 1, pixel_bytes=3 * 128 * 8192)
+    sink = Sink()
+    ((last, _),) = get(archive, sink)
+    (uid,) = stored
+    assert last.Status == 0x0000
+    assert hashlib.sha256(sink.objects[uid]).digest() == hashlib.sha256(stored[uid]).digest()
+
+
+def test_the_sibling_of_an_uncompressed_syntax_is_written_anew(archive, tmp_path):
+    fill(archive, tmp_path, 1)
+    sink = Sink()
+    ((last, _),) = get(archive, sink, ImplicitVRLittleEndian)
+    assert last.Status == 0x0000
+    assert set(sink.syntaxes.values()) == {ImplicitVRLittleEndian}
+    (data,) = sink.objects.values()
+    assert b"Test^Person" in data
+
+
+def test_what_the_peer_cannot_take_fails_and_is_named(archive, tmp_path):
+    stored = fill(archive, tmp_path, 1, 2)
+    compressed = fill(archive, tmp_path, 3, transfer_syntax=JPEGLosslessSV1)
+    sink = Sink()
+    *_, (last, failed) = get(archive, sink)
+    assert set(sink.objects) == set(stored)
+    assert (last.Status, counts(last)) == (0xB000, (2, 1, 0))
+    assert failed.FailedSOPInstanceUIDList == next(iter(compressed))
+    sink = Sink()
+    *_, (last, _) = get(archive, sink, JPEGLosslessSV1)
+    assert last.Status == 0xB000
+    assert sink.objects == compressed
+
+
+def test_warnings_and_failures_of_the_peer_are_counted(archive, tmp_path):
+    first, second, third = fill(archive, tmp_path, 1, 2, 3)
+    sink = Sink()
+    sink.answers = {first: 0xB000, second: 0xA700}
+    *_, (last, failed) = get(archive, sink)
+    assert (last.Status, counts(last)) == (0xB000, (1, 1, 1))
+    assert failed.FailedSOPInstanceUIDList == second
+    sink.answers = dict.fromkeys([first, second, third], 0xA700)
+    *_, (last, failed) = get(archive, sink)
+    assert (last.Status, counts(last)) == (0xA702, (0, 3, 0))
+    assert list(failed.FailedSOPInstanceUIDList) == [first, second, third]
+
+
+def test_a_missing_file_fails_alone(archive, tmp_path):
+    first, second = fill(archive, tmp_path, 1, 2)
+    (page,) = archive.store.matches.find("IMAGE", {}, frozenset({"SOPInstanceUID"}))
+    archive.store.files.delete(page[0].object_key)
+    sink = Sink()
+    *_, (last, failed) = get(archive, sink)
+    assert (set(sink.objects), last.Status) == ({second}, 0xB000)
+    assert failed.FailedSOPInstanceUIDList == first
+
+
+@pytest.mark.parametrize(
+    ("model", "level", "keys", "status"),
+    [
+        (GET, "STUDY", {"StudyInstanceUID": ""}, 0xA900),
+        (GET, "STUDY", {"StudyInstanceUID": "*"}, 0xA900),
+        (GET, "SERIES", {"SeriesInstanceUID": "1.2"}, 0xA900),
+        (GET, "STUDY", {"StudyInstanceUID": "1.2.3.4"}, 0x0000),
+        (PatientRootQueryRetrieveInformationModelGet, "STUDY", {"StudyInstanceUID": STUDY}, 0xA900),
+    ],
+)
+def test_what_is_not_named_is_not_sent(archive, tmp_path, model, level, keys, status):
+    fill(archive, tmp_path, 1)
+    sink = Sink()
+    ((last, _),) = get(archive, sink, model=model, QueryRetrieveLevel=level, **keys)
+    assert (last.Status, sink.objects) == (status, {})
+
+
+def test_only_who_has_the_right_may_get(archive, tmp_path):
+    fill(archive, tmp_path, 1)
+    sink = Sink()
+    for title in ("CT1", "LIST"):
+        assert get(archive, sink, ae_title=title) == []
+    assert sink.objects == {}
+
+
+def test_a_study_is_moved_to_a_listed_destination(archive, tmp_path, port):
+    stored = fill(archive, tmp_path, 1, 2, 3)
+    sink = Sink()
+    with sink.listening(port):
+        *pending, (last, _) = move(archive)
+    assert sink.objects == stored
+    assert sink.originators == {(VIEWER, 9)}
+    assert [status.NumberOfRemainingSuboperations for status, _ in pending] == [2, 1]
+    assert (last.Status, counts(last)) == (0x0000, (3, 0, 0))
+
+
+def test_nothing_is_moved_elsewhere(archive, tmp_path):
+    fill(archive, tmp_path, 1)
+    ((last, _),) = move(archive, "ELSEWHERE")
+    assert last.Status == 0xA801
+
+
+def test_a_destination_that_does_not_answer_fails_every_instance(archive, tmp_path):
+    stored = fill(archive, tmp_path, 1, 2)
+    *_, (last, failed) = move(archive)
+    assert (last.Status, counts(last)) == (0xA702, (0, 2, 0))
+    assert set(failed.FailedSOPInstanceUIDList) == set(stored)
+
+
+def test_lists_of_uids_are_moved_by_the_patient_root(archive, tmp_path, port):
+    stored = fill(archive, tmp_path, 1, 2, 3)
+    first, second, _ = stored
+    sink = Sink()
+    keys = {
+        "PatientID": "P1",
+        "StudyInstanceUID": STUDY,
+        "SeriesInstanceUID": derived_uid("test", "series", "1"),
+        "SOPInstanceUID": [first, second],
+    }
+    model = PatientRootQueryRetrieveInformationModelMove
+    with sink.listening(port), calling(archive.port, model=model) as association:
+        *_, (last, _) = association.send_c_move(identifier_of("IMAGE", keys), SINK, model)
+    assert last.Status == 0x0000
+    assert set(sink.objects) == {first, second}
+
+
+def test_a_retrieval_is_cancelled_between_its_instances(archive, tmp_path, port):
+    fill(archive, tmp_path, *range(1, 31))
+    sink = Sink()
+    with sink.listening(port), calling(archive.port, model=MOVE) as association:
+        identifier = identifier_of("STUDY", {"StudyInstanceUID": STUDY})
+        statuses = []
+        for status, _ in association.send_c_move(identifier, SINK, MOVE, msg_id=3):
+            if not statuses:
+                association.send_c_cancel(3, query_model=MOVE)
+            statuses.append(status)
+    last = statuses[-1]
+    assert last.Status == 0xFE00
+    assert last.NumberOfRemainingSuboperations == 30 - last.NumberOfCompletedSuboperations > 0
+    assert len(sink.objects) == last.NumberOfCompletedSuboperations
+
+
+def run(*command: str, folder: Path) -> str:
+    finished = subprocess.run([*command], capture_output=True, text=True, check=False, timeout=60, cwd=folder)
+    return finished.stdout + finished.stderr
+
+
+def test_dcmtk_gets_and_moves_a_study(archive, tmp_path, port):
+    stored = fill(archive, tmp_path, 1, 2, 3)
+    here = ("-aet", VIEWER, "-aec", AE_TITLE, "127.0.0.1", str(archive.port))
+    keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={STUDY}")
+    got = tmp_path / "got"
+    got.mkdir()
+    shown = run("getscu", "-v", "-S", "-od", str(got), *here, *keys, folder=tmp_path)
+    assert {str(dcmread(path).SOPInstanceUID) for path in got.iterdir()} == set(stored), shown
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    sink = subprocess.Popen(["storescp", "-aet", SINK, "-od", str(moved), str(port)])
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        shown = run("movescu", "-v", "-S", "-aem", SINK, *here, *keys, folder=tmp_path)
+    finally:
+        sink.terminate()
+        sink.wait(10)
+    assert {str(dcmread(path).SOPInstanceUID) for path in moved.iterdir()} == set(stored), shown
