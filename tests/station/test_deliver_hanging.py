@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,34 @@ def hanging(port: int, last_words: bytes = b"", *, established: bool = True) -> 
         thread.join(DEADLINE)
 
 
+@contextmanager
+def slow_line(port: int, bytes_a_second: int) -> Iterator[int]:
+    """Stand before an application entity, and pass on to it no more than so much."""
+    pause = threading.Event()
+
+    def back(entity: socket.socket, caller: socket.socket) -> None:
+        while answer := entity.recv(65536):
+            caller.sendall(answer)
+
+    def forth() -> None:
+        caller, _ = listening.accept()
+        with caller, socket.create_connection(("127.0.0.1", port)) as entity:
+            answering = threading.Thread(target=back, args=(entity, caller))
+            answering.start()
+            with suppress(OSError):
+                while part := caller.recv(bytes_a_second // 20):
+                    entity.sendall(part)
+                    pause.wait(len(part) / bytes_a_second)
+                entity.shutdown(socket.SHUT_WR)
+            answering.join(DEADLINE)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=forth)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(DEADLINE)
+
+
 @pytest.fixture
 def entity(tmp_path: Path) -> Iterator[int]:
     sink = FolderSink("PACS", "127.0.0.1", 0, tmp_path / "pacs", clock=WallClock())
@@ -92,6 +120,17 @@ def test_a_peer_that_reads_no_more_holds_nobody_up(tmp_path: Path, entity: int) 
     with hanging(entity) as port:
         (reply,) = sent_to(port, objects)  # what was not tried has used up no attempt
     assert (reply.delivery_id, reply.delivered, reply.retryable) == (1, False, True)
+
+
+def test_a_large_object_may_take_its_time_on_a_slow_line(tmp_path: Path, entity: int) -> None:
+    objects = make_objects(tmp_path / "objects", 1)
+    large = dcmread(objects[0].path)
+    block = large.private_block(0x0009, "GROUNDGLASS TEST", create=True)
+    block.add_new(1, "OB", bytes(1_000_000))
+    large.save_as(objects[0].path)
+    with slow_line(entity, bytes_a_second=1_000_000) as port:
+        (reply,) = sent_to(port, objects)
+    assert reply.delivered
 
 
 @pytest.mark.parametrize("words", [b"", HALF_A_HEADER, HALF_A_PDU, LARGER_THAN_ANY])
