@@ -32,8 +32,8 @@ from node.run.results import Picture
 from node.run.scoring import Scored
 
 LARGEST_SIDE: Final = 1024
-"""Pixels of the longer side of the radiograph in a heatmap; a map of few cells needs no more. Where pixels are
-not square the picture is larger by their proportions."""
+"""Pixels of the longer side of the radiograph in a heatmap; a map of few cells needs no more. Where pixels
+are not square the picture is larger by their proportions."""
 UPRIGHT: Final = ("L", "F")
 
 
