@@ -7,6 +7,7 @@ targets run for as long as wanted under a fuzzer that is led by coverage: ``pyth
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,9 @@ def test_spoiled_bytes_do_no_harm(target: str) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("target", TARGETS)
-def test_many_spoiled_bytes_do_no_harm(target: str) -> None:
+def test_many_spoiled_bytes_do_no_harm(target: str, figure: Callable[[str, object], None]) -> None:
     _spoil(target, MANY[target])
+    figure(f"spoiled inputs of the target {target}", MANY[target])
 
 
 def _spoil(target: str, examples: int) -> None:

@@ -126,11 +126,16 @@ def migrated_index() -> bytes:
         return path.read_bytes()
 
 
-def start_receiving(root: Path, gate: Gate | None = None, **limits: object) -> Receiving:
-    """Start a receiving node; keywords replace limits."""
+def start_receiving(
+    root: Path, gate: Gate | None = None, *, sweep: bool = False, **limits: object
+) -> Receiving:
+    """Start a receiving node; ``sweep`` removes what a killed one left, other keywords replace limits."""
     clock = WallClock()
     files = LocalObjectFiles(root, CountedUids())
-    (root / "index.sqlite").write_bytes(migrated_index())
+    if sweep:
+        files.sweep_spool()
+    if not (root / "index.sqlite").exists():
+        (root / "index.sqlite").write_bytes(migrated_index())
     database = Database.open(f"sqlite:///{root / 'index.sqlite'}", clock=clock)
     records = IntakeRecords(database, files)
     listener = Listener(

@@ -1,0 +1,120 @@
+"""SIGKILL at random moments while four associations send and screenings run: each series is answered once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from node.dicom.write import PhantomLabels, write_phantom
+from node.imaging.phantom import ThoraxPhantom
+from tests.journey.hospital import Hospital
+from tests.journey.orthanc import wait_for
+from tests.journey.test_killed import Scanner, index
+
+KILLS = int(os.environ.get("GROUNDGLASS_WHOLE_KILLS", "5"))
+ASSOCIATIONS = 4
+LONGEST_SECONDS = 12.0
+SECONDS_A_STUDY = 30
+PHANTOM = ThoraxPhantom(seed=8, slices=24, rows=128, patches=4)
+VERSIONS = """
+    SELECT studies.study_instance_uid, count(*), sum(result_versions.state = 'current')
+    FROM studies JOIN result_versions ON result_versions.study_id = studies.id
+    GROUP BY studies.id
+"""
+WAITING = """
+    SELECT (SELECT count(*) FROM screenings WHERE state IN ('queued', 'running', 'parked'))
+         + (SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'cancelled'))
+         + (SELECT count(*) FROM series WHERE state = 'receiving')
+"""
+pytestmark = [pytest.mark.faults, pytest.mark.heavy]
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    place = Hospital(tmp_path / "hospital", quiet=6.0)
+    try:
+        place.open()
+        yield place
+    finally:
+        place.close()
+
+
+class Modality:
+    """The series that are to be sent, until the last slice of each was answered with success."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._unsent: dict[str, list[Path]] = {}
+        self.acknowledged: dict[str, Path] = {}
+        self.studies: list[str] = []
+
+    def scan(self, count: int) -> None:
+        """Make so many studies."""
+        for _ in range(count):
+            labels = PhantomLabels(identity=f"killed {len(self.studies)}", patient_id=f"K{len(self.studies)}")
+            self._unsent[labels.study_instance_uid] = write_phantom(
+                self._folder / str(len(self.studies)), PHANTOM, labels
+            )
+            self.studies.append(labels.study_instance_uid)
+
+    def send(self, port: int) -> list[Scanner]:
+        """Begin to send what is left of each study, on an association of its own."""
+        scanners = [Scanner(files, port) for files in self._unsent.values() if files]
+        for scanner in scanners:
+            scanner.start()
+        return scanners
+
+    def note(self, scanners: list[Scanner]) -> None:
+        """Wait until the associations have ended, and note what was answered with success."""
+        for scanner in scanners:
+            scanner.join(timeout=60)
+            assert not scanner.is_alive()
+            self.acknowledged |= scanner.acknowledged
+        done = set(self.acknowledged.values())
+        self._unsent = {
+            study: [file for file in files if file not in done] for study, files in self._unsent.items()
+        }
+
+
+def test_every_series_is_answered_once_however_often_the_node_is_killed(
+    hospital: Hospital, tmp_path: Path, figure: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(2026)
+    modality = Modality(tmp_path)
+    for _ in range(KILLS):
+        modality.scan(ASSOCIATIONS)
+        scanners = modality.send(hospital.node.port)
+        time.sleep(chance.uniform(0, LONGEST_SECONDS))  # the moment is what is tried
+        hospital.node.kill()
+        modality.note(scanners)
+        hospital.node.start()
+    modality.note(modality.send(hospital.node.port))
+    assert len(modality.acknowledged) == len(modality.studies) * PHANTOM.slices
+
+    def settled() -> bool:
+        with index(hospital) as database:
+            versions = database.execute(VERSIONS).fetchall()
+            return len(versions) == len(modality.studies) and database.execute(WAITING).fetchone() == (0,)
+
+    wait_for(settled, seconds=SECONDS_A_STUDY * len(modality.studies), what="every result to be delivered")
+    with index(hospital) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        rows = database.execute("SELECT sop_instance_uid, object_key, sha256 FROM instances").fetchall()
+        versions = database.execute(VERSIONS).fetchall()
+    assert {uid for uid, _key, _sha256 in rows} == modality.acknowledged.keys()
+    for _uid, key, sha256 in rows:
+        path = hospital.node.folder / "data" / "objects" / key[:2] / key[2:4] / f"{key}.dcm"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    for study, made, current in versions:
+        assert current == 1
+        assert len(hospital.pacs.instances(study, "SR")) == made, "each version has gone out once"
+    figure("kills of the whole node while four associations send and screenings run", KILLS)
+    figure("series", len(versions))
+    figure("of them with exactly one result in force, delivered and proven", len(versions))
+    figure("instances acknowledged, indexed and whole", len(rows))
