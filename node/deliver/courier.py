@@ -112,7 +112,8 @@ class Courier:
         if state is BreakerState.HALF_OPEN:
             if not self._echoes(sender):
                 return 0
-            taken = self._send_due(sender, PROBE)
+            # One that the destination cannot stand is not risked again and again while others wait.
+            taken = self._send_due(sender, PROBE, least_tried=True)
             if self._state(destination) is BreakerState.OPEN:
                 return taken
             self._answers(destination)
@@ -161,9 +162,10 @@ class Courier:
             self._breakers.answered(destination)
             logger.info("destination %s answers again", destination)
 
-    def _send_due(self, sender: Sender, limit: int) -> int:
+    def _send_due(self, sender: Sender, limit: int, *, least_tried: bool = False) -> int:
         """Send what is due, in one association; return how many objects the destination took."""
-        open_claims = {item.id: item for item in self._outbox.claim(sender.name, limit=limit)}
+        claimed = self._outbox.claim(sender.name, limit=limit, least_tried=least_tried)
+        open_claims = {item.id: item for item in claimed}
         outgoing = self._outgoing(open_claims)
         if not outgoing:
             return 0

@@ -37,7 +37,7 @@ class OutboxRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, destination: str, *, limit: int) -> list[Delivery]:
+    def claim(self, destination: str, *, limit: int, least_tried: bool = False) -> list[Delivery]:
         """Take deliveries that are due; no two couriers get the same.
 
         Nothing of a study that is held or of which an object waits for its comparison, nothing for a
@@ -49,9 +49,12 @@ class OutboxRecords:
         destination : str
         limit : int
             How many at most.
+        least_tried : bool
+            Take first what was tried least.
         """
         now = self._database.clock.now()
-        due = _claimable(destination, now, limit)
+        order = (deliveries.c.attempts, deliveries.c.id) if least_tried else (deliveries.c.id,)
+        due = _claimable(destination, now).order_by(*order).limit(limit)
         with self._database.read() as connection:
             if connection.execute(due).first() is None:
                 return []
@@ -287,17 +290,12 @@ def _add_missing(connection: Connection, objects: Select[tuple[int]], destinatio
     return len(rows_to_write)
 
 
-def _claimable(destination: str, now: datetime, limit: int) -> Select[tuple[int]]:
-    return (
-        _leaving()
-        .where(
-            deliveries.c.state == DeliveryState.PENDING,
-            deliveries.c.destination == destination,
-            # What was written later than now waits for a time that the clock was set back from.
-            or_(deliveries.c.due_at <= now, deliveries.c.changed_at > now),
-        )
-        .order_by(deliveries.c.id)
-        .limit(limit)
+def _claimable(destination: str, now: datetime) -> Select[tuple[int]]:
+    return _leaving().where(
+        deliveries.c.state == DeliveryState.PENDING,
+        deliveries.c.destination == destination,
+        # What was written later than now waits for a time that the clock was set back from.
+        or_(deliveries.c.due_at <= now, deliveries.c.changed_at > now),
     )
 
 

@@ -297,3 +297,21 @@ def test_a_pacs_that_answers_but_takes_nothing_is_left_alone_too(outbox, pacs):
     courier.run_once(PACS)
     assert breaker(outbox) is BreakerState.OPEN
     assert [item.attempts for item in outbox.deliveries(PACS)] == [4, 3, 3]
+
+
+def test_an_object_that_a_pacs_cannot_stand_is_not_its_probe(outbox, pacs, tmp_path):
+    hated, take = outbox.deliveries(PACS)[0].sop_instance_uid, pacs.on_store
+    pacs.on_store = lambda event: 0xA700 if event.request.AffectedSOPInstanceUID == hated else take(event)
+    pacs.stop()
+    pacs.start()
+    courier = outbox.courier(sender_to(PACS, pacs.port), backoff=replace(BACKOFF, max_attempts=50))
+    for _ in range(4):
+        courier.run_once(PACS)
+        outbox.clock.at += timedelta(minutes=1)
+    assert outbox.states(PACS) == ["pending", "sent", "sent"]
+    assert breaker(outbox) is BreakerState.HALF_OPEN
+
+    screen(outbox.store, tmp_path, "2", (PACS,))
+    outbox.clock.at += PATIENCE.first + timedelta(minutes=5)  # now the hated one is due, too
+    assert courier.run_once(PACS) == 3
+    assert breaker(outbox) is BreakerState.CLOSED
