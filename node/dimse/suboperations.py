@@ -104,13 +104,15 @@ class SameAssociation:
 
     def _write_file(self, context_id: int, command: bytes, path: Path, max_pdu: int) -> None:
         size = fragment_size(max_pdu)
-        waiting = bytearray(message(context_id, command, b"", max_pdu=max_pdu))
+        waiting = [message(context_id, command, b"", max_pdu=max_pdu)]
+        held = 0
         for content, last in _fragments(path, size):
-            waiting += data_fragment(context_id, content, last=last)
-            if len(waiting) >= WRITTEN_AT_ONCE:
-                self._messages.write(bytes(waiting))
-                waiting.clear()
-        self._messages.write(bytes(waiting))
+            waiting.append(data_fragment(context_id, content, last=last))
+            held += len(content)
+            if held >= WRITTEN_AT_ONCE:
+                self._messages.write(b"".join(waiting))
+                waiting, held = [], 0
+        self._messages.write(b"".join(waiting))
 
     def _answer(self, message_id: int) -> Meaning:
         _, answer = self._messages.get_msg(block=True)

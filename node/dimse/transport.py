@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EVENT_CONNECTION_CLOSED = "Evt17"
+"""Transport connection closed (PS3.8 table 9-10)."""
 MAX_NEGOTIATION_BYTES = 1 << 20
 """Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
 
@@ -179,9 +181,15 @@ class BoundedSocket(PromptSocket):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def send(self, bytestream: bytes) -> None:
-        """Send whole PDUs, whichever thread they come from."""
+        """Send whole PDUs, whichever thread they come from; a connection that fails ends the association."""
+        connection = self.socket
+        if connection is None:
+            return
         with self._sending:
-            super().send(bytestream)
+            try:
+                connection.sendall(bytestream)
+            except OSError:
+                self.event_queue.put(EVENT_CONNECTION_CLOSED)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, or fewer when the peer closed the connection.
