@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--max-bytes", type=int, default=8192)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--crashes", type=Path, default=Path.cwd())
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     targets.quiet()
     target = targets.TARGETS[options.target]
     with tempfile.TemporaryDirectory() as made:

@@ -66,9 +66,19 @@ class ReceivingProcess:
     @contextmanager
     def failing(self, call: str, error: str) -> Iterator[None]:
         """Let every system call of a name fail, in this process, for as long as the context lasts."""
+        with self._traced("-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:error={error}"):
+            yield
+
+    @contextmanager
+    def recorded(self, calls: str, trace: Path) -> Iterator[None]:
+        """Record system calls of this process, those of all threads in one order."""
+        with self._traced("-y", "-s", "256", "-o", str(trace), "-e", f"trace={calls}"):
+            yield
+
+    @contextmanager
+    def _traced(self, *arguments: str) -> Iterator[None]:
         pid = self._process.pid
-        inject = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
-        with subprocess.Popen(["strace", "-f", "-qq", "-o", os.devnull, *inject, "-p", str(pid)]) as tracer:
+        with subprocess.Popen(["strace", "-f", "-qq", *arguments, "-p", str(pid)]) as tracer:
             try:
                 wait_until(lambda: all(_is_traced(task) for task in _tasks(pid)), "the process is traced")
                 yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,35 @@ def test_a_call_that_fails_costs_nothing_that_was_acknowledged(
         assert sender.send() in {OUT_OF_RESOURCES, ""}
     assert sender.send() == SUCCESS, "it goes on by itself"
     check_everything(node, sender)
+
+
+def test_the_answer_leaves_after_everything_is_synced(node: ReceivingProcess, tmp_path: Path) -> None:
+    """SIGKILL keeps the page cache; only the order of the calls shows what a loss of power would leave."""
+    sender, trace = Sender(tmp_path, node.remote), tmp_path / "trace"
+    with node.recorded("write,pwrite64,fsync,fdatasync,rename,sendto", trace):
+        assert sender.send() == SUCCESS
+    lines = trace.read_text().splitlines()
+    [(key,)] = node.rows("SELECT object_key FROM instances ORDER BY id DESC LIMIT 1")
+    folder = f"/objects/{key[:2]}/{key[2:4]}"
+    answer = last(lines, r"sendto\(.*\"\\4\\0")  # a P-DATA-TF PDU (PS3.8 table 9-22)
+    begun = last(lines[:answer], r"rename\(.*" + key)
+    order = [
+        last(lines[:answer], r"write\(\d+<.*\.part>"),
+        last(lines[:answer], r"fsync\(\d+<.*\.part>"),
+        begun,
+        last(lines[:answer], rf"fsync\(\d+<.*{folder}>"),
+        begun + 1 + last(lines[begun + 1 : answer], r"pwrite64\(\d+<.*index\.sqlite-wal>"),
+        begun + 1 + last(lines[begun + 1 : answer], r"(fsync|fdatasync)\(\d+<.*index\.sqlite-wal>"),
+        answer,
+    ]
+    assert order == sorted(order)
+
+
+def last(lines: list[str], pattern: str) -> int:
+    """Return where the last call of a kind stands, without regard to the thread; fails when there is none."""
+    found = [number for number, line in enumerate(lines) if re.match(r"\d+ +" + pattern, line)]
+    assert found, f"no {pattern}"
+    return found[-1]
 
 
 STAGES = [0, 64, 160]
