@@ -8,13 +8,13 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
 from node.cli.dicom_objects import object_tables
+from node.cli.dicom_query import query_services, query_tables
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.pixel_file import DECODERS, NATIVE, RLE_LOSSLESS
 from node.dicom.text import G1_OF_TERM, STAND_ALONE
 from node.dimse.admission import Rejection
-from node.dimse.asking import STUDY_ROOT_FIND
 from node.dimse.commitment import (
     FAILURE_TEXTS,
     STORAGE_COMMITMENT,
@@ -86,6 +86,7 @@ def dicom_reference() -> str:
             *_sop_classes(),
             *_transfer_syntaxes(),
             *_statuses(),
+            *(line for title, columns, rows in query_tables() for line in _table(title, columns, rows)),
             *_character_sets(),
             *_results(),
             *_private_codes(),
@@ -112,7 +113,7 @@ def _services() -> Iterator[str]:
             ("Verification", f"`{VERIFICATION}`", "yes", "yes"),
             ("Storage", "below", by_the_node, f"{len(STORAGE_SOP_CLASSES)} SOP classes"),
             (UID(STORAGE_COMMITMENT).name, f"`{STORAGE_COMMITMENT}`", "yes", "no"),
-            (UID(STUDY_ROOT_FIND).name, f"`{STUDY_ROOT_FIND}`", "yes, IMAGE level", "no"),
+            *query_services(),
         ),
     )
 

@@ -25,7 +25,7 @@ from node.dimse.commitment import (
     request_data_set,
     response,
 )
-from node.dimse.contexts import CONVERTIBLE
+from node.dimse.contexts import CONVERTIBLE, STUDY_ROOT_FIND
 from node.dimse.entity import Timeouts
 from node.dimse.messages import BoundedMessages
 from node.dimse.scu import Remote, open_association
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.events import Event, EventHandlerType
 
-STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-"""Study Root Query/Retrieve Information Model - FIND (PS3.4 C.6.2.3)."""
 MAX_MATCHES = 2000
 """Answers to one query: a series of results has some hundred objects. More is no answer to what was asked."""
 PENDING = frozenset({0xFF00, 0xFF01})
