@@ -45,6 +45,7 @@ class Archive:
 
     store: Store
     port: int
+    listener: Listener
 
     def add(self, header: InstanceHeader, data: bytes = b"") -> None:
         stored = self.store.files.store(data or header.sop_instance_uid.encode())
@@ -86,7 +87,7 @@ def answering(root: Path, *destinations: MoveDestination) -> Iterator[Archive]:
     )
     port = listener.start()
     try:
-        yield Archive(store=store, port=port)
+        yield Archive(store=store, port=port, listener=listener)
     finally:
         assert listener.stop()
         store.close()

@@ -9,8 +9,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import ComprehensiveSRStorage
 
-from node.domain.identity import PatientKey
+from node.dicom.read import read_header
+from node.domain.identity import PatientKey, derived_uid
 from tests.conftest import ct_header
 from tests.station.finding_ground import (
     PATIENT,
@@ -24,7 +28,7 @@ from tests.station.finding_ground import (
     matches,
     values,
 )
-from tests.station.receiving_node import AE_TITLE
+from tests.station.receiving_node import AE_TITLE, write_instance
 
 ALL = {"StudyInstanceUID": "", "PatientName": ""}
 
@@ -237,6 +241,44 @@ def test_what_lies_aside_is_not_found_and_a_held_study_is(archive):
     archive.store.studies.hold(1, "Ada", "look")
     (found,) = archive.find("STUDY", StudyInstanceUID="", NumberOfStudyRelatedInstances="", PatientID="")
     assert (found.NumberOfStudyRelatedInstances, found.PatientID) == (1, "P1")
+
+
+def report(folder: Path, number: int, code: str) -> bytes:
+    """Return a structured report as a file."""
+    path, _ = write_instance(folder / f"{number}.dcm", number, sop_class=ComprehensiveSRStorage)
+    data_set = dcmread(path)
+    title = Dataset()
+    title.CodeValue, title.CodingSchemeDesignator, title.CodeMeaning = code, "DCM", "a title"
+    data_set.ConceptNameCodeSequence = [title]
+    data_set.CompletionFlag, data_set.VerificationFlag = "COMPLETE", "UNVERIFIED"
+    data_set.ContentDate, data_set.ContentTime = f"2026010{number}", "1200"
+    data_set.save_as(path)
+    return path.read_bytes()
+
+
+def test_attributes_of_reports_are_matched_by_their_objects(archive, tmp_path):
+    for number, code in enumerate(["126000", "113000"], 1):
+        data = report(tmp_path, number, code)
+        archive.add(read_header(data), data)
+    study, series = derived_uid("test", "study", "1"), derived_uid("test", "series", "1")
+    above = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": ""}
+    title = Dataset()
+    title.CodeValue, title.CodeMeaning = "113000", ""
+    (found,) = archive.find("IMAGE", **above, ConceptNameCodeSequence=[title], CompletionFlag="")
+    assert found.CompletionFlag == "COMPLETE"
+    assert found.ConceptNameCodeSequence[0].CodeMeaning == "a title"
+    assert "CodingSchemeDesignator" not in found.ConceptNameCodeSequence[0]
+    found = archive.find("IMAGE", **above, ConceptNameCodeSequence=[])
+    titles = [item.ConceptNameCodeSequence[0] for item in found]
+    assert [(item.CodeValue, item.CodingSchemeDesignator) for item in titles] == [
+        ("126000", "DCM"),
+        ("113000", "DCM"),
+    ]
+    assert len(archive.find("IMAGE", **above, ContentDate="20260102-", VerificationFlag="UN*")) == 1
+    with calling(archive.port) as association:
+        two = identifier_of("IMAGE", {**above, "ConceptNameCodeSequence": [title, title]})
+        ((status, _),) = answers(association, two)
+        assert status == 0xA900
 
 
 def findscu(port: int, *keys: str, options: tuple[str, ...] = ("-S",), folder: Path | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -28,7 +29,7 @@ from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
 from node.domain.study import Arrival
 from tests.station.finding_ground import VIEWER, Archive, answering, calling, identifier_of
-from tests.station.receiving_node import AE_TITLE, write_instance
+from tests.station.receiving_node import AE_TITLE, LIMITS, wait_until, write_instance
 
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
 SINK = "SINK"
@@ -288,6 +289,39 @@ def test_a_retrieval_is_cancelled_between_its_instances(archive, tmp_path, port)
     assert last.Status == 0xFE00
     assert last.NumberOfRemainingSuboperations == 30 - last.NumberOfCompletedSuboperations > 0
     assert len(sink.objects) == last.NumberOfCompletedSuboperations
+
+
+def test_a_get_is_cancelled_between_its_instances(archive, tmp_path):
+    stored = fill(archive, tmp_path, *range(1, 31))
+
+    class Impatient(Sink):
+        def take(self, event):
+            if len(self.objects) == 2:
+                event.assoc.send_c_cancel(1, query_model=GET)
+            return super().take(event)
+
+    sink = Impatient()
+    *_, (last, _) = get(archive, sink)
+    assert last.Status == 0xFE00
+    assert last.NumberOfRemainingSuboperations == 30 - len(sink.objects) > 0
+    assert sink.objects.items() <= stored.items()
+
+
+def test_a_peer_that_vanishes_ends_its_retrieval(archive, tmp_path):
+    fill(archive, tmp_path, *range(1, 11))
+
+    class Vanishing(Sink):
+        def take(self, event):
+            self.connection = event.assoc.dul.socket.socket
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return super().take(event)
+
+    begun = time.monotonic()
+    vanishing = Vanishing()
+    get(archive, vanishing)
+    vanishing.connection.close()  # the library leaves it open
+    wait_until(lambda: archive.listener.connections == 0, "the association to end")
+    assert time.monotonic() - begun < LIMITS.dimse_seconds
 
 
 def run(*command: str, folder: Path) -> str:
