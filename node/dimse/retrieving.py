@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
-from node.dimse.contexts import GET_SOP_CLASSES, MOVE_SOP_CLASSES, PATIENT_ROOT_GET, PATIENT_ROOT_MOVE
+from node.dimse.contexts import (
+    GET_SOP_CLASSES,
+    MOVE_SOP_CLASSES,
+    PATIENT_ROOT_GET,
+    PATIENT_ROOT_MOVE,
+    Syntaxes,
+    proposed_contexts,
+)
 from node.dimse.entity import Timeouts
 from node.dimse.operation import Operation, even, identifier_of
 from node.dimse.queries import Retrievable, RetrieveRequest
-from node.dimse.scu import Remote, StorageAssociation, StoredInstance, associate, batches
+from node.dimse.scu import KINDS_PER_ASSOCIATION, Remote, open_association
 from node.dimse.status import Meaning
-from node.dimse.suboperations import SameAssociation
+from node.dimse.suboperations import Suboperations, unread
 from node.domain.errors import (
     DeliveryError,
-    DestinationUnavailable,
     DicomError,
     GroundglassError,
     QueryMalformed,
@@ -157,7 +163,7 @@ class RetrieveExchange:
         if isinstance(found, _Ended):
             self._end(operation, found)
             return
-        same = SameAssociation(self._association, self._messages)
+        same = Suboperations(self._association)
         self._send_all(operation, found, self._store_all_here(same, found, operation.message_id))
 
     def _move(self, context_id: int, request: C_MOVE) -> None:
@@ -230,60 +236,43 @@ class RetrieveExchange:
         )
         self._messages.write(last)
 
-    def _store_all_here(
-        self, same: SameAssociation, found: Sequence[Retrievable], message_id: int
-    ) -> Outcomes:
+    def _store_all_here(self, same: Suboperations, found: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance that is sent to the peer itself, until it cancels."""
         for item in found:
             if self._messages.is_cancelled(message_id):
                 return
-            yield item, self._store_here(same, item)
+            yield item, None if same.broken else self._store(same, item)
 
-    def _store_here(self, same: SameAssociation, item: Retrievable) -> Meaning | None:
+    def _store(self, to: Suboperations, item: Retrievable) -> Meaning | None:
         try:
-            return same.send(item, self._provider.locate(item))
+            return to.send(item, self._provider.locate(item))
         except (DeliveryError, DicomError, StoreError) as error:
             logger.warning("an instance was not sent: %s", error)
             return None
 
     def _store_there(self, remote: Remote, found: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance that is sent to a destination, until the peer cancels."""
-        stored = {}
-        for item in found:
-            try:
-                path = self._provider.locate(item)
-            except StoreError as error:
-                logger.warning("an instance was not sent: %s", error)
-                yield item, None
-                continue
-            instance = StoredInstance(
-                path=path,
-                sop_class_uid=item.sop_class_uid,
-                sop_instance_uid=item.sop_instance_uid,
-                transfer_syntax_uid=item.transfer_syntax_uid,
-            )
-            stored[instance] = item
-        for batch in batches(stored):
-            for instance, meaning in self._batch(remote, batch, message_id):
-                yield stored[instance], meaning
+        for batch in _batches(found):
+            yield from self._batch(remote, batch, message_id)
 
-    def _batch(
-        self, remote: Remote, batch: list[StoredInstance], message_id: int
-    ) -> Generator[tuple[StoredInstance, Meaning | None], None, None]:
+    def _batch(self, remote: Remote, batch: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance of one association."""
         waiting = deque(batch)
+        contexts = proposed_contexts(_syntaxes(item) for item in batch)
         title = self._association.acceptor.ae_title
-        needed = [instance.syntaxes for instance in batch]
         originator = (self._caller().calling_ae_title, message_id)
         try:
-            with associate(remote, calling_ae_title=title, needed=needed, timeouts=Timeouts()) as association:
+            with open_association(remote, title, contexts, Timeouts()) as association, unread(association):
+                there = Suboperations(association, originator=originator)
                 while waiting and not self._messages.is_cancelled(message_id):
-                    meaning = _sent(association, waiting[0], originator)
+                    meaning = self._store(there, waiting[0])
                     yield waiting.popleft(), meaning
+                    if there.broken:
+                        break
         except DeliveryError as error:
             logger.warning("instances were not sent: %s", error)
-            while waiting:
-                yield waiting.popleft(), None
+        while waiting and not self._messages.is_cancelled(message_id):
+            yield waiting.popleft(), None
 
     def _is_implicit(self, operation: Operation) -> bool:
         context = self._association._accepted_cx[operation.context_id]
@@ -294,20 +283,19 @@ class RetrieveExchange:
             self._messages.write(operation.response(ended.status, comment=ended.comment))
 
 
-def _sent(
-    association: StorageAssociation, instance: StoredInstance, originator: tuple[str, int]
-) -> Meaning | None:
-    """Return what the destination's answer means, None where this instance alone cannot be sent.
+def _syntaxes(item: Retrievable) -> Syntaxes:
+    return Syntaxes(sop_class_uid=item.sop_class_uid, transfer_syntax_uid=item.transfer_syntax_uid)
 
-    Raises
-    ------
-    DestinationUnavailable
-        The association ended.
-    """
-    try:
-        return association.send(instance, originator=originator)
-    except DestinationUnavailable:
-        raise
-    except (DeliveryError, DicomError) as error:
-        logger.warning("an instance was not sent: %s", error)
-        return None
+
+def _batches(found: Iterable[Retrievable]) -> Iterator[list[Retrievable]]:
+    """Split instances, in order, so that the presentation contexts of a batch fit one association."""
+    batch: list[Retrievable] = []
+    kinds: set[Syntaxes] = set()
+    for item in found:
+        if _syntaxes(item) not in kinds and len(kinds) == KINDS_PER_ASSOCIATION:
+            yield batch
+            batch, kinds = [], set()
+        batch.append(item)
+        kinds.add(_syntaxes(item))
+    if batch:
+        yield batch

@@ -77,14 +77,8 @@ class StorageAssociation:
         self._sent = 0
         self._dimse_seconds = association.dimse_timeout or 0.0
 
-    def send(self, instance: StoredInstance, *, originator: tuple[str, int] | None = None) -> Meaning:
+    def send(self, instance: StoredInstance) -> Meaning:
         """Send one object and return what the peer's answer means.
-
-        Parameters
-        ----------
-        instance : StoredInstance
-        originator : tuple of (str, int), optional
-            AE title and message ID of the C-MOVE that asked for it (PS3.7 section 9.1.1.1).
 
         Raises
         ------
@@ -98,12 +92,9 @@ class StorageAssociation:
             raise DestinationUnavailable(f"{self._remote} closed the association; the object is sent again")
         message_id = self._sent % MESSAGE_IDS + 1
         self._sent += 1
-        title, move_id = originator or (None, None)
         # The library counts from when the first byte is handed over, not from when the last one is sent.
         self._association.dimse_timeout = self._dimse_seconds + instance.path.stat().st_size / SLOWEST_LINE
-        answer = self._association.send_c_store(
-            content, msg_id=message_id, originator_aet=title, originator_id=move_id
-        )
+        answer = self._association.send_c_store(content, msg_id=message_id)
         if "Status" not in answer:
             # The library notices a peer's abort a moment later; until then it would wait for another answer.
             self._association.abort()

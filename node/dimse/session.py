@@ -137,7 +137,6 @@ class Session:
         if event.assoc.requestor.primitive is None:
             # The association's thread still waits for the request; nothing in the queue ends that.
             event.assoc.dul.to_user_queue.put(None)
-        self._messages.msg_queue.put((None, None))  # whoever waits for a response waits no longer
 
     def _on_requested(self, event: Event) -> None:
         requestor = event.assoc.requestor

@@ -1,9 +1,10 @@
-"""C-STORE sub-operations of a C-GET: objects go out as they lie, on the association that asked for them."""
+"""C-STORE sub-operations: stored objects go out as they lie, with nothing decoded (PS3.4 C.4.2, C.4.3)."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,39 +17,42 @@ from node.dimse.contexts import CONVERTIBLE
 from node.dimse.framing import DATA_SET, command_set, data_fragment, fragment_size, message
 from node.dimse.operation import even
 from node.dimse.status import Meaning, meaning_of
-from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
+from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom, TruncatedObject
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from node.dimse.incoming import IncomingMessages
     from node.dimse.queries import Retrievable
 
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
 MEDIUM = 0x0000  # Priority, PS3.7 E.1-1
 MESSAGE_IDS = 65535
+PAUSE_SECONDS = 0.0005
+"""Between two looks whether the library's loop has paused."""
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
 POLLED_SECONDS = 0.0002
 """Pause of the library's reading loop while answers to sub-operations are waited for; else a millisecond."""
 
 
-class SameAssociation:
-    """Sends objects to the peer that opened the association.
+class Suboperations:
+    """Sends stored objects on an association, whichever side opened it.
 
     Parameters
     ----------
     association : Association
-        Acceptor; its contexts of storage were negotiated with the peer as SCP.
-    messages : IncomingMessages
-        Its messages.
+        Established; nobody else waits for its messages.
+    originator : tuple of (str, int), optional
+        AE title and message ID of the C-MOVE that asks for the objects.
     """
 
-    def __init__(self, association: Association, messages: IncomingMessages) -> None:
+    def __init__(self, association: Association, *, originator: tuple[str, int] | None = None) -> None:
         self._association = association
-        self._messages = messages
+        self._originator = originator
         self._sent = 0
+        self.broken = False
+        """Whether an answer did not come: nothing more can be sent."""
         self._contexts: dict[str, list[PresentationContext]] = {}
         for context in association.accepted_contexts:
             if context.as_scu:
@@ -69,25 +73,34 @@ class SameAssociation:
         """
         context = self._context(item)
         context_id = int(context.context_id or 0)
-        max_pdu = self._association.requestor.maximum_length or 0
         self._sent += 1
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
-        command = command_set(
-            {
-                0x0002: even(item.sop_class_uid.encode("ascii"), b"\0"),
-                0x0100: struct.pack("<H", C_STORE_RQ),
-                0x0110: struct.pack("<H", message_id),
-                0x0700: struct.pack("<H", MEDIUM),
-                0x0800: struct.pack("<H", DATA_SET),
-                0x1000: even(item.sop_instance_uid.encode("ascii"), b"\0"),
-            }
-        )
+        command = self._command(item, message_id)
         if context.transfer_syntax[0] == item.transfer_syntax_uid:
-            self._write_file(context_id, command, path, max_pdu)
+            self._write_file(context_id, command, path)
         else:
             data_set = _encoded(path, implicit=context.transfer_syntax[0] == CONVERTIBLE[1])
-            self._messages.write(message(context_id, command, data_set, max_pdu=max_pdu))
+            self._write(message(context_id, command, data_set, max_pdu=self._max_pdu))
         return self._answer(message_id)
+
+    @property
+    def _max_pdu(self) -> int:
+        return int(self._association.dimse.maximum_pdu_size or 0)
+
+    def _command(self, item: Retrievable, message_id: int) -> bytes:
+        elements = {
+            0x0002: even(item.sop_class_uid.encode("ascii"), b"\0"),
+            0x0100: struct.pack("<H", C_STORE_RQ),
+            0x0110: struct.pack("<H", message_id),
+            0x0700: struct.pack("<H", MEDIUM),
+            0x0800: struct.pack("<H", DATA_SET),
+            0x1000: even(item.sop_instance_uid.encode("ascii"), b"\0"),
+        }
+        if self._originator is not None:
+            title, move_id = self._originator
+            elements[0x1030] = even(title.encode("ascii"), b" ")
+            elements[0x1031] = struct.pack("<H", move_id)
+        return command_set(elements)
 
     def _context(self, item: Retrievable) -> PresentationContext:
         found = {str(item.transfer_syntax[0]): item for item in self._contexts.get(item.sop_class_uid, [])}
@@ -102,36 +115,56 @@ class SameAssociation:
             f"the peer takes no {item.sop_class_uid} in {item.transfer_syntax_uid} on this association"
         )
 
-    def _write_file(self, context_id: int, command: bytes, path: Path, max_pdu: int) -> None:
-        size = fragment_size(max_pdu)
-        waiting = [message(context_id, command, b"", max_pdu=max_pdu)]
-        held = 0
-        for content, last in _fragments(path, size):
-            waiting.append(data_fragment(context_id, content, last=last))
-            held += len(content)
-            if held >= WRITTEN_AT_ONCE:
-                self._messages.write(b"".join(waiting))
-                waiting, held = [], 0
-        self._messages.write(b"".join(waiting))
+    def _write_file(self, context_id: int, command: bytes, path: Path) -> None:
+        size = fragment_size(self._max_pdu)
+        self._write(message(context_id, command, b"", max_pdu=self._max_pdu))
+        for block, last in _blocks(path, max(WRITTEN_AT_ONCE // size, 1) * size):
+            end = len(block)
+            self._write(
+                b"".join(
+                    data_fragment(context_id, block[at : at + size], last=last and at + size >= end)
+                    for at in range(0, end, size)
+                )
+            )
+
+    def _write(self, pdus: bytes) -> None:
+        connection = self._association.dul.socket
+        if connection is not None:
+            connection.send(pdus)
 
     def _answer(self, message_id: int) -> Meaning:
-        _, answer = self._messages.get_msg(block=True)
+        _, answer = self._association.dimse.get_msg(block=True)
         if not isinstance(answer, C_STORE) or answer.MessageIDBeingRespondedTo != message_id:
+            self.broken = True
             self._association.abort(block=False)
             raise DestinationUnavailable("the peer gave no answer to a C-STORE sub-operation")
         return meaning_of(int(answer.Status if answer.Status is not None else 0xC000))
 
 
-def _fragments(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield the data set of a file in pieces, and whether each is the last."""
+@contextmanager
+def unread(association: Association) -> Iterator[None]:
+    """Keep the library from taking the messages of an association that this node has opened."""
+    association._reactor_checkpoint.clear()
+    while not association._is_paused and association.is_alive():
+        association.join(PAUSE_SECONDS)
+    try:
+        yield
+    finally:
+        association._reactor_checkpoint.set()
+
+
+def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield the data set of a file in blocks, and whether each is the last."""
     with path.open("rb") as stream:
         begin = data_set_offset(stream)
+        left = path.stat().st_size - begin
         stream.seek(begin)
-        content = stream.read(size)
-        while content:
-            following = stream.read(size)
-            yield content, not following
-            content = following
+        while left > 0:
+            block = stream.read(min(left, size))
+            if not block:
+                raise TruncatedObject("a stored file became shorter while it was sent")
+            left -= len(block)
+            yield block, left == 0
 
 
 def _encoded(path: Path, *, implicit: bool) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -37,9 +38,11 @@ STUDY = derived_uid("test", "study", "1")
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port outside the range from which the system takes those of calls."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", random.randint(20000, 30000)))
+            return int(probe.getsockname()[1])
 
 
 class Sink:
@@ -256,6 +259,22 @@ def test_a_destination_that_does_not_answer_fails_every_instance(archive, tmp_pa
     *_, (last, failed) = move(archive)
     assert (last.Status, counts(last)) == (0xA702, (0, 2, 0))
     assert set(failed.FailedSOPInstanceUIDList) == set(stored)
+
+
+def test_a_destination_that_aborts_fails_what_is_left(archive, tmp_path, port):
+    _, *rest = fill(archive, tmp_path, 1, 2, 3, 4)
+
+    class Aborting(Sink):
+        def take(self, event):
+            if self.objects:
+                event.assoc.abort(block=False)
+            return super().take(event)
+
+    sink = Aborting()
+    with sink.listening(port):
+        *_, (last, failed) = move(archive)
+    assert (last.Status, counts(last)) == (0xB000, (1, 3, 0))
+    assert list(failed.FailedSOPInstanceUIDList) == rest
 
 
 def test_lists_of_uids_are_moved_by_the_patient_root(archive, tmp_path, port):
