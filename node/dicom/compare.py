@@ -7,7 +7,6 @@ attributes do.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +17,6 @@ from typing import BinaryIO
 import numpy as np
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import BaseTag
@@ -34,7 +32,7 @@ from node.dicom.decode import decode_stored
 from node.dicom.elements import Attributes, PixelData
 from node.dicom.part10 import DEFLATED_DATA_SETS, scan
 from node.dicom.pixel_file import LAYOUT, PixelFile
-from node.dicom.read import read_whole_dataset
+from node.dicom.read import UNREADABLE, read_whole_dataset
 from node.dicom.tags import Tag
 from node.dicom.text import CharacterSet, normalised_name
 from node.domain.errors import DecodeFailed
@@ -203,14 +201,7 @@ def _value_of(data_set: Dataset, tag: BaseTag, character_set: CharacterSet) -> V
         return _comparable_text(vr, element_text(data_set, tag, character_set))
     try:
         return _comparable(data_set[tag].value, character_set)
-    except (
-        BytesLengthException,
-        ValueError,
-        TypeError,
-        NotImplementedError,
-        OverflowError,
-        struct.error,
-    ):
+    except UNREADABLE:
         element = as_read(data_set, tag)  # malformed: compared as its bytes
         return _comparable(element.value if element is not None else None, character_set)
 

@@ -79,6 +79,7 @@ def hostile_objects() -> Iterator[tuple[str, bytes]]:
     yield "twice", head + body + body
     yield "unknown-vr", head + struct.pack("<HH2sHI", 0x0008, 0x0001, b"ZZ", 0, 4) + b"\0" * 4 + body
     yield "item-too-long", head + sequence[:8] + struct.pack("<I", 8) + item[:4] + b"\xff\0\0\0" + body
+    yield "sequence-of-noise", head + sequence[:8] + struct.pack("<I", 6) + b"noise!" + body
     yield "delimiter-first", head + struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + body
     deflated = part10_prefix(
         sop_class_uid="1.2.3", sop_instance_uid="1.2.4", transfer_syntax_uid="1.2.840.10008.1.2.1.99"

@@ -29,8 +29,8 @@ SPLICES = (  # what a parser decides by: item heads and delimiters (PS3.5 7.5), 
     b"ZZ\x00\x00",
     b"\xe0\x7f\x10\x00",
 )
-EXAMPLES = {"header": 60, "object": 40, "messages": 80}
-MANY = {"header": 20_000, "object": 8_000, "messages": 20_000}
+EXAMPLES = {"header": 40, "object": 25, "messages": 50}
+MANY = {"header": 6_000, "object": 2_000, "messages": 6_000}
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries warn of what they read; the node refuses it
 
 
