@@ -11,8 +11,9 @@ import pydicom
 
 from node.domain.result import ResultKind
 from node.report.identity import SERIES_NUMBERS
+from tests.free_ports import free_port
 from tests.journey.node_process import NodeProcess, dcmsend
-from tests.journey.orthanc import Orthanc, free_port, wait_for
+from tests.journey.orthanc import Orthanc, wait_for
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 HEATMAPS = SERIES_NUMBERS[ResultKind.HEATMAP]

@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.journey.orthanc import free_port, wait_for
+from tests.free_ports import free_port
+from tests.journey.orthanc import wait_for
 
 START_SECONDS = 60
 

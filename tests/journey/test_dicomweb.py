@@ -12,7 +12,8 @@ from node.deliver.credentials import SecretReader
 from node.deliver.stow_sender import StowSender
 from node.domain.delivery import OutgoingObject, ProofStanding
 from node.domain.network import StowDestination, WebAccess
-from tests.journey.orthanc import Orthanc, free_port
+from tests.free_ports import free_port
+from tests.journey.orthanc import Orthanc
 from tests.station.receiving_node import WallClock
 from tests.unit.report.conftest import results
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from node.imaging.phantom import ThoraxPhantom
 from node.infer.bundle import Bundle
 from node.settings.loading import load
 from node.settings.settings import Settings
+from tests.free_ports import free_port
 
 DEADLINE = 60.0
 SLICES = 24
@@ -111,11 +111,6 @@ def phantom() -> ThoraxPhantom:
 def phantom_folder(folder: Path) -> list[Path]:
     """Write the phantom series into a folder."""
     return write_phantom(folder, phantom())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from node.cli.main import app
 from tests.docs_reading import ROOT, Block, Document, Step
+from tests.free_ports import free_port
 
 DEADLINE = 120.0
 PORTS = ("11112", "11113", "8042", "8001")
@@ -43,7 +44,7 @@ class Walk:
     """One document on its way; made with the working folder and the environment already set."""
 
     folder: Path
-    ports: dict[str, str] = field(default_factory=lambda: {port: free_port() for port in PORTS})
+    ports: dict[str, str] = field(default_factory=lambda: {port: str(free_port()) for port in PORTS})
     variables: dict[str, str] = field(default_factory=dict)
     running: dict[str, Background] = field(default_factory=dict)
 
@@ -210,11 +211,6 @@ def first_missing(shown: list[str], output: str) -> str | None:
 
 def named_by(pattern: str) -> list[str]:
     return sorted(map(str, Path().glob(pattern)))
-
-
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
 
 
 def answers(port: str) -> bool:

@@ -21,8 +21,9 @@ from node.domain.model import ModelStatus
 from node.infer.bundle import load_bundle
 from node.operate.health import ask
 from node.store.schema import slice_scores
+from tests.free_ports import free_port
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder, write_version
-from tests.station.app_ground import Place, free_port, install, phantom_folder, wait_for
+from tests.station.app_ground import Place, install, phantom_folder, wait_for
 
 AUDIT = ("--by", "tester", "--reason", "test")
 BLIND = TinyNet(bias=-40.0)

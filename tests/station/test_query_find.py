@@ -312,6 +312,7 @@ def test_dcmtk_reads_the_answers(archive, tmp_path):
     assert texts["RetrieveAETitle"] == AE_TITLE
 
 
+@pytest.mark.long
 def test_dcmtk_cancels(archive):
     for study in range(60):
         add(archive, study)
@@ -321,6 +322,7 @@ def test_dcmtk_cancels(archive):
     assert "Cancel" in shown
 
 
+@pytest.mark.long
 def test_patients_of_injection_strings_are_found_by_them(archive):
     strings = ["'; DROP TABLE studies; --", "%", "_", "[a]", "..", "P\\P"]
     for study, text in enumerate(strings, 1):
@@ -334,5 +336,5 @@ def test_patients_of_injection_strings_are_found_by_them(archive):
 def test_the_same_association_serves_many_queries(archive):
     add(archive, 1)
     with calling(archive.port) as association:
-        for _ in range(20):
+        for _ in range(5):
             assert len(matches(association, "STUDY", **ALL)) == 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -29,20 +28,13 @@ from node.dicom.read import read_header
 from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
 from node.domain.study import Arrival
+from tests.free_ports import free_port
 from tests.station.finding_ground import VIEWER, Archive, answering, calling, identifier_of
 from tests.station.receiving_node import AE_TITLE, LIMITS, wait_until, write_instance
 
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
 SINK = "SINK"
 STUDY = derived_uid("test", "study", "1")
-
-
-def free_port() -> int:
-    """Return a port outside the range from which the system takes those of calls."""
-    while True:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", random.randint(20000, 30000)))
-            return int(probe.getsockname()[1])
 
 
 class Sink:
@@ -261,6 +253,7 @@ def test_a_destination_that_does_not_answer_fails_every_instance(archive, tmp_pa
     assert set(failed.FailedSOPInstanceUIDList) == set(stored)
 
 
+@pytest.mark.long
 def test_a_destination_that_aborts_fails_what_is_left(archive, tmp_path, port):
     _, *rest = fill(archive, tmp_path, 1, 2, 3, 4)
 
@@ -277,6 +270,7 @@ def test_a_destination_that_aborts_fails_what_is_left(archive, tmp_path, port):
     assert list(failed.FailedSOPInstanceUIDList) == rest
 
 
+@pytest.mark.long
 def test_lists_of_uids_are_moved_by_the_patient_root(archive, tmp_path, port):
     stored = fill(archive, tmp_path, 1, 2, 3)
     first, second, _ = stored
@@ -310,6 +304,7 @@ def test_a_retrieval_is_cancelled_between_its_instances(archive, tmp_path, port)
     assert len(sink.objects) == last.NumberOfCompletedSuboperations
 
 
+@pytest.mark.long
 def test_a_get_is_cancelled_between_its_instances(archive, tmp_path):
     stored = fill(archive, tmp_path, *range(1, 31))
 
@@ -326,6 +321,7 @@ def test_a_get_is_cancelled_between_its_instances(archive, tmp_path):
     assert sink.objects.items() <= stored.items()
 
 
+@pytest.mark.long
 def test_a_peer_that_vanishes_ends_its_retrieval(archive, tmp_path):
     fill(archive, tmp_path, *range(1, 11))
 

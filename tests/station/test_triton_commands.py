@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from node.cli.main import app
 from node.infer.process import started_at
 from node.infer.server_environment import ServerEnvironment
-from tests.station.app_ground import free_port
+from tests.free_ports import free_port
 from tests.triton_server import ENVIRONMENT, Site, write_networks
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from node.domain.result import ResultKind
 from node.report.identity import SERIES_NUMBERS
-from tests.journey.orthanc import Orthanc, free_port
+from tests.free_ports import free_port
+from tests.journey.orthanc import Orthanc
 from tests.validators.conftest import result_set
 from tests.validators.sets import ResultSet
 from tests.viewers.browser import NAMES, Browser

@@ -133,8 +133,7 @@ def test_reasons_have_the_numbers() -> None:
         event=SeriesEvent.EVIDENCE,
         verdict=Verdict.GEOMETRY,
         reason=(
-            "Complete: 62 slices without gap; association released normally, "
-            "then at least 30 s of quiet."
+            "Complete: 62 slices without gap; association released normally, then at least 30 s of quiet."
         ),
     )
     plain = judge(situation(121), QUIET, lambda: PART)

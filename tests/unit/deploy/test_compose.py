@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from node.cli.main import app
 from node.settings.loading import load
-from tests.journey.orthanc import free_port, wait_for
+from tests.free_ports import free_port
+from tests.journey.orthanc import wait_for
 
 COMPOSE = Path(__file__).parents[3] / "deploy" / "compose"
 TARGETS = {"cpu.yaml": "cpu", "gpu.yaml": "onnx", "tensorrt.yaml": "tensorrt"}
