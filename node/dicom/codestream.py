@@ -44,23 +44,35 @@ def frame_size(data: bytes) -> FrameSize | None:
 
 
 def _jpeg(data: bytes) -> FrameSize | None:
+    """Read the frame header, of a codestream whose segments follow one another up to its first scan.
+
+    What a decoder would have to find its way through is refused: GDCM's ends the process on some of it.
+    """
     at = 2
+    size: FrameSize | None = None
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte, T.81 B.1.1.2
             at += 1
         elif marker in STAND_ALONE:
             at += 2
-        elif marker in {START_OF_SCAN, END_OF_IMAGE}:
+        elif marker == START_OF_SCAN:
+            return size
+        elif marker == END_OF_IMAGE:
             return None
-        elif marker in START_OF_FRAME or marker == START_OF_FRAME_LS:
-            if at + 10 > len(data):
-                return None
-            rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
-            return FrameSize(rows=rows, columns=columns, samples=samples)
         else:
+            if size is None and (marker in START_OF_FRAME or marker == START_OF_FRAME_LS):
+                size = _jpeg_frame(data, at)
             at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
+
+
+def _jpeg_frame(data: bytes, at: int) -> FrameSize | None:
+    """Read a frame header (T.81 B.2.2, T.87 C.2.2)."""
+    if at + 10 > len(data):
+        return None
+    rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
+    return FrameSize(rows=rows, columns=columns, samples=samples)
 
 
 def _jpeg_2000(data: bytes, at: int) -> FrameSize | None:
