@@ -230,9 +230,11 @@ class Ground:
         assert screening is not None
         return screening
 
-    def pipeline(self, bundle: Bundle, ends: Ends, **changes: Any) -> Pipeline:
+    def pipeline(
+        self, bundle: Bundle, ends: Ends, *, precision: Precision = Precision.F32, **changes: Any
+    ) -> Pipeline:
         """Return a pipeline with a real engine and canary; ``changes`` replace settings."""
-        scorer = EmbeddedScorer(bundle, precision=Precision.F32, threads=1)
+        scorer = EmbeddedScorer(bundle, precision=precision, threads=1)
         self.scorers.append(scorer)
         canary = Canary(clock=self.clock, every=timedelta(minutes=10), replay=lambda: replay(bundle, scorer))
         made = Pipeline(

@@ -6,8 +6,11 @@ moment at which they may come.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -17,13 +20,16 @@ from sqlalchemy import text
 
 from node.dicom.write import PhantomLabels
 from node.domain.delivery import DeliveryState
+from node.domain.input_spec import SelectionRule
 from node.domain.job import Assignment
+from node.domain.model import Precision
 from node.domain.result import ResultKind, Withdrawal
 from node.domain.study import Intake, StudyState
-from node.infer.bundle import Bundle
+from node.infer.bundle import Bundle, load_bundle
 from node.run.pipeline import Pipeline
 from node.run.progress import ScreeningEnd
 from node.run.withdrawing import Withdrawing
+from tests.model_folder import phantom_slices, tiny_spec, write_model_folder
 from tests.screening_ground import SETTINGS, Ends, Ground, phantom_series
 
 MODEL = Assignment(model_name="tiny")
@@ -153,6 +159,34 @@ def test_another_setting_makes_another_version_under_other_uids(
     current = ground.store.screenings.current_version(ground.study().id, "tiny")
     assert current is not None
     assert current.version == 2
+
+
+POINT = tiny_spec().operating_points[0]
+SELECTION = tiny_spec().selection
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("precision", "changes"),
+    [
+        (Precision.F32, {"operating_points": (dataclasses.replace(POINT, slice_threshold=0.4),)}),
+        (Precision.F32, {"operating_points": (dataclasses.replace(POINT, share=Fraction(2, 5)),)}),
+        (Precision.F32, {"ct_selection": dataclasses.replace(SELECTION, rule=SelectionRule.PAPER)}),
+        (Precision.BF16, {}),
+    ],
+    ids=["threshold", "share", "rule", "precision"],
+)
+def test_another_threshold_rule_or_precision_makes_another_version_under_other_uids(
+    screened, tmp_path: Path, ends: Ends, precision: Precision, changes: dict[str, Any]
+) -> None:
+    ground, _, first = screened
+    bundle = load_bundle(write_model_folder(tmp_path, phantom_slices(), spec=tiny_spec(**changes)))
+    second = again(ground, ground.pipeline(bundle, ends, precision=precision, max_heatmaps=1))
+    assert second
+    assert not uids(first) & uids(second)
+    report = next(item for item in second if item.Modality == "SR")
+    (predecessor,) = report.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert predecessor.ReferencedSOPInstanceUID in uids(first)
 
 
 def test_what_was_withdrawn_is_rejected_and_never_issued_again(screened) -> None:
