@@ -18,7 +18,9 @@ VALUE_HEAD = 6
 NO_DATA_SET = 0x0101  # PS3.7 E.1-1
 DATA_SET = 0x0001
 LARGEST_UNLIMITED = 131072
-"""Of a peer that sets no limit (PS3.8 D.1: 0)."""
+"""Of a peer that sets no limit (PS3.8 D.1: 0), or a larger one: what is sent lies in memory."""
+SMALLEST_FRAGMENT = 2
+"""Sent whatever a peer says: one that takes less takes nothing at all."""
 
 
 def command_set(elements: dict[int, bytes]) -> bytes:
@@ -49,7 +51,7 @@ def message(context_id: int, command: bytes, data_set: bytes, *, max_pdu: int) -
     max_pdu : int
         Bytes of a PDU's content that the peer accepts; 0 for no limit.
     """
-    most = max_pdu or LARGEST_UNLIMITED
+    most = min(max_pdu or LARGEST_UNLIMITED, LARGEST_UNLIMITED)
     together = 2 * VALUE_HEAD + len(command) + len(data_set)
     if data_set and together <= most:
         values = _value(context_id, COMMAND | LAST, command) + _value(context_id, LAST, data_set)
@@ -62,7 +64,8 @@ def message(context_id: int, command: bytes, data_set: bytes, *, max_pdu: int) -
 
 def fragment_size(max_pdu: int) -> int:
     """Return the bytes of the longest fragment: an even number (PS3.8 annex E.2)."""
-    return ((max_pdu or LARGEST_UNLIMITED) - VALUE_HEAD) & ~1
+    most = min(max_pdu or LARGEST_UNLIMITED, LARGEST_UNLIMITED)
+    return max((most - VALUE_HEAD) & ~1, SMALLEST_FRAGMENT)
 
 
 def data_fragment(context_id: int, content: bytes, *, last: bool) -> bytes:

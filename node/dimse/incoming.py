@@ -246,7 +246,10 @@ class IncomingMessages(BoundedMessages):
         sop_classes, serve = self._served.get(type(request), NOT_SERVED)
         if block or serve is None or context.abstract_syntax not in sop_classes:
             return item
-        serve(context_id, request)
+        try:
+            serve(context_id, request)
+        finally:
+            self.dul._idle_timer.restart()  # the peer had nothing to say meanwhile
         return None, None
 
     @property
@@ -320,6 +323,8 @@ class IncomingMessages(BoundedMessages):
         if not command.get("AffectedSOPClassUID") or not command.get("AffectedSOPInstanceUID"):
             raise ValueError("a C-STORE request names no SOP instance")
         context = self._accepted()[message.context_id]
+        if not context.as_scp:
+            raise ValueError("a C-STORE request of a peer that may only take objects here")
         if command.AffectedSOPClassUID != context.abstract_syntax:
             raise IdentityMismatch("Affected SOP Class UID is not the one of the presentation context")
         return AffectedInstance(

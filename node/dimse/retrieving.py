@@ -26,7 +26,7 @@ from node.dimse.operation import Operation, even, identifier_of
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.scu import KINDS_PER_ASSOCIATION, Remote, open_association
 from node.dimse.status import Meaning
-from node.dimse.suboperations import Suboperations, unread
+from node.dimse.suboperations import Suboperations, answered_promptly, unread
 from node.domain.errors import (
     DeliveryError,
     DicomError,
@@ -164,7 +164,8 @@ class RetrieveExchange:
             self._end(operation, found)
             return
         same = Suboperations(self._association)
-        self._send_all(operation, found, self._store_all_here(same, found, operation.message_id))
+        with answered_promptly(self._association):
+            self._send_all(operation, found, self._store_all_here(same, found, operation.message_id))
 
     def _move(self, context_id: int, request: C_MOVE) -> None:
         operation = Operation.of(self._association, context_id, request, C_MOVE_RSP)
@@ -249,6 +250,9 @@ class RetrieveExchange:
         except (DeliveryError, DicomError, StoreError) as error:
             logger.warning("an instance was not sent: %s", error)
             return None
+        except OSError:
+            logger.exception("an instance was not sent: its file cannot be read")
+            return None
 
     def _store_there(self, remote: Remote, found: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance that is sent to a destination, until the peer cancels."""
@@ -262,7 +266,11 @@ class RetrieveExchange:
         title = self._association.acceptor.ae_title
         originator = (self._caller().calling_ae_title, message_id)
         try:
-            with open_association(remote, title, contexts, Timeouts()) as association, unread(association):
+            with (
+                open_association(remote, title, contexts, Timeouts()) as association,
+                answered_promptly(association),
+                unread(association),
+            ):
                 there = Suboperations(association, originator=originator)
                 while waiting and not self._messages.is_cancelled(message_id):
                     meaning = self._store(there, waiting[0])

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import encode
 
 from node.dicom.part10 import data_set_offset
 from node.dimse.contexts import CONVERTIBLE
 from node.dimse.framing import DATA_SET, command_set, data_fragment, fragment_size, message
+from node.dimse.messages import MALFORMED
 from node.dimse.operation import even
 from node.dimse.status import Meaning, meaning_of
 from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom, TruncatedObject
@@ -32,6 +34,8 @@ PAUSE_SECONDS = 0.0005
 """Between two looks whether the library's loop has paused."""
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
+UNREADABLE = (*MALFORMED, InvalidDicomError)
+"""What reading a damaged file raises."""
 POLLED_SECONDS = 0.0002
 """Pause of the library's reading loop while answers to sub-operations are waited for; else a millisecond."""
 
@@ -57,7 +61,6 @@ class Suboperations:
         for context in association.accepted_contexts:
             if context.as_scu:
                 self._contexts.setdefault(str(context.abstract_syntax), []).append(context)
-        association.dul._run_loop_delay = POLLED_SECONDS
 
     def send(self, item: Retrievable, path: Path) -> Meaning:
         """Send one object and return what the peer's answer means.
@@ -117,15 +120,22 @@ class Suboperations:
 
     def _write_file(self, context_id: int, command: bytes, path: Path) -> None:
         size = fragment_size(self._max_pdu)
-        self._write(message(context_id, command, b"", max_pdu=self._max_pdu))
-        for block, last in _blocks(path, max(WRITTEN_AT_ONCE // size, 1) * size):
-            end = len(block)
-            self._write(
-                b"".join(
+        blocks = _blocks(path, max(WRITTEN_AT_ONCE // size, 1) * size)
+        waiting = message(context_id, command, b"", max_pdu=self._max_pdu)
+        begun = False
+        try:
+            for block, last in blocks:
+                end = len(block)
+                fragments = (
                     data_fragment(context_id, block[at : at + size], last=last and at + size >= end)
                     for at in range(0, end, size)
                 )
-            )
+                self._write(waiting + b"".join(fragments))
+                waiting, begun = b"", True
+        except (OSError, TruncatedObject):
+            if begun:  # nothing but the rest of this object may follow on the association
+                self._end()
+            raise
 
     def _write(self, pdus: bytes) -> None:
         connection = self._association.dul.socket
@@ -135,10 +145,24 @@ class Suboperations:
     def _answer(self, message_id: int) -> Meaning:
         _, answer = self._association.dimse.get_msg(block=True)
         if not isinstance(answer, C_STORE) or answer.MessageIDBeingRespondedTo != message_id:
-            self.broken = True
-            self._association.abort(block=False)
+            self._end()
             raise DestinationUnavailable("the peer gave no answer to a C-STORE sub-operation")
         return meaning_of(int(answer.Status if answer.Status is not None else 0xC000))
+
+    def _end(self) -> None:
+        self.broken = True
+        self._association.abort(block=False)
+
+
+@contextmanager
+def answered_promptly(association: Association) -> Iterator[None]:
+    """Let the library look for answers often, as long as answers to sub-operations are waited for."""
+    before = association.dul._run_loop_delay
+    association.dul._run_loop_delay = POLLED_SECONDS
+    try:
+        yield
+    finally:
+        association.dul._run_loop_delay = before
 
 
 @contextmanager
@@ -168,7 +192,10 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
 
 
 def _encoded(path: Path, *, implicit: bool) -> bytes:
-    data_set = encode(dcmread(path), implicit, True)
+    try:
+        data_set = encode(dcmread(path), implicit, True)
+    except UNREADABLE as error:
+        raise NotDicom("a stored file cannot be read to be encoded anew") from error
     if data_set is None:
         raise NotDicom("a stored data set cannot be encoded anew; the peer must take it as it lies")
     return data_set

@@ -59,8 +59,9 @@ class RetrieveService:
                 transfer_syntax_uid=str(candidate.values["AvailableTransferSyntaxUID"]),
                 object_key=candidate.object_key,
             )
-            for page in self._records.find(Level.IMAGE, criteria, WANTED)
+            for page in self._records.find(Level.IMAGE, criteria, WANTED | criteria.keys())
             for candidate in page
+            if all(item.matches([str(candidate.values[keyword])]) for keyword, item in criteria.items())
         ]
 
     def locate(self, item: Retrievable) -> Path:

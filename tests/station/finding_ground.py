@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (
 
 from node.dimse.admission import Admission
 from node.dimse.listening import Listener
-from node.domain.network import MoveDestination, Peer, Right
+from node.domain.network import ListenLimits, MoveDestination, Peer, Right
 from node.domain.study import Arrival, InstanceHeader
 from node.query.find import FindService
 from node.query.retrieve import RetrieveService
@@ -68,7 +68,7 @@ class Archive:
 
 
 @contextmanager
-def answering(root: Path, *destinations: MoveDestination) -> Iterator[Archive]:
+def answering(root: Path, *destinations: MoveDestination, limits: ListenLimits = LIMITS) -> Iterator[Archive]:
     """Run a node that answers queries and sends what it has."""
     clock = WallClock()
     root.mkdir()
@@ -78,7 +78,7 @@ def answering(root: Path, *destinations: MoveDestination) -> Iterator[Archive]:
         ae_title=AE_TITLE,
         host="127.0.0.1",
         port=0,
-        limits=LIMITS,
+        limits=limits,
         gate=Admission(AE_TITLE, PEERS),
         services=StorageService(files=store.files, records=store.intake, clock=clock),
         clock=clock,

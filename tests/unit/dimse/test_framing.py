@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom.filereader import read_dataset
 from pynetdicom.pdu import P_DATA_TF
 
-from node.dimse.framing import command_set, message
+from node.dimse.framing import LARGEST_UNLIMITED, command_set, fragment_size, message
 
 
 def read(pdus: bytes, max_pdu: int) -> tuple[bytes, bytes, int]:
@@ -57,3 +57,11 @@ def test_a_command_set_is_that_of_the_standard():
     assert command.CommandGroupLength == len(encoded) - 12
     assert command.AffectedSOPClassUID == "1.2"
     assert command.Status == 0xFF00
+
+
+@given(st.integers(0, 0xFFFFFFFF))
+def test_no_length_of_a_peer_makes_fragments_none_or_huge(max_pdu):
+    size = fragment_size(max_pdu)
+    assert 2 <= size < LARGEST_UNLIMITED
+    assert size % 2 == 0
+    assert len(message(5, b"12", bytes(64), max_pdu=max_pdu)) >= 66
