@@ -21,6 +21,8 @@ SINGLE_VALUED = frozenset({"LT", "ST", "UR", "UT"})
 NUMBERS = frozenset({"IS", "SL", "SS", "UL", "US"})
 MAX_KEY_CHARACTERS = 4096
 MAX_UIDS = 10000
+MAX_VALUES = 256
+"""In a list of anything else: each is a condition of its own."""
 DIGITS_OF_TIME = 12
 """Hours to microseconds."""
 LAST = "9" * (8 + DIGITS_OF_TIME)
@@ -178,6 +180,8 @@ def criterion_of(vr: str, text: str) -> Criterion | None:
         if len(wanted) > MAX_UIDS:
             raise QueryMalformed(f"a list of more than {MAX_UIDS} UIDs")
         return OneOf(values=frozenset(wanted))
+    if len(wanted) > MAX_VALUES:
+        raise QueryMalformed(f"a list of more than {MAX_VALUES} values")
     criteria = tuple(_criterion(vr, value) for value in wanted)
     if any(isinstance(item, PersonName) and not any(item.groups) for item in criteria):
         return None

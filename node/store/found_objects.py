@@ -146,7 +146,7 @@ def _results(ids: Sequence[int], wanted: Wanted) -> Select[Any]:
         .select_from(result_objects)
         .join(studies, studies.c.id == result_objects.c.study_id)
         .join(patients, patients.c.id == studies.c.patient_key)
-        .where(result_objects.c.id.in_(ids))
+        .where(result_objects.c.id.in_(ids), may_be_sent())  # as it is now, and not when it was noted
         .order_by(result_objects.c.id)
     )
 

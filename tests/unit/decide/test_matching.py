@@ -109,3 +109,9 @@ def test_a_date_and_a_time_are_one_moment(dates, times, moment, expected):
 
 def test_one_key_alone_is_no_moment():
     assert combined("StudyDate", "StudyTime", {"StudyDate": criterion_of("DA", "20240101")}) is None
+
+
+def test_no_list_is_endless():
+    assert criterion_of("LO", "\\".join(map(str, range(256)))).matches(["255"])
+    with pytest.raises(QueryMalformed):
+        criterion_of("LO", "\\".join(map(str, range(257))))

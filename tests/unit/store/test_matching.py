@@ -120,6 +120,15 @@ def test_withdrawn_results_are_not_found(screened):
     assert len(find(screened, Level.IMAGE, StudyInstanceUID=STUDY)) == 1
 
 
+def test_results_withdrawn_between_two_pages_are_not_found(screened, monkeypatch):
+    monkeypatch.setattr("node.store.matching.FIRST_PAGE", 1)
+    pages = screened.store.matches.find(Level.IMAGE, {}, frozenset({"SOPInstanceUID"}))
+    image, result = next(pages), next(pages)
+    assert len(image) == len(result) == 1
+    screened.store.withdrawals.withdraw(1, title=Withdrawal.QUALITY, by="Ada", reason="wrong")
+    assert [candidate for page in pages for candidate in page] == []
+
+
 def test_results_of_another_node_with_this_ones_devices_are_found(ward):
     ward.add(1)
     for number in (1, 2):
