@@ -65,7 +65,7 @@ def test_everything_at_the_pacs_is_left_as_files(left: tuple[Path, Result]) -> N
     summary = summary_of(out)
     delivered = {result["sop_instance_uid"] for study in summary["studies"] for result in study["results"]}
     assert delivered == {item.SOPInstanceUID for item in objects}
-    assert (out / "heatmaps.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "summary.png").read_bytes().startswith(b"\x89PNG")
     assert "Slices received" in (out / "report.txt").read_text(encoding="utf-8")
 
 
@@ -114,11 +114,11 @@ def keys(value: Any) -> set[str]:
 def test_the_store_of_the_node_does_not_stay(left: tuple[Path, Result]) -> None:
     out, _ = left
     assert sorted(path.name for path in out.iterdir()) == [
-        "heatmaps.png",
         "node.log",
         "received",
         "report.txt",
         "summary.json",
+        "summary.png",
     ]
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from node.app import SystemClock
-from node.cli.demo.evidence import heatmaps_of, reports_of
+from node.cli.demo.evidence import results_of
 from node.cli.demo.folder import DemoFolder
 from node.cli.demo.narrate import Narrator
 from node.cli.demo.plan import DemoPlan
@@ -66,7 +66,7 @@ def demo(
     """Show the whole way: a scanner sends, the node screens, a PACS receives report and heatmaps.
 
     Scanner, node and PACS run on free ports of this machine.  OUT then holds received/ (what arrived at the
-    PACS), report.txt, heatmaps.png, summary.json and node.log.
+    PACS), report.txt, summary.png, summary.json and node.log.
     """
     plan = DemoPlan(
         source=source,
@@ -99,10 +99,11 @@ def _conclude(console: Console, folder: DemoFolder, outcome: DemoOutcome) -> Non
         rows = [(fate.path.name, fate.fate.value, fate.detail) for fate in unsent]
         console.print(table("Files that the node did not take", ("file", "fate", "why"), rows))
     for view in outcome.views:
-        for path in (*reports_of(view, outcome), *heatmaps_of(view, outcome)):
-            console.print(f"at the PACS  {path}", markup=False, highlight=False)
-    for path in (folder.report, folder.heatmaps, folder.summary):
-        console.print(f"written      {path}", markup=False, highlight=False)
+        for kind, path in results_of(view, outcome):
+            console.print(f"at the PACS  {path}  {kind}", markup=False, highlight=False)
+    for path in (folder.report, folder.picture, folder.summary):
+        if path.exists():
+            console.print(f"written      {path}", markup=False, highlight=False)
     if len(outcome.views) <= MAX_COLUMNS:
         console.print(_stages(outcome))
     else:

@@ -1,42 +1,56 @@
-"""What the demo leaves in its folder: report as text, contact sheet, summary."""
+"""What the demo leaves in its folder: report as text, the screenings as a picture, everything in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
+from pydicom import dcmread
 
 from node.cli.demo.folder import DemoFolder
 from node.cli.demo.narrate import decision_line
 from node.cli.demo.plan import DemoPlan
-from node.cli.demo.sheet import MAX_TILES, Tile, heatmap_tile, slice_tile, write_sheet
 from node.cli.demo.summary import PHANTOM_NOTE, DemoOutcome, summary_record
 from node.cli.demo.watch import StudyView
 from node.cli.output import MAX_LINE, printable
 from node.dicom.read import read_whole_dataset
-from node.dicom.slices import slice_sources
-from node.domain.result import Finding, ResultKind, SliceScore
+from node.domain.result import ResultKind
 from node.report.render import report_text
-from node.store.store import Store
 
 RULE = "=" * 78
+MOST_PICTURES = 20
+"""Summary pictures in one PNG; of more studies the folder `received` holds the rest."""
+GAP = 16  # pixels between two of them
 
 
-def leave_evidence(plan: DemoPlan, folder: DemoFolder, outcome: DemoOutcome, store: Store) -> None:
-    """Write report.txt, heatmaps.png and summary.json."""
+def leave_evidence(plan: DemoPlan, folder: DemoFolder, outcome: DemoOutcome) -> None:
+    """Write report.txt, summary.png where a screening has a picture, and summary.json."""
     folder.report.write_text(report_file(plan, outcome), encoding="utf-8")
-    note = f"{PHANTOM_NOTE} " if plan.source is None else ""
-    tiles = list(_heatmaps(outcome))
-    if tiles:
-        title = f"{note}Heatmaps of the positive slices, strongest first; not lesion outlines"
-    else:
-        tiles = [tile for view in outcome.views for tile in _selected_slices(view, store)]
-        title = (
-            f"{note}No slice was called positive, so there is no heatmap: these are the selected slices"
-            if tiles
-            else f"{note}No slice was selected, so there is nothing to show; report.txt says why"
-        )
-    write_sheet(folder.heatmaps, title, tiles)
+    arrived = [path for view in outcome.views for path in _arrived(view, outcome, ResultKind.SUMMARY)]
+    if arrived:
+        write_picture(folder.picture, arrived)
     folder.write_summary(summary_record(plan, outcome))
+
+
+def write_picture(path: Path, summaries: Sequence[Path]) -> None:
+    """Write the summary pictures (true-colour Secondary Capture) below one another as PNG.
+
+    Parameters
+    ----------
+    path : Path
+    summaries : sequence of Path
+        At least one; the first ``MOST_PICTURES`` are shown.
+    """
+    pictures = [Image.fromarray(dcmread(summary).pixel_array) for summary in summaries[:MOST_PICTURES]]
+    sheet = Image.new(
+        "RGB", (max(item.width for item in pictures), sum(item.height + GAP for item in pictures) - GAP)
+    )
+    top = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height + GAP
+    sheet.save(path)
 
 
 def report_file(plan: DemoPlan, outcome: DemoOutcome) -> str:
@@ -46,57 +60,21 @@ def report_file(plan: DemoPlan, outcome: DemoOutcome) -> str:
         parts.append(f"{RULE}\nStudy {view.study.study_instance_uid}: {view.standing.value}")
         line = decision_line(view.finding) if view.finding is not None else view.study.hold_reason
         parts.append(printable(line, MAX_LINE))
-        parts += [report_text(read_whole_dataset(path)) for path in reports_of(view, outcome)]
+        reports = _arrived(view, outcome, ResultKind.REPORT)
+        parts += [report_text(read_whole_dataset(path)) for path in reports]
     if outcome.failures:
         parts.append("\n".join((RULE, "What went wrong:", *outcome.failures)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def reports_of(view: StudyView, outcome: DemoOutcome) -> list[Path]:
-    """Return the files of a study's reports that arrived at the PACS."""
-    return _arrived(view, outcome, ResultKind.REPORT)
-
-
-def heatmaps_of(view: StudyView, outcome: DemoOutcome) -> list[Path]:
-    """Return the files of a study's heatmaps that arrived at the PACS, strongest first."""
-    return _arrived(view, outcome, ResultKind.HEATMAP)
-
-
-def _arrived(view: StudyView, outcome: DemoOutcome, kind: ResultKind) -> list[Path]:
+def results_of(view: StudyView, outcome: DemoOutcome) -> list[tuple[str, Path]]:
+    """Return kind and file of a study's results that arrived at the PACS, in the order of sending."""
     return [
-        outcome.received[delivery.sop_instance_uid]
+        (delivery.kind, outcome.received[delivery.sop_instance_uid])
         for delivery in view.deliveries
-        if delivery.kind == kind and delivery.sop_instance_uid in outcome.received
+        if delivery.sop_instance_uid in outcome.received
     ]
 
 
-def _heatmaps(outcome: DemoOutcome) -> Iterator[Tile]:
-    for number, view in enumerate(outcome.views, 1):
-        for rank, path in enumerate(heatmaps_of(view, outcome), 1):
-            yield heatmap_tile(path, f"study {number}, heatmap {rank}")
-
-
-def _selected_slices(view: StudyView, store: Store) -> Iterator[Tile]:
-    finding = view.finding
-    if finding is None or finding.series_instance_uid is None or not finding.selected:
-        return
-    wanted = {(item.sop_instance_uid, item.frame): item for item in _spread(finding)}
-    (series,) = (
-        item for item in view.study.series if item.series_instance_uid == finding.series_instance_uid
-    )
-    for source in slice_sources(store.studies.instances(series.id), store.files.path):
-        score = wanted.get((source.header.sop_instance_uid, source.frame))
-        if score is not None:
-            yield slice_tile(source.v(), _label(score))
-
-
-def _spread(finding: Finding) -> list[SliceScore]:
-    """Return the selected slices, evenly thinned to what a sheet holds."""
-    selected = [item for item in finding.slices if item.selected]
-    step = -(-len(selected) // MAX_TILES)
-    return selected[::step]
-
-
-def _label(score: SliceScore) -> str:
-    probability = "" if score.probability is None else f", score {score.probability:.3f}"
-    return f"instance {score.instance_number}, {score.position:.1f} mm{probability}"
+def _arrived(view: StudyView, outcome: DemoOutcome, wanted: ResultKind) -> list[Path]:
+    return [path for kind, path in results_of(view, outcome) if kind == wanted]

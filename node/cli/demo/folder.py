@@ -11,7 +11,7 @@ from node.domain.errors import SettingsError
 
 MARK = "summary.json"
 SCHEMA = "groundglass.demo-summary"
-FILES = ("report.txt", "heatmaps.png", "node.log", MARK)
+FILES = ("report.txt", "summary.png", "node.log", MARK)
 FOLDERS = ("received", "phantom", "node-data")
 
 
@@ -35,7 +35,7 @@ class DemoFolder:
         self.phantom = out / "phantom"
         self.data = out / "node-data"
         self.report = out / "report.txt"
-        self.heatmaps = out / "heatmaps.png"
+        self.picture = out / "summary.png"
         self.log = out / "node.log"
         self.summary = out / MARK
         if out.exists() and not out.is_dir():

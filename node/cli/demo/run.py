@@ -79,7 +79,7 @@ def run_demo(plan: DemoPlan, folder: DemoFolder, narrator: Narrator) -> DemoOutc
                 settled = _wait(node, plan, clock, sent, narrator)
             scan.result()
             outcome = _outcome(node, sink, sent, narrator, settled=settled)
-            leave_evidence(plan, folder, outcome, node.store)
+            leave_evidence(plan, folder, outcome)
         finally:
             node.stop()
     finally:

@@ -33,7 +33,7 @@ def test_an_earlier_demo_is_replaced_and_other_files_stay(tmp_path: Path) -> Non
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["report.txt", "heatmaps.png", "summary.json"])
+@pytest.mark.parametrize("name", ["report.txt", "summary.png", "summary.json"])
 def test_a_file_that_no_demo_made_is_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('{"schema": "something else"}')
     with pytest.raises(SettingsError, match="no earlier demo made it"):
