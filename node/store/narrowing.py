@@ -63,6 +63,8 @@ RESULT_COLUMNS: Mapping[str, ColumnElement[Any]] = {
 }
 SURROGATES = range(0xD800, 0xE000)
 LAST_CHARACTER = 0x10FFFF
+MOST_SOUGHT = 1024
+"""Characters of a text that is sought within others: SQLite takes patterns of 50,000 bytes."""
 
 
 def of_patients(criteria: Criteria) -> Condition:
@@ -164,7 +166,7 @@ def _named(column: ColumnElement[Any], groups: tuple[str, ...]) -> Condition:
     conditions = [condition for group in groups for condition in _holds(column, group)]
     beginning = _beginning(groups[0])
     if len(groups) == 1 and beginning:
-        later = column.contains("=" + beginning, autoescape=True)
+        later = column.contains("=" + beginning[:MOST_SOUGHT], autoescape=True)
         conditions.append(or_(and_(true(), *_begins(column, beginning)), later))
     return and_(true(), *conditions)
 
@@ -203,4 +205,4 @@ def _holds(column: ColumnElement[Any], pattern: str) -> Iterable[Condition]:
     """Yield that a column holds the longest run of a pattern without wild cards."""
     longest = max(pattern.replace("?", "*").split("*"), key=len)
     if longest:
-        yield column.contains(longest, autoescape=True)
+        yield column.contains(longest[:MOST_SOUGHT], autoescape=True)

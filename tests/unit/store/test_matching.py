@@ -129,6 +129,12 @@ def test_results_withdrawn_between_two_pages_are_not_found(screened, monkeypatch
     assert [candidate for page in pages for candidate in page] == []
 
 
+def test_a_name_that_grows_in_its_sought_form_is_no_trouble(ward):
+    ward.add(1)
+    for name in ("\ufdfa" * 4000, "*" + "\ufdfa" * 4000 + "*"):
+        assert find(ward, Level.STUDY, PatientName=name) == []
+
+
 def test_results_of_another_node_with_this_ones_devices_are_found(ward):
     ward.add(1)
     for number in (1, 2):
