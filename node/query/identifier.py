@@ -127,13 +127,15 @@ def read_query(
 def read_retrieval(identifier: bytes, *, implicit: bool, levels: Sequence[Level]) -> Mapping[str, Criterion]:
     """Read the identifier of a C-GET or C-MOVE request; return its unique keys (PS3.4 section C.4.2.1.4).
 
+    An issuer is one of them where it is given: one PatientID may be that of two patients.
+
     Raises
     ------
     QueryMalformed
     """
     data_set, _ = _elements(identifier, implicit=implicit)
     level = _level(data_set, levels)
-    unique = {UNIQUE_KEYS[item] for item in levels}
+    unique = {"IssuerOfPatientID", *(UNIQUE_KEYS[item] for item in levels)}
     keys = [_key(data_set, attribute) for attribute in answered_at(level) if attribute.keyword in unique]
     criteria = {key.attribute.keyword: key.criterion for key in keys if key.criterion is not None}
     _require_hierarchy(level, levels, criteria)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from node.dimse.admission import Caller
 from node.dimse.queries import Retrievable, RetrieveRequest
+from node.dimse.retrieving import MOST_SUBOPERATIONS
 from node.domain.network import MoveDestination
 from node.domain.ports import ObjectFiles
 from node.domain.query import Level
@@ -40,6 +42,8 @@ class RetrieveService:
     def instances(self, request: RetrieveRequest, *, caller: Caller) -> Sequence[Retrievable]:  # noqa: ARG002 - the port's signature
         """Return what a retrieval names: what a query at the same level finds.
 
+        Of more instances than can be counted, one more than that is returned.
+
         Raises
         ------
         QueryMalformed
@@ -52,7 +56,7 @@ class RetrieveService:
             implicit=request.implicit,
             levels=PATIENT_ROOT if request.patient_root else STUDY_ROOT,
         )
-        return [
+        named = (
             Retrievable(
                 sop_class_uid=str(candidate.values["SOPClassUID"]),
                 sop_instance_uid=str(candidate.values["SOPInstanceUID"]),
@@ -62,7 +66,8 @@ class RetrieveService:
             for page in self._records.find(Level.IMAGE, criteria, WANTED | criteria.keys())
             for candidate in page
             if all(item.matches([str(candidate.values[keyword])]) for keyword, item in criteria.items())
-        ]
+        )
+        return list(islice(named, MOST_SUBOPERATIONS + 1))
 
     def locate(self, item: Retrievable) -> Path:
         """Return the file of an instance.

@@ -9,10 +9,15 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role
-from pynetdicom.sop_class import CTImageStorage, Verification
+from pynetdicom.sop_class import (
+    CTImageStorage,
+    PatientRootQueryRetrieveInformationModelGet,
+    Verification,
+)
 
 from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
+from node.query.retrieve import RetrieveService
 from node.store.schema import own_objects
 from tests.free_ports import free_port
 from tests.station.finding_ground import VIEWER, answering, calling, identifier_of
@@ -123,3 +128,27 @@ def test_an_association_polls_no_faster_than_before_once_all_is_sent(archive, tm
     assert association.send_c_echo().Status == 0x0000
     assert session._association.dul._run_loop_delay == before
     association.release()
+
+
+@pytest.mark.parametrize(("issuer", "found"), [("", 1), ("ELSEWHERE", 0)])
+def test_the_patient_of_another_issuer_is_not_sent(archive, tmp_path, issuer, found):
+    fill(archive, tmp_path, 1)
+    sink = Sink()
+    model = PatientRootQueryRetrieveInformationModelGet
+    keys = {"PatientID": "P1", "IssuerOfPatientID": issuer}
+    *_, (last, _) = get(archive, sink, model=model, QueryRetrieveLevel="PATIENT", **keys)
+    assert (last.Status, len(sink.objects)) == (0x0000, found)
+
+
+def test_no_more_is_noted_than_can_be_counted(archive, tmp_path, monkeypatch):
+    fill(archive, tmp_path, *range(1, 6))
+    monkeypatch.setattr("node.query.retrieve.MOST_SUBOPERATIONS", 2)
+    monkeypatch.setattr("node.dimse.retrieving.MOST_SUBOPERATIONS", 2)
+    noted = []
+    plain = RetrieveService.instances
+    monkeypatch.setattr(
+        RetrieveService, "instances", lambda *args, **kept: noted.extend(plain(*args, **kept)) or noted
+    )
+    sink = Sink()
+    ((last, _),) = get(archive, sink)
+    assert (last.Status, len(noted), sink.objects) == (0xA701, 3, {})
