@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from node.decide.matching import Criterion
 from node.dimse.admission import Caller
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.retrieving import MOST_SUBOPERATIONS
+from node.domain.errors import QueryMalformed
 from node.domain.network import MoveDestination
 from node.domain.ports import ObjectFiles
 from node.domain.query import Level
 from node.query.find import PATIENT_ROOT, STUDY_ROOT
 from node.query.identifier import read_retrieval
+from node.store.found_objects import Candidate
 from node.store.matching import MatchRecords
 
-WANTED = frozenset({"SOPClassUID", "SOPInstanceUID", "AvailableTransferSyntaxUID"})
+ISSUER = "IssuerOfPatientID"
+WANTED = frozenset({"SOPClassUID", "SOPInstanceUID", "AvailableTransferSyntaxUID", "PatientID", ISSUER})
 
 
 class RetrieveService:
@@ -47,7 +51,7 @@ class RetrieveService:
         Raises
         ------
         QueryMalformed
-            The identifier does not fit the SOP class.
+            The identifier does not fit the SOP class, or names several patients by one PatientID.
         StoreError
             The index cannot be read now.
         """
@@ -56,18 +60,23 @@ class RetrieveService:
             implicit=request.implicit,
             levels=PATIENT_ROOT if request.patient_root else STUDY_ROOT,
         )
-        named = (
+        named = list(islice(self._named(criteria), MOST_SUBOPERATIONS + 1))
+        _refuse_several_patients(criteria, named)
+        return [
             Retrievable(
                 sop_class_uid=str(candidate.values["SOPClassUID"]),
                 sop_instance_uid=str(candidate.values["SOPInstanceUID"]),
                 transfer_syntax_uid=str(candidate.values["AvailableTransferSyntaxUID"]),
                 object_key=candidate.object_key,
             )
-            for page in self._records.find(Level.IMAGE, criteria, WANTED | criteria.keys())
-            for candidate in page
-            if all(item.matches([str(candidate.values[keyword])]) for keyword, item in criteria.items())
-        )
-        return list(islice(named, MOST_SUBOPERATIONS + 1))
+            for candidate in named
+        ]
+
+    def _named(self, criteria: Mapping[str, Criterion]) -> Iterator[Candidate]:
+        for page in self._records.find(Level.IMAGE, criteria, WANTED | criteria.keys()):
+            for candidate in page:
+                if all(item.matches([str(candidate.values[keyword])]) for keyword, item in criteria.items()):
+                    yield candidate
 
     def locate(self, item: Retrievable) -> Path:
         """Return the file of an instance.
@@ -81,3 +90,13 @@ class RetrieveService:
     def destination(self, ae_title: str) -> MoveDestination | None:
         """Return where a move destination is, None when none of this AE title is listed."""
         return self._destinations.get(ae_title)
+
+
+def _refuse_several_patients(criteria: Mapping[str, Criterion], named: Sequence[Candidate]) -> None:
+    """Refuse a retrieval of patients whose PatientID several issuers gave: nobody is sent by chance."""
+    if "PatientID" not in criteria or not criteria.keys().isdisjoint({ISSUER, "StudyInstanceUID"}):
+        return
+    if len({(str(item.values["PatientID"]), str(item.values[ISSUER])) for item in named}) > len(
+        {str(item.values["PatientID"]) for item in named}
+    ):
+        raise QueryMalformed("several patients have this PatientID; name IssuerOfPatientID, too")

@@ -166,6 +166,7 @@ def write_instance(
     pixel_bytes: int = 64 * 64 * 2,
     study: str = "1",
     patient_id: str = "P1",
+    issuer: str = "",
 ) -> tuple[Path, str]:
     """Write a small object; return its path and SOP Instance UID. Compressed pixels are noise."""
     syntax = UID(transfer_syntax)
@@ -177,6 +178,8 @@ def write_instance(
     dataset.StudyInstanceUID = derived_uid("test", "study", study)
     dataset.SeriesInstanceUID = derived_uid("test", "series", study)
     dataset.PatientID = patient_id
+    if issuer:
+        dataset.IssuerOfPatientID = issuer
     dataset.PatientName = "Test^Person"
     dataset.StudyDate = "20240102"
     dataset.Modality = "CT"

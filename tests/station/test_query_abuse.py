@@ -140,6 +140,18 @@ def test_the_patient_of_another_issuer_is_not_sent(archive, tmp_path, issuer, fo
     assert (last.Status, len(sink.objects)) == (0x0000, found)
 
 
+def test_of_two_patients_with_one_id_nobody_is_sent_by_chance(archive, tmp_path):
+    fill(archive, tmp_path, 1, study="1", issuer="HERE")
+    fill(archive, tmp_path, 2, study="2", issuer="THERE")
+    model = PatientRootQueryRetrieveInformationModelGet
+    sink = Sink()
+    *_, (last, _) = get(archive, sink, model=model, QueryRetrieveLevel="PATIENT", PatientID="P1")
+    assert (last.Status, len(sink.objects)) == (0xA900, 0)
+    keys = {"PatientID": "P1", "IssuerOfPatientID": "THERE"}
+    *_, (last, _) = get(archive, sink, model=model, QueryRetrieveLevel="PATIENT", **keys)
+    assert (last.Status, len(sink.objects)) == (0x0000, 1)
+
+
 def test_no_more_is_noted_than_can_be_counted(archive, tmp_path, monkeypatch):
     fill(archive, tmp_path, *range(1, 6))
     monkeypatch.setattr("node.query.retrieve.MOST_SUBOPERATIONS", 2)
