@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import socket
 
 BELOW_THE_SYSTEMS = range(12_000, 32_000)
@@ -13,7 +13,8 @@ those may be taken by any other test between this look and the program's."""
 def free_port() -> int:
     """Return a port on which nobody listens on this machine."""
     while True:
-        port = random.choice(BELOW_THE_SYSTEMS)
+        # Not by `random`, which tests of training seed: two workers would draw the same ports.
+        port = secrets.choice(BELOW_THE_SYSTEMS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
