@@ -75,7 +75,12 @@ def test_the_way_of_an_operator(place: Place, node: Node, pacs: FolderSink, tmp_
     assert (status["mode"], status["node"]["running"], status["node"]["ready"]) == ("live", True, True)
     (destination,) = status["destinations"]
     assert (destination["name"], destination["live"], destination["breaker"]) == ("pacs", True, "closed")
-    assert destination["pending"] + destination["sent"] + destination["delivered"] == count
+
+    def taken() -> bool:
+        (now,) = place.json("status")["destinations"]
+        return bool(now["sent"] + now["delivered"] == count)
+
+    wait_for(taken, "the answers of the PACS to be noted")
 
     (report,) = (path for path in pacs.files() if pydicom.dcmread(path).Modality == "SR")
     text = CliRunner().invoke(app, ["report", str(report)])
