@@ -99,7 +99,7 @@ def prove_on(
 
 def unprovable(objects: Sequence[OutgoingObject], detail: str) -> list[ProofReply]:
     """Return the replies of a destination that cannot be asked."""
-    return [_reply(item, ProofStanding.UNPROVABLE, "", detail) for item in objects]
+    return [ProofReply.unprovable(item, detail) for item in objects]
 
 
 def _request(objects: Sequence[OutgoingObject], transaction_uid: str) -> CommitmentRequest:
@@ -121,11 +121,16 @@ def _wanted(item: OutgoingObject) -> Wanted:
 def _reported(objects: Sequence[OutgoingObject], report: CommitmentReport | None) -> list[ProofReply]:
     """Say of each object what the report says; without one the answer comes later."""
     if report is None:
-        return [_reply(item, ProofStanding.ASKED, COMMITMENT, "asked; no report yet") for item in objects]
+        return [
+            ProofReply.about(item, ProofStanding.ASKED, COMMITMENT, "asked; no report yet")
+            for item in objects
+        ]
     committed = {item.sop_instance_uid for item in report.committed}
     failed = {item.reference.sop_instance_uid: item for item in report.failed}
     return [
-        _reply(item, *_standing(item.sop_instance_uid in committed, failed.get(item.sop_instance_uid)))
+        ProofReply.about(
+            item, *_standing(item.sop_instance_uid in committed, failed.get(item.sop_instance_uid))
+        )
         for item in objects
     ]
 
@@ -143,7 +148,7 @@ def _standing(committed: bool, failed: FailedInstance | None) -> tuple[ProofStan
 def _not_committed(objects: Sequence[OutgoingObject], meaning: Meaning) -> list[ProofReply]:
     detail = f"the request for storage commitment was answered {meaning.text}"
     standing = ProofStanding.ASKED if meaning.retryable else ProofStanding.UNPROVABLE
-    return [_reply(item, standing, COMMITMENT, detail) for item in objects]
+    return [ProofReply.about(item, standing, COMMITMENT, detail) for item in objects]
 
 
 def _looked_for(objects: Sequence[OutgoingObject], found: Found) -> list[ProofReply]:
@@ -152,16 +157,12 @@ def _looked_for(objects: Sequence[OutgoingObject], found: Found) -> list[ProofRe
     for item in objects:
         uid = item.sop_instance_uid
         if uid in found.present:
-            replies.append(_reply(item, ProofStanding.PROVEN, QUERY, "found"))
+            replies.append(ProofReply.about(item, ProofStanding.PROVEN, QUERY, "found"))
         elif uid in found.unknown:
             passes = found.problem is not None and found.problem.retryable
             standing = ProofStanding.ASKED if passes else ProofStanding.UNPROVABLE
             text = found.problem.text if found.problem is not None else "nothing"
-            replies.append(_reply(item, standing, QUERY, f"the query was answered {text}"))
+            replies.append(ProofReply.about(item, standing, QUERY, f"the query was answered {text}"))
         else:
-            replies.append(_reply(item, ProofStanding.MISSING, QUERY, "not found"))
+            replies.append(ProofReply.about(item, ProofStanding.MISSING, QUERY, "not found"))
     return replies
-
-
-def _reply(item: OutgoingObject, standing: ProofStanding, method: str, detail: str) -> ProofReply:
-    return ProofReply(delivery_id=item.delivery_id, standing=standing, method=method, detail=detail)

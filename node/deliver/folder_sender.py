@@ -146,7 +146,7 @@ class FolderSender:
         except OSError as error:
             same, detail = False, f"the file cannot be read: {error.strerror}"
         standing = ProofStanding.PROVEN if same else ProofStanding.MISSING
-        return ProofReply(delivery_id=item.delivery_id, standing=standing, method=METHOD, detail=detail)
+        return ProofReply.about(item, standing, METHOD, detail)
 
     def _target(self, item: OutgoingObject) -> Path:
         if _OWN_UID.fullmatch(item.sop_instance_uid) is None:

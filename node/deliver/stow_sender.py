@@ -71,7 +71,7 @@ class StowSender:
         """
         del transaction_uid, asked
         if self._destination.proof is Proof.NONE:
-            return [_unprovable(item, "the settings ask for no proof") for item in objects]
+            return [ProofReply.unprovable(item, "the settings ask for no proof") for item in objects]
         with self._session() as http:
             return list(_look_for_all(http, objects))
 
@@ -127,38 +127,32 @@ def _look_for_all(http: HttpSession, objects: Sequence[OutgoingObject]) -> Itera
                 if number == 0:
                     raise
                 lost = str(error)
-        yield _reply(item, ProofStanding.ASKED, "", lost)
+        yield ProofReply.about(item, ProofStanding.ASKED, "", lost)
 
 
 def _look_for(http: HttpSession, item: OutgoingObject) -> ProofReply:
     if not (is_valid_uid(item.study_instance_uid) and is_valid_uid(item.series_instance_uid)):
-        return _unprovable(item, "its study's UID is malformed, so nothing can be looked for")
+        return ProofReply.unprovable(item, "its study's UID is malformed, so nothing can be looked for")
     series = f"/studies/{item.study_instance_uid}/series/{item.series_instance_uid}/instances"
     found = http.call(
         "GET", f"{series}?SOPInstanceUID={item.sop_instance_uid}", headers=JSON, expected=NOT_OFFERED
     )
     if names(found, item.sop_instance_uid):
-        return _reply(item, ProofStanding.PROVEN, "QIDO-RS", "found there")
+        return ProofReply.about(item, ProofStanding.PROVEN, "QIDO-RS", "found there")
     described = http.call(
         "GET", f"{series}/{item.sop_instance_uid}/metadata", headers=JSON, expected=NOT_OFFERED
     )
     if names(described, item.sop_instance_uid):
-        return _reply(item, ProofStanding.PROVEN, "WADO-RS", "its metadata were read back")
+        return ProofReply.about(item, ProofStanding.PROVEN, "WADO-RS", "its metadata were read back")
     return _absent(item, found, described)
 
 
 def _absent(item: OutgoingObject, found: Answer, described: Answer) -> ProofReply:
     """Return what it means that neither answer shows the object."""
     if found.retryable or described.retryable:
-        return _reply(item, ProofStanding.ASKED, "", f"{found.text}; {described.text}")
+        return ProofReply.about(item, ProofStanding.ASKED, "", f"{found.text}; {described.text}")
     if not is_list(found):
-        return _unprovable(item, f"neither QIDO-RS ({found.text}) nor WADO-RS ({described.text}) tells")
-    return _reply(item, ProofStanding.MISSING, "QIDO-RS", "not found there")
-
-
-def _unprovable(item: OutgoingObject, detail: str) -> ProofReply:
-    return _reply(item, ProofStanding.UNPROVABLE, "", detail)
-
-
-def _reply(item: OutgoingObject, standing: ProofStanding, method: str, detail: str) -> ProofReply:
-    return ProofReply(delivery_id=item.delivery_id, standing=standing, method=method, detail=detail)
+        return ProofReply.unprovable(
+            item, f"neither QIDO-RS ({found.text}) nor WADO-RS ({described.text}) tells"
+        )
+    return ProofReply.about(item, ProofStanding.MISSING, "QIDO-RS", "not found there")

@@ -13,7 +13,7 @@ from typing import Final
 from node.deliver.credentials import SecretReader
 from node.deliver.http import Answer, HttpSession, http_session
 from node.deliver.one_by_one import send_one_by_one
-from node.domain.delivery import Message, OutgoingObject, ProofReply, ProofStanding, SendReply
+from node.domain.delivery import Message, OutgoingObject, ProofReply, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError
 from node.domain.network import WebhookDestination
 from node.domain.ports import Clock
@@ -72,15 +72,7 @@ class WebhookSender:
     ) -> list[ProofReply]:
         """Answer that nothing can be asked; its answer of success was the proof."""
         del transaction_uid, asked
-        return [
-            ProofReply(
-                delivery_id=item.delivery_id,
-                standing=ProofStanding.UNPROVABLE,
-                method="",
-                detail="a web service cannot be asked",
-            )
-            for item in objects
-        ]
+        return [ProofReply.unprovable(item, "a web service cannot be asked") for item in objects]
 
     def echo(self) -> None:
         """Verify that the service answers: it is sent a signed ``ping``.

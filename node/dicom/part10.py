@@ -17,8 +17,6 @@ Source = Path | BinaryIO | bytes
 IMPLEMENTATION_CLASS_UID = derived_uid("groundglass", "implementation class", "1")
 IMPLEMENTATION_VERSION_NAME = "GROUNDGLASS_01"  # VR SH, at most 16 characters
 
-IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED_DATA_SETS = frozenset(
     {

@@ -28,7 +28,7 @@ from node.dimse.commitment import (
 from node.dimse.contexts import CONVERTIBLE, STUDY_ROOT_FIND
 from node.dimse.entity import Timeouts
 from node.dimse.messages import BoundedMessages
-from node.dimse.scu import Remote, open_association
+from node.dimse.scu import Remote, open_association, status_of
 from node.dimse.status import Meaning, query_meaning_of, request_meaning_of
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 
@@ -208,11 +208,8 @@ class AskingAssociation:
         return self._asked
 
     def _status(self, answer: Dataset, service: str) -> int:
-        if "Status" not in answer:
-            # The library notices a peer's abort a moment later; until then it would wait for another answer.
-            self._association.abort()
-            raise DestinationUnavailable(f"{self._remote} gave no answer to {service}; it is asked again")
-        return int(answer.Status)
+        silence = f"{self._remote} gave no answer to {service}; it is asked again"
+        return status_of(self._association, answer, silence)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 P_DATA_TF = 0x04
 COMMAND, LAST = 0x01, 0x02  # message control header, PS3.8 annex E.2
-PDU_HEAD = 6
 VALUE_HEAD = 6
 """Length, presentation context and message control header of a presentation data value."""
 NO_DATA_SET = 0x0101  # PS3.7 E.1-1

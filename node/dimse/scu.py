@@ -95,13 +95,8 @@ class StorageAssociation:
         # The library counts from when the first byte is handed over, not from when the last one is sent.
         self._association.dimse_timeout = self._dimse_seconds + instance.path.stat().st_size / SLOWEST_LINE
         answer = self._association.send_c_store(content, msg_id=message_id)
-        if "Status" not in answer:
-            # The library notices a peer's abort a moment later; until then it would wait for another answer.
-            self._association.abort()
-            raise DestinationUnavailable(
-                f"{self._remote} gave no answer to a C-STORE; the object is sent again"
-            )
-        return meaning_of(answer.Status)
+        silence = f"{self._remote} gave no answer to a C-STORE; the object is sent again"
+        return meaning_of(status_of(self._association, answer, silence))
 
     def _content(self, instance: StoredInstance) -> Path | Dataset:
         """Return the file when it goes as it lies, its data set when it must be re-encoded."""
@@ -157,10 +152,24 @@ def echo(remote: Remote, *, calling_ae_title: str, timeouts: Timeouts) -> None:
     """
     with open_association(remote, calling_ae_title, [build_context(Verification)], timeouts) as association:
         answer = association.send_c_echo()
-        if "Status" not in answer:
-            raise DestinationUnavailable(f"{remote} gave no answer to C-ECHO")
-        if answer.Status != 0x0000:  # PS3.7 9.1.5.1.4
-            raise DestinationRefused(f"{remote} answered C-ECHO with {answer.Status:04X}H")
+        status = status_of(association, answer, f"{remote} gave no answer to C-ECHO")
+        if status != 0x0000:  # PS3.7 9.1.5.1.4
+            raise DestinationRefused(f"{remote} answered C-ECHO with {status:04X}H")
+
+
+def status_of(association: Association, answer: Dataset, silence: str) -> int:
+    """Return the Status (0000,0900) of a response; an association without one is aborted.
+
+    Raises
+    ------
+    DestinationUnavailable
+        There is no response; ``silence`` says so.
+    """
+    if "Status" not in answer:
+        # The library notices a peer's abort a moment later; until then it would wait for another answer.
+        association.abort()
+        raise DestinationUnavailable(silence)
+    return int(answer.Status)
 
 
 def read_instance(path: Path) -> StoredInstance:

@@ -158,6 +158,16 @@ class ProofReply:
     detail: str
     """For the operator: what was answered, without patient data."""
 
+    @classmethod
+    def about(cls, item: OutgoingObject, standing: ProofStanding, method: str, detail: str) -> ProofReply:
+        """Return what is known of ``item``."""
+        return cls(delivery_id=item.delivery_id, standing=standing, method=method, detail=detail)
+
+    @classmethod
+    def unprovable(cls, item: OutgoingObject, detail: str) -> ProofReply:
+        """Return that nobody can be asked about ``item``."""
+        return cls.about(item, ProofStanding.UNPROVABLE, "", detail)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProofWaits:
