@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib.metadata import version
 
 from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
@@ -35,14 +34,12 @@ from node.query.find import FindService
 from node.query.retrieve import RetrieveService
 from node.receive.commitment import CommitmentReports
 from node.receive.storage import StorageService
-from node.report.request import Producer
-from node.run.options import PipelineSettings
 from node.run.pipeline import Pipeline
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
-from node.run.retry import RetryPolicy
 from node.run.schedule import Tick, Ticks
 from node.run.withdrawing import Withdrawing
 from node.run.workers import Workers
+from node.screening import pipeline_settings, producer_of
 from node.serving import TRITON, KnownModels, engine_room, model_checks, open_wanted, routing_of, selection_of
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
@@ -241,31 +238,11 @@ class Node:
         )
 
     def _pipeline(self, store: Store, models: EngineRoom, listener: ProgressListener) -> Pipeline:
-        settings = self._settings
         return Pipeline(
             store=store,
             models=models,
             clock=self._clock,
-            settings=PipelineSettings(
-                minimum_slices=settings.select.minimum_slices,
-                accept_unknown_age=settings.select.accept_unknown_age,
-                cap_policy=settings.assemble.cap_policy,
-                batch=settings.infer.batch_slices,
-                decoders=settings.infer.decoders,
-                max_heatmaps=settings.report.max_heatmaps,
-                parametric_map=settings.report.parametric_map,
-                summary=settings.report.summary,
-                key_objects=settings.report.key_objects,
-                zone=settings.node.zone(),
-                destinations=settings.destination_records(),
-                producer=_producer(settings),
-                retry=RetryPolicy(
-                    first=timedelta(seconds=settings.infer.first_retry_seconds),
-                    factor=settings.infer.retry_factor,
-                    longest=timedelta(seconds=settings.infer.longest_retry_seconds),
-                    max_attempts=settings.infer.max_attempts,
-                ),
-            ),
+            settings=pipeline_settings(self._settings),
             listener=listener,
         )
 
@@ -284,7 +261,7 @@ class Node:
         courier = courier_of(settings, store, clock=clock, uids=self._uids, jitter=random.random)
         withdrawing = Withdrawing(
             store,
-            producer=_producer(settings),
+            producer=producer_of(settings),
             zone=settings.node.zone(),
             made=self._results_are_due,
         )
@@ -360,16 +337,6 @@ class Node:
         """Let the couriers look now, and not only in their time."""
         for destination in self._settings.destinations:
             self._running.ticks.nudge(COURIER + destination.name)
-
-
-def _producer(settings: Settings) -> Producer:
-    """Return what the result objects say of this node."""
-    return Producer(
-        manufacturer=settings.report.manufacturer,
-        software_version=version("groundglass"),
-        serial_number=settings.report.serial_number,
-        station_ae_title=settings.node.ae_title,
-    )
 
 
 def _recover(parts: _Parts, settings: Settings) -> None:

@@ -1,0 +1,1 @@
+"""What this node fetches from other archives, from the settings."""

@@ -1,0 +1,1 @@
+"""What this node keeps and for how long, from the settings."""

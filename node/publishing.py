@@ -1,0 +1,1 @@
+"""The DICOMweb service of this node, from the settings."""

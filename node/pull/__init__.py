@@ -1,0 +1,1 @@
+"""The station that fetches studies from other archives."""

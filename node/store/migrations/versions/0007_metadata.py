@@ -1,0 +1,12 @@
+"""Metadata of instances for DICOMweb, written beside them."""
+
+from __future__ import annotations
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
