@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-QUIET = ("alembic", "apscheduler", "httpcore", "httpx", "pynetdicom", "pydicom", "py.warnings")
+QUIET = ("alembic", "httpcore", "httpx", "pynetdicom", "pydicom", "py.warnings")
 """Libraries that report what the node reports itself, or quote attributes, which may be a patient's."""
 
 

@@ -6,10 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, timedelta
-
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
+from datetime import timedelta
 
 from node.domain.ports import Clock
 
@@ -27,37 +24,32 @@ class Tick:
 
 
 class Ticks:
-    """Runs ticks in background threads; one tick never runs twice at the same time.
+    """Runs ticks, each in a background thread of its own; one tick never runs twice at the same time.
+
+    Time is measured by the monotonic clock: setting the time of day, either way, moves no tick. What a long
+    run made late is left out, not made up for.
 
     Parameters
     ----------
     ticks : sequence of Tick
         Their names must differ.
     clock : Clock
+
+    Raises
+    ------
+    ValueError
+        Two ticks have the same name, or one of them comes without a pause.
     """
 
     def __init__(self, ticks: Sequence[Tick], *, clock: Clock) -> None:
-        self._clock = clock
-        self._guards = {tick.name: _Guard(tick) for tick in ticks}
-        if len(self._guards) != len(ticks):
+        self._ticking = {tick.name: _Ticking(tick, clock) for tick in ticks}
+        if len(self._ticking) != len(ticks):
             raise ValueError("two ticks have the same name")
-        self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(max(1, len(ticks)))},
-            timezone=UTC,
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        )
-        for tick in ticks:
-            self._scheduler.add_job(
-                self._guards[tick.name].run,
-                "interval",
-                seconds=tick.every.total_seconds(),
-                id=tick.name,
-                next_run_time=clock.now(),
-            )
 
     def start(self) -> None:
         """Start ticking; each tick runs once at once."""
-        self._scheduler.start()
+        for ticking in self._ticking.values():
+            ticking.start()
 
     def nudge(self, name: str) -> None:
         """Run a tick now, or again as soon as its present run ends; once stopped, nothing happens.
@@ -67,40 +59,56 @@ class Ticks:
         KeyError
             There is no tick of this name.
         """
-        if not self._guards[name].asked_again() and self._scheduler.running:
-            self._scheduler.modify_job(name, next_run_time=self._clock.now())
+        self._ticking[name].nudge()
 
     def stop(self) -> None:
         """Start no more ticks and wait until the running ones end."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+        for ticking in self._ticking.values():
+            ticking.end()
+        for ticking in self._ticking.values():
+            ticking.join()
 
 
-class _Guard:
-    """Keeps a tick's errors from the scheduler, and remembers a nudge that came while it ran."""
+class _Ticking:
+    """The thread of one tick. It sleeps until the next run is due, or somebody nudges it."""
 
-    def __init__(self, tick: Tick) -> None:
+    def __init__(self, tick: Tick, clock: Clock) -> None:
         self._tick = tick
-        self._lock = threading.Lock()
-        self._running = False
-        self._again = False
+        self._period = tick.every.total_seconds()
+        if self._period <= 0:
+            raise ValueError(f"tick {tick.name} comes without a pause")
+        self._clock = clock
+        self._woken = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name=f"tick {tick.name}", daemon=True)
 
-    def asked_again(self) -> bool:
-        """Ask for one more run after the present one; return False when there is none."""
-        with self._lock:
-            self._again = self._running
-            return self._running
+    def start(self) -> None:
+        self._thread.start()
 
-    def run(self) -> None:
-        with self._lock:
-            self._running, self._again = True, False
+    def nudge(self) -> None:
+        self._woken.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._woken.set()
+
+    def join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
         while True:
+            # Before the run: a nudge that comes while it runs wakes the sleep that follows.
+            self._woken.clear()
+            if self._ended:
+                return
+            started = self._clock.monotonic()
             self._once()
-            with self._lock:
-                if not self._again:
-                    self._running = False
-                    return
-                self._again = False
+            self._woken.wait(self._until_due(started))
+
+    def _until_due(self, started: float) -> float:
+        """Return the seconds to the next whole period after the start of the last run."""
+        return self._period - (self._clock.monotonic() - started) % self._period
 
     def _once(self) -> None:
         try:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from queue import SimpleQueue
+from datetime import datetime, timedelta
+from itertools import count
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -81,6 +82,62 @@ def test_a_slow_tick_does_not_hold_up_another(running_clock: Clock) -> None:
     with ticking(running_clock, slow, Tick(name="a", every=SHORT, action=lambda: runs.put(1))):
         assert [runs.get(timeout=SOON) for _ in range(3)] == [1, 1, 1]
         finish.set()
+
+
+class SetBack:
+    """A time of day that is set back by a day whenever it is asked."""
+
+    def __init__(self, running: Clock) -> None:
+        self._running = running
+        self._days = count()
+
+    def now(self) -> datetime:
+        return self._running.now() - timedelta(days=next(self._days))
+
+    def monotonic(self) -> float:
+        return self._running.monotonic()
+
+
+def test_setting_the_time_of_day_moves_no_tick(running_clock: Clock) -> None:
+    runs: SimpleQueue[datetime] = SimpleQueue()
+    clock = SetBack(running_clock)
+    with ticking(clock, Tick(name="a", every=SHORT, action=lambda: runs.put(clock.now()))):
+        times = [runs.get(timeout=SOON) for _ in range(5)]
+    assert times == sorted(times, reverse=True)
+
+
+class Standing:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self, running: Clock) -> None:
+        self._running = running
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return self._running.now()
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def test_what_a_long_run_made_late_is_left_out(running_clock: Clock) -> None:
+    clock, runs = Standing(running_clock), SimpleQueue[float]()
+    lasting = iter([3 * LONG - SHORT, timedelta(0)])
+
+    def action() -> None:
+        runs.put(clock.seconds)
+        clock.seconds += next(lasting).total_seconds()
+
+    with ticking(clock, Tick(name="a", every=LONG, action=action)):
+        assert [runs.get(timeout=SOON) for _ in range(2)] == [1000.0, 1000.0 + 3 * 3600 - 0.02]
+        with pytest.raises(Empty):
+            runs.get(timeout=10 * SHORT.total_seconds())
+
+
+@pytest.mark.parametrize("every", [timedelta(0), timedelta(seconds=-1)])
+def test_a_tick_without_a_pause_is_refused(running_clock: Clock, every: timedelta) -> None:
+    with pytest.raises(ValueError, match="without a pause"):
+        Ticks([Tick(name="a", every=every, action=lambda: None)], clock=running_clock)
 
 
 def test_names_must_differ(running_clock: Clock) -> None:
