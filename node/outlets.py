@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from node.deliver.credentials import SecretReader
 from node.deliver.dicom_sender import DicomSender
 from node.deliver.folder_sender import FolderSender
 from node.deliver.stow_sender import StowSender
@@ -20,6 +19,7 @@ from node.domain.network import (
     WebhookDestination,
 )
 from node.domain.ports import Clock, Sender
+from node.http.credentials import SecretReader
 from node.report.compact import message_about
 from node.settings.settings import Settings
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from node.deliver.backoff import growing
+from node.decide.backoff import growing
 from node.domain.breaker import BreakerState, Failing, Patience
 
 

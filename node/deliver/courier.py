@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from node.deliver.backoff import next_due
+from node.decide.backoff import next_due
 from node.deliver.breaker import after_failure, breaker_state
 from node.deliver.outgoing import outgoing_object
 from node.deliver.prover import Prover

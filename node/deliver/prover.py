@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from node.deliver.backoff import growing, next_due
+from node.decide.backoff import growing, next_due
 from node.deliver.outgoing import outgoing_object
 from node.domain.delivery import (
     LONGEST_LOOK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from node.deliver.http import Answer
 from node.dimse.status import meaning_of
 from node.domain.delivery import SendReply
+from node.http.session import Answer
 
 FAILED_SOP_SEQUENCE: Final = "00081198"
 REFERENCED_SOP_SEQUENCE: Final = "00081199"

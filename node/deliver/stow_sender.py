@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
-from node.deliver.credentials import SecretReader
-from node.deliver.http import Answer, HttpSession, http_session
 from node.deliver.multipart import multipart
 from node.deliver.one_by_one import send_one_by_one
 from node.deliver.stow_answers import is_list, names, stored
@@ -17,6 +15,8 @@ from node.domain.errors import DestinationRefused, DestinationUnavailable
 from node.domain.identity import derived_uid, is_valid_uid
 from node.domain.network import Proof, StowDestination
 from node.domain.ports import Clock
+from node.http.credentials import SecretReader
+from node.http.session import Answer, HttpSession, http_session
 
 JSON: Final = {"Accept": "application/dicom+json"}
 NOT_OFFERED: Final = frozenset({403, 404, 405, 410})

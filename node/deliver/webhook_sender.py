@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from node.deliver.credentials import SecretReader
-from node.deliver.http import Answer, HttpSession, http_session
 from node.deliver.one_by_one import send_one_by_one
 from node.domain.delivery import Message, OutgoingObject, ProofReply, SendReply
 from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError
 from node.domain.network import WebhookDestination
 from node.domain.ports import Clock
+from node.http.credentials import SecretReader
+from node.http.session import Answer, HttpSession, http_session
 
 SHORTEST_KEY: Final = 16
 """Bytes; RFC 2104 section 3 discourages keys shorter than the digest, and a guessed one signs anything."""

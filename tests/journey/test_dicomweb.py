@@ -8,10 +8,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from node.deliver.credentials import SecretReader
 from node.deliver.stow_sender import StowSender
 from node.domain.delivery import OutgoingObject, ProofStanding
 from node.domain.network import StowDestination, WebAccess
+from node.http.credentials import SecretReader
 from tests.free_ports import free_port
 from tests.journey.orthanc import Orthanc
 from tests.station.receiving_node import WallClock

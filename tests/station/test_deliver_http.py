@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from node.deliver.credentials import MAX_BYTES, SecretReader
-from node.deliver.http import MAX_ANSWER_BYTES
 from node.domain.errors import DestinationUnavailable
 from node.domain.network import SecretSource
+from node.http.credentials import MAX_BYTES, SecretReader
+from node.http.session import MAX_ANSWER_BYTES
 from tests.certificates import Authority
 from tests.station.web_ground import access, always, outgoing, stow, webhook
 from tests.web_server import Seen, WebServer, answer

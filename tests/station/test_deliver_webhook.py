@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from node.deliver.credentials import SecretReader
 from node.deliver.webhook_sender import WebhookSender
 from node.domain.delivery import Message, ProofStanding
 from node.domain.errors import DestinationRefused, DestinationUnavailable, NotAReport
 from node.domain.network import SecretSource, WebhookDestination
+from node.http.credentials import SecretReader
 from tests.station.receiving_node import WallClock
 from tests.station.web_ground import ENVIRON, KEY, access, always, outgoing, webhook
 from tests.web_server import Seen, WebServer, answer

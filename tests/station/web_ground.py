@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from node.deliver.credentials import SecretReader
 from node.deliver.stow_sender import StowSender
 from node.deliver.webhook_sender import WebhookSender
 from node.domain.delivery import Message, OutgoingObject
 from node.domain.network import Proof, SecretSource, StowDestination, WebAccess, WebhookDestination
 from node.domain.ports import Clock
 from node.domain.result import ResultKind
+from node.http.credentials import SecretReader
 from tests.station.receiving_node import WallClock
 
 KEY = "0123456789abcdef0123456789abcdef"

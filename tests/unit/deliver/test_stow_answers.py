@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.deliver.http import Answer
 from node.deliver.stow_answers import is_list, names, stored
+from node.http.session import Answer
 
 TAGS = st.sampled_from(["00081198", "00081199", "00081155", "00081197", "00081196", "00080018", "Value", "x"])
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("2.25.1")

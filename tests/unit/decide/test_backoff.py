@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.deliver.backoff import next_due
+from node.decide.backoff import next_due
 from node.domain.network import Backoff
 
 NOW = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -13,11 +13,11 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from node.deliver.credentials import SecretReader
-from node.deliver.deadline import Deadline, DeadlineTransport
 from node.domain.errors import DestinationSilent, DestinationUnavailable
 from node.domain.network import WebAccess
 from node.domain.ports import Clock
+from node.http.credentials import SecretReader
+from node.http.deadline import Deadline, DeadlineTransport
 
 MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 """Longest body of an answer; the metadata of a report (WADO-RS) have about 2 MiB."""
