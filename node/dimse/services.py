@@ -16,14 +16,16 @@ from node.domain.study import AssociationEnd
 
 @dataclass(frozen=True, kw_only=True)
 class AffectedInstance:
-    """The SOP instance that a C-STORE request names, before its data set arrives."""
+    """The SOP instance that a request to store names before its data set arrives."""
 
     sop_class_uid: str
-    """AffectedSOPClassUID (0000,0002)."""
+    """AffectedSOPClassUID (0000,0002), or MediaStorageSOPClassUID (0002,0002)."""
     sop_instance_uid: str
-    """AffectedSOPInstanceUID (0000,1000)."""
+    """AffectedSOPInstanceUID (0000,1000), or MediaStorageSOPInstanceUID (0002,0003)."""
     transfer_syntax_uid: str
-    """Of the accepted presentation context."""
+    """Of the accepted presentation context, or of the File Meta Information."""
+    study_instance_uid: str = ""
+    """Of the only study to which the request stores (PS3.18 section 10.5.1); empty for any."""
 
 
 class ObjectSink(Protocol):

@@ -198,3 +198,5 @@ def require_same_instance(affected: AffectedInstance, header: InstanceHeader) ->
         raise IdentityMismatch("SOPClassUID is not the Affected SOP Class UID of the request")
     if header.sop_instance_uid != affected.sop_instance_uid:
         raise IdentityMismatch("SOPInstanceUID is not the Affected SOP Instance UID of the request")
+    if affected.study_instance_uid not in {"", header.study_instance_uid}:
+        raise IdentityMismatch("StudyInstanceUID is not that of the study to which the request stores")
