@@ -30,6 +30,7 @@ from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
+from node.publishing import publish
 from node.query.find import FindService
 from node.query.retrieve import RetrieveService
 from node.receive.commitment import CommitmentReports
@@ -91,6 +92,7 @@ class _Parts:
     pulse: Pulse
     workers: Workers
     ticks: Ticks
+    storage: StorageService
     listener: Listener
 
 
@@ -155,6 +157,9 @@ class Node:
             port = self._listen(parts.listener)
             opened.callback(self._stop_listening, parts.listener)
             self._serve_health(opened)
+            publish(
+                self._settings, parts.store, parts.storage, clock=self._clock, uids=self._uids, opened=opened
+            )
             self._open = opened.pop_all()
         return port
 
@@ -234,6 +239,7 @@ class Node:
             pulse=pulse,
             workers=workers,
             ticks=self._ticks(store, models, pulse, assemble),
+            storage=storage,
             listener=self._listener(storage, store),
         )
 

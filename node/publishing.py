@@ -1,1 +1,116 @@
 """The DICOMweb service of this node, from the settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+
+from node.deliver.credentials import SecretReader
+from node.dimse.services import StorageServices
+from node.domain.errors import SettingsError
+from node.domain.ports import Clock, UidSource
+from node.settings.settings import Settings
+from node.store.store import Store
+from node.web.access import Access
+from node.web.resources import Resource, ServiceUrl
+from node.web.server import Bind, WebServer
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_TOKEN = 16
+"""Bytes of a token."""
+
+
+def publish(
+    settings: Settings,
+    store: Store,
+    storage: StorageServices,
+    *,
+    clock: Clock,
+    uids: UidSource,
+    opened: ExitStack,
+) -> None:
+    """Start the service where the settings enable it, and stop it when ``opened`` ends.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store
+    storage : StorageServices
+        Takes what comes by STOW-RS.
+    clock : Clock
+    uids : UidSource
+    opened : ExitStack
+
+    Raises
+    ------
+    SettingsError
+        The token is not there or too short, or the address cannot be had.
+    """
+    web = settings.web
+    if not web.enabled:
+        return
+    server = web_server(settings, store, storage, clock=clock, uids=uids)
+    try:
+        port = server.start()
+    except OSError as error:
+        raise SettingsError(
+            f"web: cannot listen on {web.host}:{web.port} ({error.strerror or error}); "
+            "free it or choose another, and look at certificate and key"
+        ) from error
+    opened.callback(server.stop)
+    logger.info("DICOMweb on %s:%d%s", web.host, port, web.path)
+
+
+def web_server(
+    settings: Settings, store: Store, storage: StorageServices, *, clock: Clock, uids: UidSource
+) -> WebServer:
+    """Return the service, not started.
+
+    Raises
+    ------
+    SettingsError
+    """
+    web = settings.web
+    url = ServiceUrl(path=web.path, public=web.public_url or "", any_name=not web.anonymous)
+    return WebServer(
+        Bind(
+            host=web.host,
+            port=web.port,
+            path=web.path,
+            certificate=web.certificate,
+            key=web.key,
+            max_connections=web.max_connections,
+            idle_seconds=web.idle_seconds,
+        ),
+        _resources(settings, store, storage, url=url, clock=clock, uids=uids),
+        access=_access(settings),
+        url=url,
+        origins=web.origins,
+    )
+
+
+def _resources(
+    settings: Settings,
+    store: Store,
+    storage: StorageServices,
+    *,
+    url: ServiceUrl,
+    clock: Clock,
+    uids: UidSource,
+) -> list[Resource]:
+    """Return everything that is served."""
+    del settings, store, storage, url, clock, uids
+    return []
+
+
+def _access(settings: Settings) -> Access:
+    web = settings.web
+    source = web.token_source()
+    if source is None:
+        return Access(web.addresses, web.rights, None)
+    reader = SecretReader(os.environ)
+    if len(reader.read(source)) < SHORTEST_TOKEN:
+        raise SettingsError(f"web.token: it is shorter than {SHORTEST_TOKEN} bytes; choose a longer one")
+    return Access(web.addresses, web.rights, lambda: reader.read(source))

@@ -68,7 +68,8 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _source(reference: str) -> SecretSource:
+def source_of(reference: str) -> SecretSource:
+    """Return where a secret is that the settings refer to."""
     where, _, name = reference.partition(":")
     return SecretSource(variable=name) if where == "env" else SecretSource(file=Path(name))
 
@@ -195,9 +196,9 @@ class _WebDestination(Section):
             ca_file=self.ca_file,
             client_certificate=self.client_certificate,
             client_key=self.client_key,
-            token=None if self.token is None else _source(self.token),
+            token=None if self.token is None else source_of(self.token),
             user=self.user,
-            password=None if self.password is None else _source(self.password),
+            password=None if self.password is None else source_of(self.password),
             connect_seconds=self.connect_seconds,
             request_seconds=self.request_seconds,
         )
@@ -264,7 +265,7 @@ class WebhookDestinationSettings(_WebDestination, _Destination):
             accept_demonstration=self.accept_demonstration,
             kinds=frozenset({ResultKind.REPORT, ResultKind.REJECTION}),
             access=self.access(),
-            secret=_source(self.secret),
+            secret=source_of(self.secret),
             identifiers=self.identifiers,
         )
 

@@ -85,7 +85,12 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
     node = settings.node.model_copy(update={"data_dir": folder / settings.node.data_dir})
     anchored = tuple(destination.anchored(folder) for destination in settings.destinations)
     return settings.model_copy(
-        update={"node": node, "infer": settings.infer.anchored(folder), DESTINATIONS: anchored}
+        update={
+            "node": node,
+            "infer": settings.infer.anchored(folder),
+            "web": settings.web.anchored(folder),
+            DESTINATIONS: anchored,
+        }
     )
 
 

@@ -21,6 +21,7 @@ from node.settings.tables import (
     ReportSettings,
     SelectSettings,
 )
+from node.settings.web import WebSettings
 
 ENV_PREFIX = "GROUNDGLASS_"
 NESTED = "__"
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
     infer: InferSettings = InferSettings()
     report: ReportSettings = ReportSettings()
     health: HealthSettings = HealthSettings()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(

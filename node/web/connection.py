@@ -1,0 +1,99 @@
+"""One connection of a client, with bounds on what it can make big or slow.
+
+uvicorn bounds neither the head of a request nor the time that it takes to arrive, nor how long a client that
+reads nothing is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+MOST_HEAD_BYTES = 64 * 1024
+"""Of the head of a request, and of what stands between two pieces of its body or behind them."""
+LEAST_BYTES = 4096
+"""What a client that is waited for must send or take within each idle time."""
+TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """Reads requests of one connection and writes their answers, and ends it when a client overdoes it.
+
+    The idle time is ``timeout_keep_alive`` of the configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head = 0
+        self._moved = 0
+        self._unsent = 0
+        self._slow = False
+        self._receiving = True
+        self._look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to look after a new connection."""
+        super().connection_made(transport)
+        self._look = self.loop.call_later(self.timeout_keep_alive, self._look_after)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look after it no more."""
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._head += len(data)
+        self._moved += len(data)
+        super().data_received(data)
+        if self._head > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(
+                f"HTTP/1.1 {TOO_LARGE.value} {TOO_LARGE.phrase}\r\n"
+                "content-length: 0\r\nconnection: close\r\n\r\n".encode("ascii")
+            )
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins."""
+        self._receiving = True
+        super().on_message_begin()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._head = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that a request is here."""
+        self._head = 0
+        self._receiving = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Note that an answer was written."""
+        self._moved += LEAST_BYTES
+        super().on_response_complete()
+
+    def _look_after(self) -> None:
+        """End the connection of a client that is waited for and moves nothing, or next to nothing."""
+        unsent = self.transport.get_write_buffer_size()
+        moved, self._moved = self._moved + max(0, self._unsent - unsent), 0
+        self._unsent = unsent
+        waited_for = self.flow.write_paused or (self._receiving and not self.flow.read_paused)
+        if waited_for and self._slow and moved < LEAST_BYTES:
+            self.transport.abort()
+            return
+        self._slow = waited_for
+        self._look = self.loop.call_later(self.timeout_keep_alive, self._look_after)

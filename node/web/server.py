@@ -1,0 +1,196 @@
+"""The web server: one loop in a thread of its own, and a pool of threads that answer (PS3.18 section 8)."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import cast
+
+import anyio.to_thread
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from node.domain.errors import GroundglassError
+from node.web.access import Access
+from node.web.connection import BoundedConnection
+from node.web.errors import refusal
+from node.web.resources import Resource, ServiceUrl
+
+logger = logging.getLogger(__name__)
+
+THREADS = 24
+"""Requests that are worked on at once; each may hold a connection to the index."""
+BACKLOG = 128
+STOP_SECONDS = 5
+"""Longest wait for answers that are under way when the server stops."""
+CORS_MAX_AGE = 600
+EXPOSED = ("Content-Location", "ETag", "Location", "Warning")
+"""Headers of answers that a page of another origin may read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bind:
+    """Where the server listens, and how long and for how many."""
+
+    host: str
+    port: int
+    """0 takes a free one."""
+    path: str
+    """Of the service, without a slash at its end."""
+    certificate: Path | None = None
+    """PEM, with ``key``; none for plain HTTP."""
+    key: Path | None = None
+    max_connections: int
+    idle_seconds: float
+    """A client that is waited for and moves next to nothing for so long is let go."""
+
+
+class WebServer:
+    """Serves resources by HTTP.
+
+    Parameters
+    ----------
+    bind : Bind
+    resources : iterable of Resource
+    access : Access
+        Asked before each request.
+    url : ServiceUrl
+        What this node is called.
+    origins : iterable of str
+        Whose pages may call (CORS); ``*`` for all.
+    """
+
+    def __init__(
+        self,
+        bind: Bind,
+        resources: Iterable[Resource],
+        *,
+        access: Access,
+        url: ServiceUrl,
+        origins: Iterable[str] = (),
+    ) -> None:
+        self._bind = bind
+        self._access = access
+        self._url = url
+        self._origins = tuple(origins)
+        self._resources = tuple(resources)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> int:
+        """Begin to answer; return the port.
+
+        Raises
+        ------
+        OSError
+            The address cannot be bound, or the certificate cannot be read.
+        """
+        bind = self._bind
+        listening = _listening(bind)
+        try:
+            config = uvicorn.Config(
+                self._app(),
+                http=BoundedConnection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,  # a URL may hold the name of a patient
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=bind.max_connections,
+                timeout_keep_alive=cast("int", bind.idle_seconds),
+                timeout_graceful_shutdown=STOP_SECONDS,
+                ssl_certfile=bind.certificate,
+                ssl_keyfile=bind.key,
+            )
+            config.load()
+        except BaseException:
+            listening.close()
+            raise
+        self._server = server = _Server(config)
+        self._thread = threading.Thread(target=server.run, args=([listening],), name="web", daemon=True)
+        self._thread.start()
+        server.ready.wait()
+        return int(listening.getsockname()[1])
+
+    def stop(self) -> None:
+        """Take no more requests, finish those under way, and return."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join()
+            self._server = self._thread = None
+
+    def _app(self) -> Starlette:
+        middleware = []
+        if self._origins:
+            middleware.append(
+                Middleware(
+                    CORSMiddleware,
+                    allow_origins=self._origins,
+                    allow_methods=["GET", "POST"],
+                    allow_headers=["Accept", "Authorization", "Content-Type", "If-None-Match"],
+                    expose_headers=EXPOSED,
+                    max_age=CORS_MAX_AGE,
+                )
+            )
+        return Starlette(
+            routes=[self._route(item) for item in self._resources],
+            middleware=middleware,
+            exception_handlers={
+                GroundglassError: refusal,
+                HTTPException: refusal,
+                Exception: refusal,
+            },
+            lifespan=_lifespan,
+        )
+
+    def _route(self, resource: Resource) -> Route:
+        answer = resource.answer
+
+        async def endpoint(request: Request) -> Response:
+            self._access.check(request, resource.right)
+            self._url.check(request)
+            if iscoroutinefunction(answer):
+                return await cast("Callable[[Request], Awaitable[Response]]", answer)(request)
+            return await run_in_threadpool(cast("Callable[[Request], Response]", answer), request)
+
+        return Route(self._bind.path + resource.path, endpoint, methods=[resource.method])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.ready.set()
+
+
+@asynccontextmanager
+async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
+def _listening(bind: Bind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind.host else socket.AF_INET
+    return socket.create_server((bind.host, bind.port), family=family, backlog=BACKLOG)
