@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from node.dicom.elements import Attributes, Encoding, PixelData, Walk, Wanted
 from node.dicom.stream import ByteSource, FileBytes, InflatedBytes, open_bytes
@@ -13,6 +13,7 @@ from node.domain.errors import NotDicom, TruncatedObject
 from node.domain.identity import derived_uid, is_valid_uid
 
 Source = Path | BinaryIO | bytes
+WalkKind = TypeVar("WalkKind", bound=Walk)
 
 IMPLEMENTATION_CLASS_UID = derived_uid("groundglass", "implementation class", "1")
 IMPLEMENTATION_VERSION_NAME = "GROUNDGLASS_01"  # VR SH, at most 16 characters
@@ -28,7 +29,14 @@ DEFLATED_DATA_SETS = frozenset(
 
 PREAMBLE = b"\0" * 128 + b"DICM"
 TRANSFER_SYNTAX_UID = 0x00020010
+MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 META_ELEMENTS = Wanted(values=frozenset({TRANSFER_SYNTAX_UID}))
+IDENTIFYING_META_ELEMENTS = Wanted(
+    values=frozenset({MEDIA_STORAGE_SOP_CLASS_UID, MEDIA_STORAGE_SOP_INSTANCE_UID, TRANSFER_SYNTAX_UID})
+)
+MOST_META_BYTES = 64 * 1024
+"""Of preamble and File Meta Information together; they are some hundreds."""
 LAST_IDENTIFYING_GROUP = 0x0008
 """Elements ascend by tag (PS3.5 section 7.1): what begins above group 0008 has no SOPInstanceUID."""
 
@@ -71,6 +79,70 @@ def scan(stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = Non
         pixel_data=walk.pixel_data,
         source=source,
         begin=begin,
+    )
+
+
+def open_walk(stream: BinaryIO, wanted: Wanted, kind: type[WalkKind]) -> WalkKind:
+    """Return a walk of its own kind over the data set of a PS3.10 file; ``stream`` is at its first byte.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject
+    """
+    source, syntax = _data_set(stream, None)
+    return kind(source, _encoding(source, syntax), wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileMeta:
+    """What the File Meta Information of an object says of it (PS3.10 section 7.1); empty where it does not."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    size: int
+    """Bytes from the beginning of the file to its data set."""
+
+
+def file_meta(head: bytes, *, whole: bool) -> FileMeta | None:
+    """Read the File Meta Information of an object of which only the first bytes are there yet.
+
+    Parameters
+    ----------
+    head : bytes
+    whole : bool
+        Whether no more bytes follow.
+
+    Returns
+    -------
+    FileMeta or None
+        None when more bytes are needed.
+
+    Raises
+    ------
+    NotDicom
+    """
+    last = whole or len(head) >= MOST_META_BYTES
+    source = FileBytes(open_bytes(head))
+    try:
+        source.skip(len(PREAMBLE))
+        if not head.startswith(b"DICM", 128):
+            raise NotDicom(
+                "not a DICOM file: no preamble (PS3.10 section 7.1); store it again from its source"
+            )
+        meta = _FileMeta(
+            source, Encoding(implicit=False, little_endian=True), IDENTIFYING_META_ELEMENTS
+        ).run()
+        source.read(2)  # of the data set: the group number that ends the File Meta Information
+    except TruncatedObject:
+        if last:
+            raise NotDicom("no data set follows File Meta Information of a usual size") from None
+        return None
+    return FileMeta(
+        sop_class_uid=meta.text(MEDIA_STORAGE_SOP_CLASS_UID),
+        sop_instance_uid=meta.text(MEDIA_STORAGE_SOP_INSTANCE_UID),
+        transfer_syntax_uid=meta.text(TRANSFER_SYNTAX_UID),
+        size=source.position - 2,
     )
 
 
