@@ -12,8 +12,8 @@ from node.cli.dicom_query import query_services, query_tables
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from node.dicom.pixel_file import DECODERS, NATIVE, RLE_LOSSLESS
 from node.dicom.text import G1_OF_TERM, STAND_ALONE
+from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
 from node.dimse.admission import Rejection
 from node.dimse.commitment import (
     FAILURE_TEXTS,

@@ -31,7 +31,8 @@ from node.dicom.dataset_text import (
 from node.dicom.decode import decode_stored
 from node.dicom.elements import Attributes, PixelData
 from node.dicom.part10 import DEFLATED_DATA_SETS, scan
-from node.dicom.pixel_file import LAYOUT, PixelFile
+from node.dicom.pixel_file import PixelFile
+from node.dicom.pixel_layout import LAYOUT
 from node.dicom.read import UNREADABLE, read_whole_dataset
 from node.dicom.tags import Tag
 from node.dicom.text import CharacterSet, normalised_name

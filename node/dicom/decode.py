@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from node.dicom.codecs import Raw
 from node.dicom.elements import Attributes
 from node.dicom.functional_groups import Rescale
-from node.dicom.pixel_file import NATIVE, RLE_LOSSLESS, PixelFile, PixelLayout, Raw
+from node.dicom.pixel_file import PixelFile
+from node.dicom.pixel_layout import PixelLayout
 from node.dicom.tags import Tag
+from node.dicom.transfer_syntaxes import NATIVE, RLE_LOSSLESS
 from node.domain.errors import HounsfieldUnknown
 
 StoredValues = NDArray[np.int64]

@@ -97,6 +97,10 @@ class DecodeFailed(DicomError):
     """The pixel data cannot be decoded."""
 
 
+class EncodeFailed(DicomError):
+    """The pixel data cannot be written in the wanted transfer syntax without loss."""
+
+
 class HounsfieldUnknown(DicomError):
     """The rescale to Hounsfield units is absent, or the rescale type is another one (PS3.3 C.8.2.1)."""
 

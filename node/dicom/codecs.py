@@ -1,0 +1,128 @@
+"""Compressed frames to pixels and back: the port, and the codecs themselves.
+
+A codec is native code that reads bytes of a peer: the node runs it apart from itself, see
+`node.dicom.codec_processes`. `InProcessCodecs` is what runs there, and what programs use that read files of
+their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.uid import UID
+
+from node.dicom.pixel_layout import PixelLayout
+from node.dicom.transfer_syntaxes import DECODERS, ENCODERS
+from node.domain.errors import DecodeFailed, EncodeFailed
+
+Raw = NDArray[np.unsignedinteger] | NDArray[np.signedinteger]
+
+REFUSALS = (ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, OSError)
+REFUSALS += (RuntimeError, TypeError, ValueError)
+"""What codecs raise on what they cannot read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedImage:
+    """One frame as its decoder gives it."""
+
+    words: Raw
+    """Shape (rows, columns) or (rows, columns, samples), neither masked nor sign-extended."""
+    photometric_interpretation: str
+    """Of ``words``: a decoder may undo the colour transformation of its codestream (PS3.5 section 8.2)."""
+
+
+class Codecs(Protocol):
+    """Decodes and encodes frames."""
+
+    def decode(self, codestream: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> DecodedImage:
+        """Decode one frame.
+
+        Parameters
+        ----------
+        codestream : bytes
+            Its fragments put together; its own header was found to agree with ``layout``.
+        transfer_syntax_uid : str
+            One of `DECODERS`.
+        layout : PixelLayout
+
+        Raises
+        ------
+        DecodeFailed
+        """
+        ...
+
+    def encode(self, words: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> bytes:
+        """Encode one frame without loss.
+
+        Parameters
+        ----------
+        words : bytes
+            Little endian, colour by pixel, of BitsAllocated bits each; signs extended beyond BitsStored.
+        transfer_syntax_uid : str
+            One of `ENCODERS`.
+        layout : PixelLayout
+
+        Raises
+        ------
+        EncodeFailed
+        """
+        ...
+
+
+class InProcessCodecs:
+    """The codecs, called where one stands. Implements ``Codecs``."""
+
+    def decode(self, codestream: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> DecodedImage:
+        """Decode one frame; see `Codecs.decode`."""
+        uid = UID(transfer_syntax_uid)
+        lone = encapsulate([codestream], has_bot=False)
+        try:
+            words, found = get_decoder(uid).as_array(
+                lone,
+                index=0,
+                raw=True,
+                decoding_plugin=DECODERS[transfer_syntax_uid],
+                transfer_syntax_uid=uid,
+                planar_configuration=int(layout.planar),
+                pixel_keyword="PixelData",
+                **_options(layout),
+            )
+        except REFUSALS as error:
+            raise DecodeFailed(f"a frame cannot be decoded: {error}") from error
+        expected = (layout.rows, layout.columns) + ((layout.samples,) if layout.samples > 1 else ())
+        if words.shape != expected:
+            raise DecodeFailed(f"a frame decodes to shape {words.shape}, announced is {expected}")
+        return DecodedImage(words=words, photometric_interpretation=str(found["photometric_interpretation"]))
+
+    def encode(self, words: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> bytes:
+        """Encode one frame; see `Codecs.encode`."""
+        plugin = ENCODERS[transfer_syntax_uid]
+        options = _options(layout)
+        if layout.samples > 1:
+            options["planar_configuration"] = 0
+        try:
+            return bytes(
+                get_encoder(UID(transfer_syntax_uid)).encode(words, encoding_plugin=plugin, **options)
+            )
+        except REFUSALS as error:
+            raise EncodeFailed(f"a frame cannot be encoded without loss: {error}") from error
+
+
+def _options(layout: PixelLayout) -> dict[str, Any]:
+    return {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric_interpretation,
+        "bits_allocated": layout.bits_allocated,
+        "bits_stored": layout.bits_stored,
+        "pixel_representation": int(layout.signed),
+        "number_of_frames": 1,
+    }
