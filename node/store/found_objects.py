@@ -134,7 +134,7 @@ def other_headers(
         .where(studies.c.id.in_(ids))
     )
     for row in connection.execute(query):
-        header = _header(files, row.object_key)
+        header = read_stored_header(files, row.object_key)
         if header is not None:
             yield row.id, header
 
@@ -165,7 +165,7 @@ def _candidates(
     files: LocalObjectFiles, rows: Iterable[RowMapping], wanted: Wanted, counts: Mapping[str, int]
 ) -> Iterator[Candidate]:
     for row in rows:
-        header = _header(files, row["object_key"])
+        header = read_stored_header(files, row["object_key"])
         if header is None:
             continue
         values = {keyword: text_of(row[keyword]) for keyword in row if keyword[0].isupper()}
@@ -175,7 +175,8 @@ def _candidates(
         yield Candidate(values=values, object_key=row["object_key"])
 
 
-def _header(files: LocalObjectFiles, key: str) -> InstanceHeader | None:
+def read_stored_header(files: LocalObjectFiles, key: str) -> InstanceHeader | None:
+    """Return the header of a stored object, None where it cannot be read, which is logged."""
     try:
         return read_header(files.path(key))
     except (DicomError, ObjectMissing) as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node.domain.ports import Clock, UidSource
 from node.store.acceptances import AcceptanceRecords
+from node.store.archives import ArchiveRecords
 from node.store.asides import AsideRecords
 from node.store.breakers import BreakerRecords
 from node.store.database import Database
@@ -18,8 +19,10 @@ from node.store.outbox import OutboxRecords
 from node.store.overrides import OverrideRecords
 from node.store.promotions import PromotionRecords
 from node.store.proofs import ProofRecords
+from node.store.pulls import PullRecords
 from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
+from node.store.stored_instances import StoredInstances
 from node.store.studies import StudyRecords
 from node.store.withdrawals import WithdrawalRecords
 
@@ -44,6 +47,9 @@ class Store:
     withdrawals: WithdrawalRecords
     overrides: OverrideRecords
     matches: MatchRecords
+    pulls: PullRecords
+    archives: ArchiveRecords
+    stored: StoredInstances
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -87,4 +93,7 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         withdrawals=WithdrawalRecords(database, files),
         overrides=OverrideRecords(database),
         matches=MatchRecords(database, files),
+        pulls=PullRecords(database),
+        archives=ArchiveRecords(database),
+        stored=StoredInstances(database, files),
     )
