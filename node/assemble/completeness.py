@@ -2,16 +2,19 @@
 
 Systems that wait a few seconds and then take what is there report on half a chest; systems that wait for an
 announcement that never comes report nothing. Here every verdict names its evidence, and the cap is a verdict
-too: incomplete. Evidence of the modality itself (MPPS), of storage commitment and of the archive's own count
-belongs before the geometry, in `judge`.
+too: incomplete. What the modality (MPPS) or the archive say of the whole series comes before what the slices
+show; what anybody says of more instances than are here holds the verdict back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 
+from node.domain.expectation import Expectation, Source
 from node.domain.network import QuietTimes
 from node.domain.study import AssociationEnd, AssociationFacts, Series, SeriesEvent, Verdict
 
@@ -36,6 +39,8 @@ class Situation:
     sender_gap: timedelta | None
     """The sender's 99th percentile gap between two arrivals; None while it is not known."""
     now: datetime
+    expectations: tuple[Expectation, ...] = ()
+    """What others say of how many instances the series has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,8 @@ class Conclusion:
     verdict: Verdict
     reason: str
     """One sentence with the evidence and its numbers."""
+    whole_lungs: bool = False
+    """Whether the slices were seen to hold the whole lungs, whatever the verdict rests on."""
 
 
 def raised(base: timedelta, gap: timedelta | None, quiet: QuietTimes) -> timedelta:
@@ -76,9 +83,11 @@ def raised(base: timedelta, gap: timedelta | None, quiet: QuietTimes) -> timedel
 def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Evidence]) -> Conclusion | Wait:
     """Judge whether a series is complete.
 
-    Never while an association that carried it is open; never before ``not_before`` (a restart); after an
-    abort or a timeout only at the cap. Once there is a verdict at some time, there is one at every later
-    time, if nothing happens in between.
+    Never while an association that carried it is open, and before the cap never while instances are missing
+    that somebody knows of. At once where nothing is missing of what the modality or the archive count as the
+    whole series. Else never before ``not_before`` (a restart), and after an abort or a timeout only at the
+    cap. Once there is a verdict at some time, there is one at every later time, if nothing happens in
+    between.
 
     Parameters
     ----------
@@ -90,10 +99,13 @@ def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Eviden
     series, ends, now = situation.series, situation.associations, situation.now
     if ends.open_count:
         return Wait(reason=_open_reason(ends.open_count), due_at=None)
-    if series.not_before is not None and now < series.not_before:
-        return Wait(reason="the node was restarted; the sender may go on", due_at=series.not_before)
     silent_since = max(series.last_arrival_at, ends.last_closed_at or series.last_arrival_at)
     cap_at = silent_since + quiet.cap
+    known = _by_what_is_known(situation, quiet, evidence, cap_at)
+    if known is not None:
+        return known
+    if series.not_before is not None and now < series.not_before:
+        return Wait(reason="the node was restarted; the sender may go on", due_at=series.not_before)
     if ends.last_end in BROKEN_ENDS:
         return _broken(ends, cap_at, situation, quiet)
     regular = ends.last_end is not AssociationEnd.RESTART
@@ -105,6 +117,78 @@ def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Eviden
             reason=_silence_reason(silence, min(short, plain)), due_at=silent_since + min(short, plain)
         )
     return _with_evidence(situation, quiet, evidence(), _Times(silence, silent_since, short, plain, regular))
+
+
+WHOLE: Final[Mapping[Source, tuple[Verdict, str]]] = MappingProxyType(
+    {
+        Source.PROCEDURE_STEP: (Verdict.PROCEDURE_STEP, "the completed procedure step lists"),
+        Source.ARCHIVE: (Verdict.ARCHIVE, "the archive has"),
+    }
+)
+"""What a final count of each source makes of a series of which nothing is missing."""
+KNOWN_TO: Final[Mapping[Source, str]] = MappingProxyType(
+    {
+        Source.PROCEDURE_STEP: "the procedure step of the modality lists",
+        Source.DISCONTINUED: "the discontinued procedure step of the modality lists",
+        Source.AVAILABILITY: "an instance availability notification lists",
+        Source.ARCHIVE: "the archive has",
+        Source.COMMITMENT: "a request for storage commitment lists",
+    }
+)
+
+
+def _by_what_is_known(
+    situation: Situation, quiet: QuietTimes, evidence: Callable[[], Evidence], cap_at: datetime
+) -> Conclusion | Wait | None:
+    """Judge by what others say of the series; None where that decides nothing.
+
+    A request for commitment names no series: what it lists beyond what is here may belong to another one, so
+    it does not speak against a source that knows the whole of this one.
+    """
+    found = {item.source: item for item in situation.expectations}
+    of_series = [item for item in found.values() if item.source is not Source.COMMITMENT]
+    missing = next((item for item in of_series if item.missing), None)
+    whole = next((found[source] for source in WHOLE if source in found and found[source].final), None)
+    if missing is None and whole is not None:
+        return _known_whole(whole, evidence())
+    if missing is None and Source.DISCONTINUED in found:
+        return _discontinued(found[Source.DISCONTINUED], evidence())
+    asked = found.get(Source.COMMITMENT)
+    missing = missing or (asked if asked is not None and asked.missing else None)
+    if missing is None:
+        return None
+    reason = (
+        f"{missing.missing} of the {missing.listed} instances that {KNOWN_TO[missing.source]} are not here"
+    )
+    if situation.now >= cap_at:
+        return _capped(situation, quiet, reason)
+    return Wait(reason=reason, due_at=cap_at)
+
+
+def _known_whole(whole: Expectation, found: Evidence) -> Conclusion:
+    verdict, who = WHOLE[whole.source]
+    return Conclusion(
+        event=SeriesEvent.EVIDENCE,
+        verdict=verdict,
+        reason=f"Complete: all {whole.listed} instances that {who} are here; {found.reason}.",
+        whole_lungs=found.holds,
+    )
+
+
+def _discontinued(step: Expectation, found: Evidence) -> Conclusion:
+    ended = f"the procedure step was discontinued, and all {step.listed} instances that it lists are here"
+    if found.holds:
+        return Conclusion(
+            event=SeriesEvent.EVIDENCE,
+            verdict=Verdict.GEOMETRY,
+            reason=f"Complete: {found.reason}; {ended}.",
+            whole_lungs=True,
+        )
+    return Conclusion(
+        event=SeriesEvent.DISCONTINUED,
+        verdict=Verdict.DISCONTINUED,
+        reason=f"Incomplete: {ended}; {found.reason}.",
+    )
 
 
 @dataclass(frozen=True)
@@ -127,6 +211,7 @@ def _with_evidence(
         return Conclusion(
             event=SeriesEvent.EVIDENCE,
             verdict=Verdict.GEOMETRY,
+            whole_lungs=True,
             reason=f"Complete: {found.reason}; {end}, then {_quiet_reason(times.short)}.",
         )
     if times.regular and times.silence >= times.plain:

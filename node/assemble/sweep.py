@@ -11,6 +11,7 @@ from node.assemble.asides import Comparer
 from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
+from node.domain.expectation import Expectation
 from node.domain.input_spec import SelectionSpec
 from node.domain.job import Assignment
 from node.domain.network import QuietTimes
@@ -51,6 +52,8 @@ class Sweep:
         Takes a settled study and returns which models shall screen it.
     authorities : frozenset of str
         AE titles whose corrections are confirmed without an operator.
+    expectations : sequence of callable
+        Each says of a series how many instances others know of.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Sweep:
         assign: Callable[[Study], Sequence[Assignment]],
         *,
         authorities: frozenset[str] = frozenset(),
+        expectations: Sequence[Callable[[Series], Sequence[Expectation]]] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -69,6 +73,7 @@ class Sweep:
         self._selection = selection
         self._assign = assign
         self._comparer = Comparer(store, authorities)
+        self._expectations = tuple(expectations)
         self._evidence: dict[int, tuple[int, Evidence]] = {}
 
     def run(self) -> Swept:
@@ -88,6 +93,7 @@ class Sweep:
             associations=self._store.studies.associations(series.id),
             sender_gap=self._store.studies.sender_gap(series.calling_ae_title),
             now=self._clock.now(),
+            expectations=tuple(item for said in self._expectations for item in said(series)),
         )
 
     def _judge(self, series: Series) -> bool:
@@ -98,7 +104,12 @@ class Sweep:
 
     def _conclude(self, series: Series, outcome: Conclusion) -> bool:
         written = self._store.studies.conclude_series(
-            series.id, outcome.event, outcome.verdict, outcome.reason, instance_count=series.instance_count
+            series.id,
+            outcome.event,
+            outcome.verdict,
+            outcome.reason,
+            instance_count=series.instance_count,
+            whole_lungs=outcome.whole_lungs,
         )
         if written:
             LOGGER.info("series %d: %s", series.id, outcome.reason)

@@ -125,7 +125,7 @@ def _is_short(facts: SeriesFacts, fit: Sequence[SeriesFacts]) -> bool:
 
 def _holds_whole_lungs(facts: SeriesFacts) -> bool:
     """Whether the series was seen to begin and to end beyond the lungs."""
-    return facts.series.verdict is Verdict.GEOMETRY
+    return facts.series.verdict is Verdict.GEOMETRY or facts.series.whole_lungs
 
 
 def _features(facts: SeriesFacts) -> str:

@@ -15,6 +15,7 @@ GroundglassError
 │   ├── GreyscaleUnknown          how a radiograph's values are shown cannot be told
 │   ├── NotAReport                no structured report of this node
 │   ├── CommitmentMalformed       a storage commitment message lacks what it must have
+│   ├── AnnouncementMalformed     a procedure step or notification lacks what it must have
 │   └── QueryMalformed            the identifier of a query or retrieval does not fit its SOP class
 ├── GeometryError                 slices do not form a volume
 │   ├── OrientationUnknown        ImageOrientationPatient is missing or malformed
@@ -23,7 +24,11 @@ GroundglassError
 │   ├── OutOfSpace                no room left on the device
 │   ├── StoreInUse                another node holds this store
 │   ├── ObjectMissing             the index names a file that is not there or differs
-│   └── UnknownSubject            no such study, series, screening or destination
+│   ├── UnknownSubject            no such study, series, screening or destination
+│   ├── AnnouncementKnown         a procedure step or notification of this UID is there
+│   ├── StepEnded                 a procedure step that has ended may not be changed
+│   ├── TransactionInUse          a commitment was asked for other instances under this transaction
+│   └── TooManyRequests           a peer asks for more commitments than are answered at a time
 ├── ModelError                    the model folder and the engine
 │   ├── InputSpecError            input_spec.json is malformed
 │   ├── BundleError               a file of the model folder is missing or malformed
@@ -117,6 +122,10 @@ class CommitmentMalformed(DicomError):
     """A storage commitment message lacks what it must have (PS3.4 annex J)."""
 
 
+class AnnouncementMalformed(DicomError):
+    """A procedure step or notification of availability lacks what it must have (PS3.4 F.7, annex R)."""
+
+
 class QueryMalformed(DicomError):
     """The identifier of a query or retrieval does not fit its SOP class (PS3.4 section C.4, A900H)."""
 
@@ -153,6 +162,24 @@ class ObjectMissing(StoreError):
 
 class UnknownSubject(StoreError):
     """No such study, series, screening, delivery or destination."""
+
+
+class AnnouncementKnown(StoreError):
+    """There is a performed procedure step or notification of this SOP Instance UID."""
+
+
+class StepEnded(StoreError):
+    """A performed procedure step that is completed or discontinued may not be changed (PS3.4 F.7.2.2)."""
+
+
+class TransactionInUse(StoreError):
+    """The peer has asked for the commitment of other instances under the same transaction."""
+
+
+class TooManyRequests(StoreError):
+    """The peer has more requests for storage commitment open than are answered at a time."""
+
+    retryable = True
 
 
 class AttributeRefused(GroundglassError):

@@ -16,7 +16,7 @@ class SeriesState(StrEnum):
     RECEIVING = "receiving"
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
-    """The cap passed without evidence."""
+    """The cap passed without evidence, or the modality discontinued its procedure step."""
 
 
 class SeriesEvent(StrEnum):
@@ -25,6 +25,7 @@ class SeriesEvent(StrEnum):
     ARRIVAL = "arrival"
     EVIDENCE = "evidence"
     CAP = "cap"
+    DISCONTINUED = "discontinued"
     BY_HAND = "by-hand"
 
 
@@ -34,6 +35,7 @@ SERIES = StateTable[SeriesState, SeriesEvent](
         **{(state, SeriesEvent.ARRIVAL): SeriesState.RECEIVING for state in SeriesState},
         (SeriesState.RECEIVING, SeriesEvent.EVIDENCE): SeriesState.COMPLETE,
         (SeriesState.RECEIVING, SeriesEvent.CAP): SeriesState.INCOMPLETE,
+        (SeriesState.RECEIVING, SeriesEvent.DISCONTINUED): SeriesState.INCOMPLETE,
         (SeriesState.RECEIVING, SeriesEvent.BY_HAND): SeriesState.COMPLETE,
         (SeriesState.INCOMPLETE, SeriesEvent.BY_HAND): SeriesState.COMPLETE,
     },
@@ -75,6 +77,10 @@ STUDY = StateTable[StudyState, StudyEvent](
 class Verdict(StrEnum):
     """Why a series is taken as complete. There is no "complete" without one of these."""
 
+    PROCEDURE_STEP = "procedure-step"
+    """Every instance is here that the completed procedure step of the modality lists (MPPS)."""
+    ARCHIVE = "archive"
+    """As many instances are here as the archive has."""
     GEOMETRY = "geometry"
     """Positions without gap or duplicate, the lungs close at both ends, association released, then quiet."""
     QUIET = "quiet"
@@ -83,6 +89,8 @@ class Verdict(StrEnum):
     """An operator said so, with a reason."""
     CAP = "cap"
     """The cap passed: incomplete."""
+    DISCONTINUED = "discontinued"
+    """The modality discontinued the procedure step and nothing shows that the series is whole: incomplete."""
 
 
 class Intake(StrEnum):
@@ -249,6 +257,8 @@ class Series:
     """Of the last arrival."""
     not_before: datetime | None
     """After a restart: no verdict earlier than this."""
+    whole_lungs: bool = False
+    """When the verdict was made on other grounds, the slices were seen to hold the whole lungs, too."""
 
 
 @dataclass(frozen=True, kw_only=True)

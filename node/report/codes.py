@@ -150,10 +150,13 @@ NOT_ELIGIBLE: Final = _own("GG-NOTELIGIBLE", "Not fit for the model")
 NO_VERDICT: Final = _own("GG-OPEN", "No verdict")
 
 VERDICTS: Final = {
+    Verdict.PROCEDURE_STEP: _own("GG-BYSTEP", "Complete: every instance that the modality lists is here"),
+    Verdict.ARCHIVE: _own("GG-BYARCHIVE", "Complete: as many instances as the archive has"),
     Verdict.GEOMETRY: _own("GG-BYGEOMETRY", "Complete: no gap, lungs close at both ends, then quiet"),
     Verdict.QUIET: _own("GG-BYQUIET", "Complete: association released, then quiet"),
     Verdict.BY_HAND: _own("GG-BYHAND", "Complete: an operator said so"),
     Verdict.CAP: _own("GG-INCOMPLETE", "Incomplete: the time limit passed without evidence"),
+    Verdict.DISCONTINUED: _own("GG-DISCONTINUED", "Incomplete: the modality discontinued the procedure"),
 }
 STATUSES: Final = {
     ModelStatus.UNTRAINED: _own("GG-UNTRAINED", "Untrained"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pydicom.dataset import Dataset
 
 from node.domain.result import ResultKind, SeriesChoice
-from node.domain.study import SeriesState, Verdict
+from node.domain.study import SeriesState
 from node.report import content, inherited, text
 from node.report.content import Reference
 from node.report.envelope import LONGEST_SHORT_STRING, envelope
@@ -65,7 +65,7 @@ def _incomplete(grounds: Grounds) -> str:
 
 
 def _is_incomplete(choice: SeriesChoice) -> bool:
-    return choice.verdict in {None, Verdict.CAP} or choice.state is not SeriesState.COMPLETE
+    return choice.verdict is None or choice.state is not SeriesState.COMPLETE
 
 
 def _author(request: ReportRequest) -> Dataset:

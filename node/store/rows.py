@@ -110,6 +110,7 @@ def series_record(row: RowMapping) -> Series:
         last_arrival_at=row["last_arrival_at"],
         calling_ae_title=row["calling_ae_title"],
         not_before=row["not_before"],
+        whole_lungs=row["whole_lungs"],
     )
 
 

@@ -87,6 +87,7 @@ series = Table(
     Column("last_arrival_at", UtcDateTime, nullable=False),
     Column("calling_ae_title", RemoteText, nullable=False),
     Column("not_before", UtcDateTime),
+    Column("whole_lungs", Boolean, nullable=False, server_default=false()),
     one_of("state", SeriesState),
     one_of("verdict", Verdict),
     # There is no "complete" without a reason.

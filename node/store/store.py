@@ -7,9 +7,11 @@ from pathlib import Path
 
 from node.domain.ports import Clock, UidSource
 from node.store.acceptances import AcceptanceRecords
+from node.store.announcements import AnnouncementRecords
 from node.store.archives import ArchiveRecords
 from node.store.asides import AsideRecords
 from node.store.breakers import BreakerRecords
+from node.store.commitments_asked import CommitmentRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
 from node.store.matching import MatchRecords
@@ -47,6 +49,8 @@ class Store:
     withdrawals: WithdrawalRecords
     overrides: OverrideRecords
     matches: MatchRecords
+    announcements: AnnouncementRecords
+    commitments: CommitmentRecords
     pulls: PullRecords
     archives: ArchiveRecords
     stored: StoredInstances
@@ -93,6 +97,8 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         withdrawals=WithdrawalRecords(database, files),
         overrides=OverrideRecords(database),
         matches=MatchRecords(database, files),
+        announcements=AnnouncementRecords(database),
+        commitments=CommitmentRecords(database),
         pulls=PullRecords(database),
         archives=ArchiveRecords(database),
         stored=StoredInstances(database, files),

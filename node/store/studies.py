@@ -113,7 +113,14 @@ class StudyRecords:
         return None if row is None else rows.instance(row)
 
     def conclude_series(
-        self, series_id: int, event: SeriesEvent, verdict: Verdict, reason: str, *, instance_count: int
+        self,
+        series_id: int,
+        event: SeriesEvent,
+        verdict: Verdict,
+        reason: str,
+        *,
+        instance_count: int,
+        whole_lungs: bool = False,
     ) -> bool:
         """Write the verdict on a series.
 
@@ -126,6 +133,8 @@ class StudyRecords:
             One sentence with the evidence.
         instance_count : int
             How many instances the verdict rests on.
+        whole_lungs : bool
+            Whether the slices were seen to hold the whole lungs.
 
         Returns
         -------
@@ -147,7 +156,12 @@ class StudyRecords:
             connection.execute(
                 update(series)
                 .where(series.c.id == series_id)
-                .values(state=SERIES.step(state, event), verdict=verdict, verdict_reason=reason)
+                .values(
+                    state=SERIES.step(state, event),
+                    verdict=verdict,
+                    verdict_reason=reason,
+                    whole_lungs=whole_lungs,
+                )
             )
             return True
 
@@ -275,6 +289,7 @@ class StudyRecords:
                     state=SeriesState.COMPLETE,
                     verdict=Verdict.BY_HAND,
                     verdict_reason=f"{by}: {reason}",
+                    whole_lungs=False,
                     not_before=None,
                 )
             ).rowcount

@@ -1,0 +1,207 @@
+"""What peers have announced of instances, and what follows from it for the series that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, insert, select, update
+
+from node.domain.announcement import STEP, AnnouncedInstance, Status, StepEvent
+from node.domain.errors import AnnouncementKnown, StepEnded, UnknownSubject
+from node.domain.expectation import Expectation, Source
+from node.domain.study import Series
+from node.store.database import Database
+from node.store.inserting import insert_row
+from node.store.schema import asides, instances, own_objects, series
+from node.store.schema_announced import announced_instances, announcements, asked_instances
+
+Expectations: TypeAlias = list[Expectation]
+
+
+class AnnouncementRecords:
+    """Performed procedure steps and notifications of availability. Times are those of the node's clock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self,
+        source: Source,
+        sop_instance_uid: str,
+        status: Status,
+        listed: Iterable[AnnouncedInstance],
+        *,
+        calling_ae_title: str,
+    ) -> None:
+        """Record an announcement that is made (N-CREATE).
+
+        Raises
+        ------
+        AnnouncementKnown
+            There is one of this SOP Instance UID.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            known = select(announcements.c.id).where(announcements.c.sop_instance_uid == sop_instance_uid)
+            if connection.execute(known).first() is not None:
+                raise AnnouncementKnown("there is an instance of this SOP Instance UID; nothing is changed")
+            number = insert_row(
+                connection,
+                announcements,
+                source=source,
+                sop_instance_uid=sop_instance_uid,
+                status=status,
+                calling_ae_title=calling_ae_title,
+                created_at=now,
+                changed_at=now,
+            )
+            _list(connection, number, listed)
+
+    def set_step(
+        self, sop_instance_uid: str, event: StepEvent, listed: Iterable[AnnouncedInstance] | None
+    ) -> None:
+        """Record a change of a performed procedure step (N-SET).
+
+        Parameters
+        ----------
+        sop_instance_uid : str
+        event : StepEvent
+        listed : iterable of AnnouncedInstance or None
+            Takes the place of what was listed; None leaves that.
+
+        Raises
+        ------
+        UnknownSubject
+            There is no such step.
+        StepEnded
+            It is completed or discontinued.
+        """
+        query = select(announcements.c.id, announcements.c.status).where(
+            announcements.c.sop_instance_uid == sop_instance_uid,
+            announcements.c.source == Source.PROCEDURE_STEP,
+        )
+        with self._database.write() as connection:
+            row = connection.execute(query).first()
+            if row is None:
+                raise UnknownSubject("there is no performed procedure step of this SOP Instance UID")
+            status = Status(row.status)
+            if not STEP.allows(status, event):
+                raise StepEnded(f"the performed procedure step is {status}; it may no longer be updated")
+            connection.execute(
+                update(announcements)
+                .where(announcements.c.id == row.id)
+                .values(status=STEP.step(status, event), changed_at=self._database.clock.now())
+            )
+            if listed is not None:
+                former = announced_instances.c.announcement_id == row.id
+                connection.execute(delete(announced_instances).where(former))
+                _list(connection, row.id, listed)
+
+    def expectations(self, of: Series) -> Expectations:
+        """Return what peers say of how many instances a series has: steps, notifications, commitment."""
+        with self._database.read() as connection:
+            said = {
+                source: _announced(connection, of.series_instance_uid, source)
+                for source in (Source.PROCEDURE_STEP, Source.AVAILABILITY)
+            }
+            found = [_step(*said[Source.PROCEDURE_STEP]), _notified(*said[Source.AVAILABILITY])]
+            found.append(_asked(connection, of.id))
+        return [item for item in found if item is not None]
+
+    def missing(self, series_id: int) -> list[str]:
+        """Return the SOP Instance UIDs of a series that peers have listed and that are not here."""
+        listed = announced_instances.c.sop_instance_uid
+        query = (
+            select(listed)
+            .distinct()
+            .join(series, series.c.series_instance_uid == announced_instances.c.series_instance_uid)
+            .where(series.c.id == series_id, ~_is_here(listed))
+            .order_by(listed)
+        )
+        with self._database.read() as connection:
+            return list(connection.execute(query).scalars())
+
+
+def _list(connection: Connection, announcement_id: int, listed: Iterable[AnnouncedInstance]) -> None:
+    by_uid = {item.sop_instance_uid: item.series_instance_uid for item in listed}
+    if by_uid:
+        connection.execute(
+            insert(announced_instances),
+            [
+                {"announcement_id": announcement_id, "sop_instance_uid": uid, "series_instance_uid": of}
+                for uid, of in by_uid.items()
+            ],
+        )
+
+
+def _announced(
+    connection: Connection, series_instance_uid: str, source: Source
+) -> tuple[Sequence[str], int, int]:
+    """Return the states of the announcements that list a series, how much they list, and what is missing."""
+    of_series = (
+        announced_instances.c.series_instance_uid == series_instance_uid,
+        announcements.c.source == source,
+    )
+    joined = announcements.c.id == announced_instances.c.announcement_id
+    states = select(announcements.c.status).distinct().join(announced_instances, joined).where(*of_series)
+    listed = (
+        select(announced_instances.c.sop_instance_uid)
+        .distinct()
+        .join(announcements, joined)
+        .where(*of_series)
+    )
+    return list(connection.execute(states).scalars()), *_counted(connection, listed)
+
+
+def _step(states: Sequence[str], listed: int, missing: int) -> Expectation | None:
+    """Return what procedure steps say of a series; it has its end when every step that lists it has."""
+    if not states:
+        return None
+    broken_off = Status.DISCONTINUED in states and Status.COMPLETED not in states
+    return Expectation(
+        source=Source.DISCONTINUED if broken_off else Source.PROCEDURE_STEP,
+        listed=listed,
+        missing=missing,
+        final=Status.IN_PROGRESS not in states,
+    )
+
+
+def _notified(states: Sequence[str], listed: int, missing: int) -> Expectation | None:
+    if not states:
+        return None
+    return Expectation(source=Source.AVAILABILITY, listed=listed, missing=missing, final=False)
+
+
+def _asked(connection: Connection, series_id: int) -> Expectation | None:
+    """Return what the requests for commitment list that name an instance of a series."""
+    naming = (
+        select(asked_instances.c.request_id)
+        .join(instances, instances.c.sop_instance_uid == asked_instances.c.sop_instance_uid)
+        .where(instances.c.series_id == series_id)
+    )
+    together = (
+        select(asked_instances.c.sop_instance_uid).distinct().where(asked_instances.c.request_id.in_(naming))
+    )
+    listed, missing = _counted(connection, together)
+    if not listed:
+        return None
+    return Expectation(source=Source.COMMITMENT, listed=listed, missing=missing, final=False)
+
+
+def _counted(connection: Connection, listed: Select[Any]) -> tuple[int, int]:
+    """Return how many instances a query lists, and how many of them are not here."""
+    those = listed.subquery()
+    uid = those.c.sop_instance_uid
+    query = select(func.count(), func.count(case((~_is_here(uid), 1)))).select_from(those)
+    row = connection.execute(query).one()
+    return row[0], row[1]
+
+
+def _is_here(uid: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether an object of a SOP Instance UID has arrived, wherever it lies now."""
+    return (
+        exists().where(instances.c.sop_instance_uid == uid)
+        | uid.in_(select(asides.c.sop_instance_uid))
+        | exists().where(own_objects.c.sop_instance_uid == uid)
+    )

@@ -1,0 +1,340 @@
+"""Storage commitment that peers ask of this node: what is asked, what is decided, what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, case, func, insert, or_, select, update
+
+from node.domain.commitment import (
+    COMMITTED,
+    REQUEST,
+    AskedInstance,
+    InstanceFacts,
+    OpenRequest,
+    RequestEvent,
+    RequestState,
+)
+from node.domain.errors import TooManyRequests, TransactionInUse, UnknownSubject
+from node.domain.study import AsideReason
+from node.store.database import Database
+from node.store.inserting import insert_row
+from node.store.schema import asides, instances
+from node.store.schema_announced import asked_instances, commitment_relays, commitment_requests
+
+MOST_OPEN = 256
+"""Requests of one peer that may wait at a time: a scanner asks once for a study."""
+
+
+def protected() -> Select[Any]:
+    """Return the query of the SOP Instance UIDs that must not be removed from here.
+
+    Peers delete what this node has committed itself to, and what is asked for may be committed any moment.
+    """
+    return select(asked_instances.c.sop_instance_uid).where(
+        asked_instances.c.outcome.is_(None) | (asked_instances.c.outcome == COMMITTED)
+    )
+
+
+class CommitmentRecords:
+    """Requests for storage commitment, each until the peer has acknowledged its report."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ask(self, transaction_uid: str, calling_ae_title: str, asked: Collection[AskedInstance]) -> int:
+        """Record a request; return its number. The same request again is decided on and reported again.
+
+        Raises
+        ------
+        TransactionInUse
+            The peer has asked for other instances under this transaction.
+        TooManyRequests
+            Too many of its requests wait already.
+        """
+        now = self._database.clock.now()
+        by_uid = {item.sop_instance_uid: item.sop_class_uid for item in asked}
+        query = select(commitment_requests.c.id, commitment_requests.c.state).where(
+            commitment_requests.c.transaction_uid == transaction_uid,
+            commitment_requests.c.calling_ae_title == calling_ae_title,
+        )
+        with self._database.write() as connection:
+            row = connection.execute(query).first()
+            if row is not None:
+                if _listed(connection, row.id) != by_uid:
+                    raise TransactionInUse("this transaction was asked for with other instances")
+                _reopen(connection, row.id, RequestState(row.state), now)
+                return int(row.id)
+            self._require_room(connection, calling_ae_title)
+            number = insert_row(
+                connection,
+                commitment_requests,
+                transaction_uid=transaction_uid,
+                calling_ae_title=calling_ae_title,
+                state=RequestState.OPEN,
+                received_at=now,
+                due_at=now,
+                changed_at=now,
+            )
+            rows = [
+                {"request_id": number, "sop_instance_uid": uid, "sop_class_uid": sop_class}
+                for uid, sop_class in by_uid.items()
+            ]
+            connection.execute(insert(asked_instances), rows)
+            return number
+
+    def due(self, state: RequestState, *, limit: int) -> list[OpenRequest]:
+        """Return the requests in a state whose time has come, the longest due first."""
+        now = self._database.clock.now()
+        query = (
+            select(commitment_requests)
+            # What was received later than now was so before the clock was set back.
+            .where(
+                commitment_requests.c.state == state,
+                or_(commitment_requests.c.due_at <= now, commitment_requests.c.received_at > now),
+            )
+            .order_by(commitment_requests.c.due_at, commitment_requests.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [_request(row) for row in connection.execute(query)]
+
+    def get(self, request_id: int) -> OpenRequest:
+        """Return one request.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        query = select(commitment_requests).where(commitment_requests.c.id == request_id)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise UnknownSubject(f"there is no request for storage commitment {request_id}")
+        return _request(row)
+
+    def undecided(self, request_id: int) -> list[InstanceFacts]:
+        """Return what the decisions on the instances of a request depend on that are still to be made."""
+        uid = asked_instances.c.sop_instance_uid
+        beside = (
+            select(
+                asides.c.sop_instance_uid,
+                func.count(case((asides.c.reason == AsideReason.TO_COMPARE, 1))).label("waiting"),
+                func.count(case((asides.c.reason != AsideReason.TO_COMPARE, 1))).label("judged"),
+            )
+            .where(asides.c.reason != AsideReason.REPLACED)
+            .group_by(asides.c.sop_instance_uid)
+            .subquery()
+        )
+        query = (
+            select(
+                uid,
+                asked_instances.c.sop_class_uid.label("asked_class"),
+                asked_instances.c.verified_at,
+                instances.c.sop_class_uid,
+                instances.c.object_key,
+                beside.c.waiting,
+                beside.c.judged,
+            )
+            .outerjoin(instances, instances.c.sop_instance_uid == uid)
+            .outerjoin(beside, beside.c.sop_instance_uid == uid)
+            .where(asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None))
+            .order_by(uid)
+        )
+        with self._database.read() as connection:
+            return [_facts(row) for row in connection.execute(query)]
+
+    def verified(self, request_id: int, uids: Collection[str]) -> None:
+        """Record that the bytes of instances were read and are those of the index."""
+        now = self._database.clock.now()
+        self._each(request_id, [{"uid": uid, "value": now} for uid in uids], "verified_at")
+
+    def decide(self, request_id: int, outcomes: Mapping[str, int]) -> None:
+        """Record decisions by SOP Instance UID: `COMMITTED`, or a Failure Reason (0008,1197).
+
+        With the last one the report is due.
+        """
+        self._each(request_id, [{"uid": uid, "value": what} for uid, what in outcomes.items()], "outcome")
+
+    def wait(self, request_id: int, due_at: datetime, detail: str = "") -> None:
+        """Look at a request again later."""
+        with self._database.write() as connection:
+            _change(connection, request_id, self._database.clock.now(), due_at=due_at, detail=detail)
+
+    def outcomes(self, request_id: int) -> dict[AskedInstance, int]:
+        """Return what was decided on each instance of a request."""
+        query = select(asked_instances).where(
+            asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_not(None)
+        )
+        with self._database.read() as connection:
+            return {
+                AskedInstance(
+                    sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid
+                ): row.outcome
+                for row in connection.execute(query.order_by(asked_instances.c.sop_instance_uid))
+            }
+
+    def not_reported(self, request_id: int, due_at: datetime, detail: str) -> None:
+        """Record that the peer did not acknowledge its report."""
+        with self._database.write() as connection:
+            _change(
+                connection,
+                request_id,
+                self._database.clock.now(),
+                due_at=due_at,
+                detail=detail,
+                attempts=commitment_requests.c.attempts + 1,
+            )
+
+    def ended(self, request_id: int, event: RequestEvent, detail: str) -> None:
+        """Record that a decided request was reported, or that it no longer will be.
+
+        Nothing is changed when the peer has asked again meanwhile.
+        """
+        state = REQUEST.step(RequestState.DECIDED, event)
+        with self._database.write() as connection:
+            still = commitment_requests.c.state == RequestState.DECIDED
+            connection.execute(
+                update(commitment_requests)
+                .where(commitment_requests.c.id == request_id, still)
+                .values(state=state, detail=detail, changed_at=self._database.clock.now())
+            )
+
+    def relaying(self, request_id: int, transaction_uid: str, destination: str) -> None:
+        """Record that an archive is going to be asked; its report may come at any later time."""
+        with self._database.write() as connection:
+            connection.execute(
+                insert(commitment_relays).values(
+                    transaction_uid=transaction_uid,
+                    request_id=request_id,
+                    destination=destination,
+                    asked_at=self._database.clock.now(),
+                )
+            )
+
+    def relayed(
+        self, transaction_uid: str, *, destinations: Collection[str], committed: Collection[str]
+    ) -> int:
+        """Take in what an archive has committed itself to; return how many instances are decided by it.
+
+        Only instances of the request are concerned whose bytes were verified before. What the archive did not
+        commit itself to stays undecided, and is asked for again.
+
+        Raises
+        ------
+        UnknownSubject
+            These destinations were not asked under this transaction.
+        """
+        query = select(commitment_relays.c.request_id).where(
+            commitment_relays.c.transaction_uid == transaction_uid,
+            commitment_relays.c.destination.in_(destinations),
+        )
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            request_id = connection.execute(query).scalar()
+            if request_id is None:
+                raise UnknownSubject("this destination was not asked for a commitment under this transaction")
+            connection.execute(
+                update(commitment_relays)
+                .where(commitment_relays.c.transaction_uid == transaction_uid)
+                .values(answered_at=now)
+            )
+            waiting = select(asked_instances.c.sop_instance_uid).where(
+                asked_instances.c.request_id == request_id,
+                asked_instances.c.outcome.is_(None),
+                asked_instances.c.verified_at.is_not(None),
+            )
+            kept = [uid for uid in connection.execute(waiting).scalars() if uid in committed]
+            _put(connection, request_id, [{"uid": uid, "value": COMMITTED} for uid in kept], "outcome")
+            _decided(connection, request_id, now)
+            return len(kept)
+
+    def counts(self) -> dict[RequestState, int]:
+        """Return how many requests are in each state."""
+        query = select(commitment_requests.c.state, func.count()).group_by(commitment_requests.c.state)
+        with self._database.read() as connection:
+            return {RequestState(state): count for state, count in connection.execute(query)}
+
+    def _each(self, request_id: int, rows: Sequence[Mapping[str, object]], column: str) -> None:
+        with self._database.write() as connection:
+            _put(connection, request_id, rows, column)
+            _decided(connection, request_id, self._database.clock.now())
+
+    def _require_room(self, connection: Connection, calling_ae_title: str) -> None:
+        waiting = select(func.count()).where(
+            commitment_requests.c.calling_ae_title == calling_ae_title,
+            commitment_requests.c.state.in_((RequestState.OPEN, RequestState.DECIDED)),
+        )
+        if connection.execute(waiting).scalar_one() >= MOST_OPEN:
+            raise TooManyRequests("too many requests for storage commitment of this peer wait already")
+
+
+def _listed(connection: Connection, request_id: int) -> dict[str, str]:
+    query = select(asked_instances.c.sop_instance_uid, asked_instances.c.sop_class_uid)
+    found = connection.execute(query.where(asked_instances.c.request_id == request_id))
+    return {row.sop_instance_uid: row.sop_class_uid for row in found}
+
+
+def _reopen(connection: Connection, request_id: int, state: RequestState, now: datetime) -> None:
+    """Decide again on what was not committed; what was stays so."""
+    failed = and_(asked_instances.c.request_id == request_id, asked_instances.c.outcome != COMMITTED)
+    connection.execute(update(asked_instances).where(failed).values(outcome=None, verified_at=None))
+    opened = REQUEST.step(state, RequestEvent.ASK_AGAIN)
+    _change(connection, request_id, now, state=opened, received_at=now, due_at=now, attempts=0, detail="")
+    _decided(connection, request_id, now)
+
+
+def _put(connection: Connection, request_id: int, rows: Sequence[Mapping[str, object]], column: str) -> None:
+    for row in rows:
+        connection.execute(
+            update(asked_instances)
+            .where(
+                asked_instances.c.request_id == request_id,
+                asked_instances.c.sop_instance_uid == row["uid"],
+                asked_instances.c.outcome.is_(None),
+            )
+            .values({column: row["value"]})
+        )
+
+
+def _decided(connection: Connection, request_id: int, now: datetime) -> None:
+    """Let a request be reported of which nothing is undecided."""
+    undecided = select(func.count()).where(
+        asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None)
+    )
+    query = select(commitment_requests.c.state).where(commitment_requests.c.id == request_id)
+    state = RequestState(connection.execute(query).scalar_one())
+    if state is RequestState.OPEN and not connection.execute(undecided).scalar_one():
+        decided = REQUEST.step(state, RequestEvent.DECIDE)
+        _change(connection, request_id, now, state=decided, due_at=now, detail="")
+
+
+def _change(connection: Connection, request_id: int, now: datetime, **values: object) -> None:
+    connection.execute(
+        update(commitment_requests)
+        .where(commitment_requests.c.id == request_id)
+        .values(changed_at=now, **values)
+    )
+
+
+def _request(row: Any) -> OpenRequest:
+    return OpenRequest(
+        id=row.id,
+        transaction_uid=row.transaction_uid,
+        calling_ae_title=row.calling_ae_title,
+        received_at=row.received_at,
+        attempts=row.attempts,
+    )
+
+
+def _facts(row: Any) -> InstanceFacts:
+    return InstanceFacts(
+        asked=AskedInstance(sop_class_uid=row.asked_class, sop_instance_uid=row.sop_instance_uid),
+        sop_class_uid=row.sop_class_uid,
+        object_key=row.object_key,
+        waits_for_comparison=bool(row.waiting),
+        set_aside=bool(row.judged),
+        verified=row.verified_at is not None,
+    )
