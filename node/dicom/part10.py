@@ -89,13 +89,34 @@ def open_walk(stream: BinaryIO, wanted: Wanted, kind: type[WalkKind]) -> WalkKin
     ------
     NotDicom, TruncatedObject
     """
+    begun = open_data_set(stream)
+    return kind(begun.source, begun.encoding, wanted)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BegunDataSet:
+    """A data set of which nothing was read yet."""
+
+    source: ByteSource
+    """At its first byte, inflated where its transfer syntax says so."""
+    encoding: Encoding
+    transfer_syntax_uid: str
+
+
+def open_data_set(stream: BinaryIO) -> BegunDataSet:
+    """Go to the data set of a PS3.10 file; ``stream`` is at its first byte.
+
+    Raises
+    ------
+    NotDicom, TruncatedObject, ObjectTooLarge
+    """
     source, syntax = _data_set(stream, None)
-    return kind(source, _encoding(source, syntax), wanted)
+    return BegunDataSet(source=source, encoding=_encoding(source, syntax), transfer_syntax_uid=syntax)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileMeta:
-    """What the File Meta Information of an object says of it (PS3.10 section 7.1); empty where it does not."""
+    """What the File Meta Information says of an object (PS3.10 section 7.1); empty where it does not."""
 
     sop_class_uid: str
     sop_instance_uid: str
