@@ -210,7 +210,7 @@ class ResultVersion:
     version: int
     """From 1; each change of recipe adds one."""
     recipe: str
-    """Digest of all that decides the content."""
+    """Digest of all that decides the content; empty where its objects were removed from here."""
     report_sop_instance_uid: str
     report_sop_class_uid: str
     report_series_instance_uid: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BindParameter, and_, bindparam, insert, select, update
+from sqlalchemy import BindParameter, and_, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from node.store.schema import (
@@ -14,15 +14,21 @@ from node.store.schema import (
     series,
     studies,
 )
+from node.store.schema_retention import removed_results
 
 SOP_INSTANCE: BindParameter[str] = bindparam("sop_instance_uid")
 
-# Whether the UID is that of a result of this node, and which instance has it already.
+REMOVED = 0
+"""In place of the row of a result that was removed."""
+
+# Whether the UID is that of a result of this node, removed ones too, and which instance has it already.
 WHO_HAS_UID = select(
-    select(result_objects.c.id)
-    .where(result_objects.c.sop_instance_uid == SOP_INSTANCE)
-    .scalar_subquery()
-    .label("result_id"),
+    func.coalesce(
+        select(result_objects.c.id)
+        .where(result_objects.c.sop_instance_uid == SOP_INSTANCE)
+        .scalar_subquery(),
+        select(literal(REMOVED)).where(removed_results.c.sop_instance_uid == SOP_INSTANCE).scalar_subquery(),
+    ).label("result_id"),
     select(instances.c.id)
     .where(instances.c.sop_instance_uid == SOP_INSTANCE)
     .scalar_subquery()

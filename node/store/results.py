@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, select, union_all
 
 from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind, ResultObject, ResultState, ResultVersion
 from node.store import rows
 from node.store.database import Database
 from node.store.evidence import decode_model
-from node.store.schema import findings, result_objects, result_versions, version_objects
+from node.store.schema import findings, result_objects, result_versions, studies, version_objects
+from node.store.schema_retention import removed_versions
 from node.store.versions import KIND_RANK
 
 
@@ -20,7 +23,11 @@ class ResultRecords:
         self._database = database
 
     def current_version(self, study_id: int, model_name: str) -> ResultVersion | None:
-        """Return the version in force of a study and model; None when there is none, or it was withdrawn."""
+        """Return the version in force of a study and model; None when there is none, or it was withdrawn.
+
+        One that was in force when the study was removed has no recipe: what comes after it replaces it at the
+        archive, but nothing of it is here.
+        """
         query = (
             select(result_versions, result_objects)
             .join(version_objects, version_objects.c.version_id == result_versions.c.id)
@@ -34,31 +41,30 @@ class ResultRecords:
         )
         with self._database.read() as connection:
             row = connection.execute(query).first()
+            recipe = "" if row is None else row.recipe
+            if row is None:
+                row = connection.execute(_last_removed(study_id, model_name)).first()
         if row is None:
             return None
         return ResultVersion(
             version=row.version,
-            recipe=row.recipe,
+            recipe=recipe,
             report_sop_instance_uid=row.sop_instance_uid,
             report_sop_class_uid=row.sop_class_uid,
             report_series_instance_uid=row.series_instance_uid,
         )
 
     def recipes(self, study_id: int, model_name: str) -> list[str]:
-        """Return the recipes of all versions of a study and model, withdrawn ones too, oldest first."""
-        query = select(result_versions.c.recipe).where(
-            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
-        )
+        """Return the recipes of all versions of a study and model, withdrawn or removed too, oldest first."""
+        known = _versions(study_id, model_name).subquery()
         with self._database.read() as connection:
-            return list(connection.execute(query.order_by(result_versions.c.version)).scalars())
+            return list(connection.execute(select(known.c.recipe).order_by(known.c.version)).scalars())
 
     def next_version(self, study_id: int, model_name: str) -> int:
-        """Return the number that the next version gets; numbers of withdrawn versions are not used again."""
-        query = select(func.max(result_versions.c.version)).where(
-            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
-        )
+        """Return the number that the next version gets; no number is used again."""
+        known = _versions(study_id, model_name).subquery()
         with self._database.read() as connection:
-            return (connection.execute(query).scalar() or 0) + 1
+            return (connection.execute(select(func.max(known.c.version))).scalar() or 0) + 1
 
     def results(self, screening_id: int) -> list[ResultObject]:
         """Return the objects that a screening put in force, in the order of sending."""
@@ -82,3 +88,29 @@ class ResultRecords:
         )
         with self._database.read() as connection:
             return [decode_model(document) for document in connection.execute(query).scalars()]
+
+
+def _removed(study_id: int, model_name: str) -> list[ColumnElement[bool]]:
+    """Return the conditions of the versions that a study had before it was removed and came again."""
+    uid = select(studies.c.study_instance_uid).where(studies.c.id == study_id).scalar_subquery()
+    return [removed_versions.c.study_instance_uid == uid, removed_versions.c.model_name == model_name]
+
+
+def _versions(study_id: int, model_name: str) -> CompoundSelect[tuple[int, str]]:
+    return union_all(
+        select(removed_versions.c.version, removed_versions.c.recipe).where(*_removed(study_id, model_name)),
+        select(result_versions.c.version, result_versions.c.recipe).where(
+            result_versions.c.study_id == study_id, result_versions.c.model_name == model_name
+        ),
+    )
+
+
+def _last_removed(study_id: int, model_name: str) -> Select[Any]:
+    """Return the query of the last version, where it was removed while it was in force."""
+    known = _versions(study_id, model_name).subquery()
+    return select(removed_versions).where(
+        *_removed(study_id, model_name),
+        removed_versions.c.version == select(func.max(known.c.version)).scalar_subquery(),
+        removed_versions.c.state == ResultState.CURRENT,
+        removed_versions.c.sop_instance_uid != "",
+    )

@@ -38,6 +38,7 @@ from node.store.jobs import (
 from node.store.naming import drop_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.results import ResultRecords
+from node.store.retention import refuse_without_images
 from node.store.schema import findings, screenings, studies
 from node.store.versions import ResultSet, put_in_force
 
@@ -237,6 +238,7 @@ class ScreeningRecords(ResultRecords):
         with self._database.write() as connection:
             if connection.execute(select(studies.c.id).where(studies.c.id == study_id)).first() is None:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
+            refuse_without_images(connection, study_id)
             record_act(
                 connection, at=now, by=by, action="reprocess", subject=f"study {study_id}", reason=reason
             )

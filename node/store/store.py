@@ -22,6 +22,7 @@ from node.store.overrides import OverrideRecords
 from node.store.promotions import PromotionRecords
 from node.store.proofs import ProofRecords
 from node.store.pulls import PullRecords
+from node.store.retention import RetentionRecords
 from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
 from node.store.stored_instances import StoredInstances
@@ -54,6 +55,7 @@ class Store:
     pulls: PullRecords
     archives: ArchiveRecords
     stored: StoredInstances
+    retention: RetentionRecords
 
     def close(self) -> None:
         """Close the connections to the index."""
@@ -102,4 +104,5 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         pulls=PullRecords(database),
         archives=ArchiveRecords(database),
         stored=StoredInstances(database, files),
+        retention=RetentionRecords(database, files),
     )

@@ -13,6 +13,7 @@ from node.domain.errors import StoreError
 from node.domain.result import ResultKind, ResultObject, ResultState
 from node.store.inserting import insert_row
 from node.store.schema import deliveries, result_objects, result_versions, version_objects
+from node.store.schema_retention import removed_results
 
 KIND_ORDER = tuple(ResultKind)
 KIND_RANK = case({kind.value: rank for rank, kind in enumerate(KIND_ORDER)}, value=result_objects.c.kind)
@@ -133,6 +134,11 @@ def ensure_object(connection: Connection, study_id: int, item: ResultObject) -> 
         if found.study_id != study_id:
             raise StoreError("a result object's UID belongs to another study; nothing was written")
         return int(found.id)
+    issued = select(removed_results.c.sha256).where(
+        removed_results.c.sop_instance_uid == item.sop_instance_uid
+    )
+    if connection.execute(issued).first() is not None:
+        raise StoreError("a result object's UID was issued before and removed; nothing was written")
     return insert_row(
         connection,
         result_objects,
