@@ -6,7 +6,7 @@ import logging
 import os
 from contextlib import ExitStack
 
-from node.deliver.credentials import SecretReader
+from node.http.credentials import SecretReader
 from node.dimse.services import StorageServices
 from node.domain.errors import SettingsError
 from node.domain.ports import Clock, UidSource
@@ -15,6 +15,7 @@ from node.store.store import Store
 from node.web.access import Access
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
+from node.web.stow import StowLimits, StowResource
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +102,20 @@ def _resources(
     uids: UidSource,
 ) -> list[Resource]:
     """Return everything that is served."""
-    del settings, store, storage, url, clock, uids
-    return []
+    del clock, uids
+    stow = StowResource(
+        storage,
+        store.matches,
+        url=url,
+        calling_ae_title=settings.web.ae_title,
+        called_ae_title=settings.node.ae_title,
+        limits=StowLimits(
+            request_bytes=settings.web.max_request_bytes,
+            object_bytes=settings.limits.max_object_bytes,
+            requests=settings.web.max_connections,
+        ),
+    )
+    return [*stow.resources()]
 
 
 def _access(settings: Settings) -> Access:
