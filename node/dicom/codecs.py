@@ -18,13 +18,22 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID
 
 from node.dicom.pixel_layout import PixelLayout
-from node.dicom.transfer_syntaxes import DECODERS, ENCODERS
+from node.dicom.transfer_syntaxes import DECODERS, ENCODERS, NATIVE, RLE_LOSSLESS
 from node.domain.errors import DecodeFailed, EncodeFailed
 
 Raw = NDArray[np.unsignedinteger] | NDArray[np.signedinteger]
 
-REFUSALS = (ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, OSError)
-REFUSALS += (RuntimeError, TypeError, ValueError)
+REFUSALS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 """What codecs raise on what they cannot read."""
 
 
@@ -82,17 +91,16 @@ class InProcessCodecs:
     def decode(self, codestream: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> DecodedImage:
         """Decode one frame; see `Codecs.decode`."""
         uid = UID(transfer_syntax_uid)
+        options = _options(layout) | {
+            "transfer_syntax_uid": uid,
+            "planar_configuration": int(layout.planar),
+            "pixel_keyword": "PixelData",
+        }
         lone = encapsulate([codestream], has_bot=False)
+        plugin = DECODERS[transfer_syntax_uid]
         try:
             words, found = get_decoder(uid).as_array(
-                lone,
-                index=0,
-                raw=True,
-                decoding_plugin=DECODERS[transfer_syntax_uid],
-                transfer_syntax_uid=uid,
-                planar_configuration=int(layout.planar),
-                pixel_keyword="PixelData",
-                **_options(layout),
+                lone, index=0, raw=True, decoding_plugin=plugin, **options
             )
         except REFUSALS as error:
             raise DecodeFailed(f"a frame cannot be decoded: {error}") from error
@@ -103,16 +111,44 @@ class InProcessCodecs:
 
     def encode(self, words: bytes, transfer_syntax_uid: str, layout: PixelLayout) -> bytes:
         """Encode one frame; see `Codecs.encode`."""
-        plugin = ENCODERS[transfer_syntax_uid]
         options = _options(layout)
         if layout.samples > 1:
             options["planar_configuration"] = 0
         try:
-            return bytes(
-                get_encoder(UID(transfer_syntax_uid)).encode(words, encoding_plugin=plugin, **options)
+            codestream = get_encoder(UID(transfer_syntax_uid)).encode(
+                words, encoding_plugin=ENCODERS[transfer_syntax_uid], **options
             )
-        except REFUSALS as error:
+            again = self.decode(bytes(codestream), transfer_syntax_uid, layout)
+        except (*REFUSALS, DecodeFailed) as error:
             raise EncodeFailed(f"a frame cannot be encoded without loss: {error}") from error
+        if stored_words(again.words, transfer_syntax_uid, layout).tobytes() != words:
+            raise EncodeFailed("a frame has values that its codec would not give back")  # beyond BitsStored
+        return bytes(codestream)
+
+
+def stored_words(words: Raw, transfer_syntax_uid: str, layout: PixelLayout) -> NDArray[np.unsignedinteger]:
+    """Return decoded words as they lie where nothing compresses them (PS3.5 section 8.1.1).
+
+    Parameters
+    ----------
+    words : integer array
+        As its decoder gives them; a codec knows nothing of signs above BitsStored.
+    transfer_syntax_uid : str
+        Of what was decoded.
+    layout : PixelLayout
+
+    Returns
+    -------
+    unsigned integer array of the same shape
+        Little endian, BitsAllocated bits each, colour by pixel. A word beyond BitsStored stays as it is: some
+        scanners write padding there.
+    """
+    kind = np.dtype(f"<u{layout.bits_allocated // 8}")
+    wide = words.astype(np.int64)
+    if layout.signed and transfer_syntax_uid not in NATIVE and transfer_syntax_uid != RLE_LOSSLESS:
+        sign = 1 << (layout.bits_stored - 1)
+        wide[(wide >= sign) & (wide < 2 * sign)] -= 2 * sign
+    return wide.astype(kind)
 
 
 def _options(layout: PixelLayout) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import numpy as np
 from node.dicom.codecs import Codecs, DecodedImage, InProcessCodecs, Raw
 from node.dicom.codestream import frame_size
 from node.dicom.elements import PixelData, Wanted
-from node.dicom.fragments import FrameFragments
 from node.dicom.functional_groups import FrameAttributes, frames
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
-from node.dicom.pixel_layout import EXTENDED_OFFSET_TABLE, LAYOUT, PixelLayout, layout_of
+from node.dicom.pixel_layout import LAYOUT, MAX_FRAME_BYTES, PixelLayout, layout_of
+from node.dicom.stored_frames import StoredFrames
 from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
 from node.domain.errors import DecodeFailed, TruncatedObject, UnsupportedTransferSyntax
 
@@ -110,19 +110,13 @@ class PixelFile:
         self._require_frame(frame)
         if self.transfer_syntax_uid in NATIVE:
             raise DecodeFailed("the pixel data are not compressed")
-        with self.path.open("rb") as stream:
-            return self._fragments.read(stream, frame)
+        if self._stored.size(frame) > MAX_FRAME_BYTES:
+            raise DecodeFailed(f"frame {frame} has more than {MAX_FRAME_BYTES} compressed bytes")
+        return b"".join(self._stored.pieces(frame))
 
     @cached_property
-    def _fragments(self) -> FrameFragments:
-        table = self.attributes.elements.get(EXTENDED_OFFSET_TABLE)
-        with self.path.open("rb") as stream:
-            return FrameFragments(
-                stream,
-                self._place.offset,
-                self.layout.number_of_frames,
-                table.value if table is not None else b"",
-            )
+    def _stored(self) -> StoredFrames:
+        return StoredFrames(self.path)
 
     def _require_frame(self, frame: int) -> None:
         if not 1 <= frame <= self.layout.number_of_frames:

@@ -11,7 +11,6 @@ from node.domain.errors import DecodeFailed
 MAX_FRAME_BYTES = 1 << 27
 """A decoded frame larger than this is refused; 8192 x 8192 at 16 bits."""
 MAX_FRAMES = 10_000
-EXTENDED_OFFSET_TABLE = 0x7FE00001
 
 LAYOUT = Wanted(
     values=frozenset(
@@ -35,7 +34,6 @@ LAYOUT = Wanted(
             Tag.ImageOrientationPatient,
             Tag.PixelSpacing,
             Tag.SliceThickness,
-            EXTENDED_OFFSET_TABLE,
         }
     ),
     sequences=FUNCTIONAL_GROUPS,
