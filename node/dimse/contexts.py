@@ -21,6 +21,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
 from node.dimse.commitment import STORAGE_COMMITMENT
+from node.dimse.procedure_steps import INSTANCE_AVAILABILITY, PERFORMED_PROCEDURE_STEP
 from node.domain.network import Right
 
 VERIFICATION = str(Verification)
@@ -111,6 +112,7 @@ def supported_contexts(
     commitment: PresentationContext | None = None,
     queries: bool = False,
     retrievals: bool = False,
+    announcements: bool = False,
     storing: Collection[str] = (),
 ) -> list[PresentationContext]:
     """Return the contexts to support on one association.
@@ -130,6 +132,8 @@ def supported_contexts(
         Whether queries are answered here.
     retrievals : bool
         Whether stored objects are sent from here.
+    announcements : bool
+        Whether procedure steps and notifications of availability are taken here.
     storing : collection of str
         SOP classes for which the peer proposes that it takes objects on this association, as C-GET needs it
         (PS3.7 D.3.3.4, PS3.4 C.4.3).
@@ -139,6 +143,8 @@ def supported_contexts(
         *([VERIFICATION] if Right.ECHO in rights else []),
         *(FIND_SOP_CLASSES if queries and Right.QUERY in rights else []),
         *(GET_SOP_CLASSES | MOVE_SOP_CLASSES if retrieves else []),
+        *([PERFORMED_PROCEDURE_STEP] if announcements and Right.PROCEDURE_STEPS in rights else []),
+        *([INSTANCE_AVAILABILITY] if announcements and Right.AVAILABILITY in rights else []),
     }
     supported: dict[str, PresentationContext] = {}
     for context in proposed:
@@ -173,7 +179,9 @@ def commitment_context(
     reports : bool
         Whether the peer proposes the SCP role for itself.
     """
-    takes = takes_reports and reports and Right.COMMITMENT in rights
+    if Right.COMMITMENT not in rights:
+        return None
+    takes = takes_reports and reports
     if not takes and not provides:
         return None
     context = build_context(STORAGE_COMMITMENT, list(CONVERTIBLE))

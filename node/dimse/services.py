@@ -10,6 +10,7 @@ from typing import Protocol
 from node.dimse.admission import Caller
 from node.dimse.commitment import CommitmentReport, CommitmentRequest
 from node.dimse.queries import FindRequest, FoundMatch, Retrievable, RetrieveRequest
+from node.domain.announcement import AnnouncedInstance, StepEvent
 from node.domain.network import MoveDestination
 from node.domain.study import AssociationEnd
 
@@ -35,7 +36,7 @@ class ObjectSink(Protocol):
     comes last whatever happened, also after ``finish``.
     """
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises
@@ -102,12 +103,74 @@ class CommitmentUser(Protocol):
 class CommitmentProvider(Protocol):
     """Commits itself to keep objects that a peer has stored here."""
 
-    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:
-        """Return what is kept and what is not; reported on the same association.
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
+        """Take a request.
+
+        Returns
+        -------
+        CommitmentReport or None
+            What is kept and what is not, to be reported on the same association; None where that is said
+            later, on another one.
+
+        Raises
+        ------
+        TransactionInUse, TooManyRequests, GroundglassError
+        """
+        ...
+
+    def reported(self, report: CommitmentReport, *, caller: Caller) -> None:
+        """Take note that the caller has acknowledged a report on the association of its request.
 
         Raises
         ------
         GroundglassError
+        """
+        ...
+
+
+class AnnouncementTaker(Protocol):
+    """Takes what peers announce of instances."""
+
+    def step_created(
+        self, sop_instance_uid: str, listed: Sequence[AnnouncedInstance], *, caller: Caller
+    ) -> str:
+        """Record a performed procedure step that begins; return its SOP Instance UID.
+
+        Parameters
+        ----------
+        sop_instance_uid : str
+            Empty where the peer leaves it to this node.
+        listed : sequence of AnnouncedInstance
+        caller : Caller
+
+        Raises
+        ------
+        AnnouncementKnown, StoreError
+        """
+        ...
+
+    def step_set(
+        self,
+        sop_instance_uid: str,
+        event: StepEvent,
+        listed: Sequence[AnnouncedInstance] | None,
+        *,
+        caller: Caller,
+    ) -> None:
+        """Record a change of a performed procedure step; a list of None leaves that which is there.
+
+        Raises
+        ------
+        UnknownSubject, StepEnded, StoreError
+        """
+        ...
+
+    def notified(self, sop_instance_uid: str, listed: Sequence[AnnouncedInstance], *, caller: Caller) -> str:
+        """Record a notification of availability; return its SOP Instance UID.
+
+        Raises
+        ------
+        AnnouncementKnown, StoreError
         """
         ...
 

@@ -21,7 +21,11 @@ class Right(StrEnum):
     STORE = "store"
     ECHO = "echo"
     COMMITMENT = "commitment"
-    """Report what became of a storage commitment that this node asked for."""
+    """Report what became of a storage commitment that this node asked for, and ask this node for one."""
+    PROCEDURE_STEPS = "procedure-steps"
+    """Tell which procedure steps it performs, and what they made."""
+    AVAILABILITY = "availability"
+    """Tell which instances are available elsewhere."""
     QUERY = "query"
     """Ask what is stored here."""
     RETRIEVE = "retrieve"
@@ -198,6 +202,8 @@ class ListenLimits:
     """Without any PDU for this long, the association is aborted."""
     acse_seconds: float
     dimse_seconds: float
+    prompt: bool = True
+    """Whether associations wait for what happens; otherwise on the library's reactors, which look for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

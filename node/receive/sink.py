@@ -138,6 +138,9 @@ class _FolderKeeper:
             failed=tuple(FailedInstance(reference=item, reason=reason) for item, reason in failures.items()),
         )
 
+    def reported(self, report: CommitmentReport, *, caller: Caller) -> None:
+        """Nothing is to be done about it."""
+
     def _failure(self, item: ReferencedInstance) -> FailureReason | None:
         try:
             kept = read_instance(self._folder / file_name(item.sop_instance_uid))
@@ -163,7 +166,7 @@ class _FolderFile:
             )
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         try:
             self._file.write(data)
         except OSError as error:

@@ -135,6 +135,7 @@ def test_reasons_have_the_numbers() -> None:
         reason=(
             "Complete: 62 slices without gap; association released normally, then at least 30 s of quiet."
         ),
+        whole_lungs=True,
     )
     plain = judge(situation(121), QUIET, lambda: PART)
     assert isinstance(plain, Conclusion)
