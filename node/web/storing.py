@@ -7,7 +7,7 @@ objects from associations, too. While one object becomes durable, the next one i
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -41,6 +41,8 @@ FINISHING: Final = 2
 UNFINISHED: Final = 4
 """... and that are whole and wait for it."""
 
+MOST_LOGGED: Final = 10
+
 PROCESSING_FAILURE: Final = 0x0110  # PS3.7 C.5.21
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122  # PS3.7 C.5.19
 TRANSFER_SYNTAX_NOT_SUPPORTED: Final = 0xC122  # PS3.3 C.14.1.1
@@ -59,6 +61,8 @@ class Outcome:
     sop_instance_uid: str = ""
     failure: int | None = None
     """FailureReason (0008,1197); None where the object is stored."""
+    detail: str = ""
+    """Why, for the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +122,22 @@ def store(intent: Intent, events: Callable[[], Iterator[Event]], services: Stora
         stored = _Storing(intent, services, association_id).run(events())
         if stored.refusal is None:
             end = AssociationEnd.RELEASED
+        _log_failures(stored, association_id)
         return stored
     finally:
         try:
             services.closed(association_id, end)
         except GroundglassError:
             logger.exception("the end of association %d cannot be recorded", association_id)
+
+
+def _log_failures(stored: Stored, association_id: int) -> None:
+    """Tell the operator once for each kind of failure, however many objects share it."""
+    failures = Counter(item.detail for item in stored.outcomes if item.failure is not None)
+    for detail, count in failures.most_common(MOST_LOGGED):
+        logger.warning("association %d: %d objects were not stored: %s", association_id, count, detail)
+    if stored.refusal is not None:
+        logger.warning("association %d: its rest was not read: %s", association_id, stored.refusal)
 
 
 class _Storing:
@@ -224,18 +238,18 @@ class _Part:
 
     def finish(self) -> Outcome:
         """Make the object durable, and say what became of it."""
-        failure = None
+        failure, detail = None, ""
         try:
             self._complete()
         except GroundglassError as error:
-            logger.warning("an object was not stored: %s: %s", type(error).__name__, error)
-            failure = failure_reason(error)
+            failure, detail = failure_reason(error), f"{type(error).__name__}: {error}"
         finally:
             self.discard()
         return Outcome(
             sop_class_uid=self._meta.sop_class_uid if self._meta else "",
             sop_instance_uid=self._meta.sop_instance_uid if self._meta else "",
             failure=failure,
+            detail=detail,
         )
 
     def discard(self) -> None:
