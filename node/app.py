@@ -25,6 +25,7 @@ from node.dispatch import courier_of
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
 from node.infer.served import EngineRoom
+from node.keeping import RETENTION, retention_of
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
@@ -272,6 +273,9 @@ class Node:
             made=self._results_are_due,
         )
 
+        retention = retention_of(settings, store, clock)
+        retaining = [retention] if settings.retention.enabled else []
+
         def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
             every = timedelta(seconds=seconds)
             return Tick(name=name, every=every, action=pulse.watch(name, every, action))
@@ -281,6 +285,7 @@ class Node:
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
+                *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
                     for name in courier.destinations

@@ -1,1 +1,33 @@
 """What this node keeps and for how long, from the settings."""
+
+from __future__ import annotations
+
+import shutil
+
+from node.domain.network import WebhookDestination
+from node.domain.ports import Clock
+from node.domain.retention import RetentionRule
+from node.operate.retention import Retention
+from node.settings.settings import Settings
+from node.store.store import Store
+
+RETENTION = "retention"
+
+
+def rules_of(settings: Settings) -> tuple[RetentionRule, ...]:
+    """Return the rules of the settings."""
+    known = settings.destination_records()
+    names = [item.name for item in known]
+    webhooks = [item.name for item in known if isinstance(item, WebhookDestination)]
+    return tuple(rule.record(names, webhooks) for rule in settings.retention.rules)
+
+
+def retention_of(settings: Settings, store: Store, clock: Clock) -> Retention:
+    """Return what applies the rules of the settings."""
+    return Retention(
+        store,
+        rules_of(settings),
+        clock=clock,
+        free_bytes=lambda: shutil.disk_usage(settings.node.data_dir).free,
+        most=settings.retention.most_studies_at_once,
+    )

@@ -14,6 +14,7 @@ from node.cli import (
     models,
     report,
     reprocess,
+    retention,
     send,
     serve,
     status,
@@ -82,6 +83,7 @@ for group in (
     report,
     models,
     triton,
+    retention,
     upkeep,
 ):
     group.register(app)

@@ -54,6 +54,13 @@ def judge(facts: StudyFacts, rules: Sequence[RetentionRule], *, now: datetime, r
     return Decision(rule=None, extent=None, reason=kept)
 
 
+def may_apply(rule: RetentionRule, room: Room) -> bool:
+    """Whether a rule may apply to any study while it is so full."""
+    return (rule.more_studies_than is None or room.studies > rule.more_studies_than) and (
+        rule.free_below is None or room.free_bytes < rule.free_below
+    )
+
+
 def protection(facts: StudyFacts) -> str:
     """Return why no rule may remove anything of a study; empty where one may."""
     reasons = (
@@ -80,8 +87,7 @@ def _applies(rule: RetentionRule, facts: StudyFacts, *, now: datetime, room: Roo
     return (
         (rule.remove is Extent.STUDY or bool(facts.modalities))
         and (rule.older_than is None or now - facts.last_arrival_at > rule.older_than)
-        and (rule.more_studies_than is None or room.studies > rule.more_studies_than)
-        and (rule.free_below is None or room.free_bytes < rule.free_below)
+        and may_apply(rule, room)
         and (not rule.modalities or not rule.modalities.isdisjoint(facts.modalities))
         and (rule.answer is Answer.ANY or has_results is (rule.answer is Answer.DELIVERED))
     )

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from node.domain.network import Destination, ListenLimits, MoveDestination, Peer
 from node.settings.destinations import DestinationSettings
 from node.settings.infer import InferSettings
+from node.settings.retention import RetentionSettings
 from node.settings.tables import (
     AssembleSettings,
     DeliverSettings,
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     infer: InferSettings = InferSettings()
     report: ReportSettings = ReportSettings()
     health: HealthSettings = HealthSettings()
+    retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
 
     @classmethod
@@ -89,4 +91,5 @@ class Settings(BaseSettings):
             idle_seconds=self.limits.idle_seconds,
             acse_seconds=self.limits.acse_seconds,
             dimse_seconds=self.limits.dimse_seconds,
+            prompt=self.limits.prompt_reactor,
         )
