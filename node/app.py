@@ -51,6 +51,8 @@ SWEEP = "sweep"
 WITHDRAWALS = "withdrawals"
 CANARY = "canary"
 COURIER = "courier "
+METADATA = "metadata"
+METADATA_SECONDS = 2.0
 WORKERS_IDLE = timedelta(seconds=2)
 STOP_WORKERS = timedelta(seconds=60)
 """For a screening to its end ..."""
@@ -284,6 +286,7 @@ class Node:
             [
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
+                *([tick(METADATA, METADATA_SECONDS, store.metadata.fill)] if settings.web.enabled else []),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
                 *(

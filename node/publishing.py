@@ -6,13 +6,14 @@ import logging
 import os
 from contextlib import ExitStack
 
-from node.http.credentials import SecretReader
 from node.dimse.services import StorageServices
 from node.domain.errors import SettingsError
 from node.domain.ports import Clock, UidSource
+from node.http.credentials import SecretReader
 from node.settings.settings import Settings
 from node.store.store import Store
 from node.web.access import Access
+from node.web.metadata import MetadataService
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
 from node.web.stow import StowLimits, StowResource
@@ -115,7 +116,8 @@ def _resources(
             requests=settings.web.max_connections,
         ),
     )
-    return [*stow.resources()]
+    metadata = MetadataService(store.stored, store.metadata, url=url)
+    return [*metadata.resources(), *stow.resources()]
 
 
 def _access(settings: Settings) -> Access:

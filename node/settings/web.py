@@ -79,12 +79,6 @@ class WebSettings(Section):
     idle_seconds: Seconds = Field(
         30.0, description="A client that is waited for and moves next to nothing for so long is let go."
     )
-    inline_bytes: int = Field(
-        1024,
-        ge=64,
-        le=MEBIBYTE,
-        description="Binary values longer than this stand in metadata by their address (BulkDataURI).",
-    )
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select, union_all
+from sqlalchemy import Connection, delete, select, union_all
 
 from node.store.database import Database
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import asides, instances, own_objects, result_objects
+from node.store.schema_metadata import object_metadata
 
 NAMING_TABLES = (instances, asides, own_objects, result_objects)
 
@@ -20,7 +21,7 @@ def is_named(connection: Connection, key: str) -> bool:
 
 
 def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str]) -> int:
-    """Remove the files among ``keys`` that no row names; returns how many.
+    """Remove the files among ``keys`` that no row names, and their metadata; returns how many files.
 
     Runs after the transaction that took the rows away, so a crash in between leaves a file too many and never
     one too few. The write lock keeps an arrival of the same bytes from being indexed meanwhile; the intake
@@ -30,6 +31,7 @@ def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str
     with database.write() as connection:
         for key in keys:
             if not is_named(connection, key):
+                connection.execute(delete(object_metadata).where(object_metadata.c.object_key == key))
                 files.delete(key)
                 dropped += 1
     return dropped

@@ -15,6 +15,7 @@ from node.store.commitments_asked import CommitmentRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
 from node.store.matching import MatchRecords
+from node.store.metadata import MetadataRecords
 from node.store.object_files import LocalObjectFiles
 from node.store.operations import OperationRecords
 from node.store.outbox import OutboxRecords
@@ -55,6 +56,7 @@ class Store:
     pulls: PullRecords
     archives: ArchiveRecords
     stored: StoredInstances
+    metadata: MetadataRecords
     retention: RetentionRecords
 
     def close(self) -> None:
@@ -104,5 +106,6 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         pulls=PullRecords(database),
         archives=ArchiveRecords(database),
         stored=StoredInstances(database, files),
+        metadata=MetadataRecords(database, files),
         retention=RetentionRecords(database, files),
     )

@@ -14,9 +14,12 @@ from starlette.responses import Response
 
 from node.domain.identity import is_valid_uid
 from node.domain.network import Right
+from node.store.stored_instances import Scope
 from node.web.errors import BadRequest, Misdirected
 
 Answer: TypeAlias = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
+LEVELS = ("study", "series", "instance")
+"""Parameters of paths."""
 HOST = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 """A host with its port (RFC 3986 section 3.2.2)."""
 
@@ -46,6 +49,21 @@ def uid_of(request: Request, name: str) -> str:
     if not is_valid_uid(uid):
         raise BadRequest(f"the {name} of the path is no UID (PS3.5 section 9.1)")
     return uid
+
+
+def scope_of(request: Request) -> Scope:
+    """Return the study, series or instance that the path names.
+
+    Raises
+    ------
+    BadRequest
+    """
+    uids = {name: uid_of(request, name) if name in request.path_params else "" for name in LEVELS}
+    return Scope(
+        study_instance_uid=uids["study"],
+        series_instance_uid=uids["series"],
+        sop_instance_uid=uids["instance"],
+    )
 
 
 class ServiceUrl:

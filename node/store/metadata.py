@@ -1,0 +1,138 @@
+"""Metadata of stored objects as DICOM JSON: made once in the background, or when first asked for."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from node.dicom.json_model import data_set_json, json_texts, written
+from node.domain.errors import DicomError, ObjectMissing
+from node.store.database import Database
+from node.store.naming import is_named
+from node.store.object_files import LocalObjectFiles
+from node.store.schema import instances, result_objects
+from node.store.schema_metadata import metadata_progress, object_metadata
+from node.store.stored_instances import StoredInstance
+
+logger = logging.getLogger(__name__)
+
+SOURCES: Final[tuple[Table, ...]] = (instances, result_objects)
+INLINE_BYTES: Final = 1024
+"""Longest binary value that stands in the metadata; a longer one stands there by its address."""
+BATCH: Final = 25
+"""Objects whose metadata are made and stored together."""
+BATCHES: Final = 20
+"""In one run while nothing arrives; else one, so that receiving goes before."""
+COMPRESSION: Final = 6
+
+
+class MetadataRecords:
+    """The metadata of stored objects."""
+
+    def __init__(self, database: Database, files: LocalObjectFiles) -> None:
+        self._database = database
+        self._files = files
+        self._newest = -1
+
+    def of(self, items: Sequence[StoredInstance]) -> list[bytes]:
+        """Return the metadata of instances, in their order; what is missing is made and kept.
+
+        Returns
+        -------
+        list of bytes
+            DICOM JSON with `node.dicom.json_model.BULK_BASE` where the URL of the instance belongs.
+
+        Raises
+        ------
+        StoreError
+        """
+        keys = [item.object_key for item in items]
+        with self._database.read() as connection:
+            found = _stored(connection, keys)
+        made = self._made(key for key in keys if key not in found)
+        self._keep(made)
+        return [found.get(item.object_key) or made.get(item.object_key) or _least(item) for item in items]
+
+    def fill(self) -> int:
+        """Make metadata of what came since the last run; returns how many were made.
+
+        Raises
+        ------
+        StoreError
+        """
+        done = 0
+        with self._database.read() as connection:
+            newest = connection.execute(select(func.max(instances.c.id))).scalar() or 0
+        quiet, self._newest = newest == self._newest, newest
+        for _ in range(BATCHES if quiet else 1):
+            batch = [self._fill_from(source) for source in SOURCES]
+            done += sum(batch)
+            if not any(batch):
+                break
+        return done
+
+    def _fill_from(self, source: Table) -> int:
+        by_source = metadata_progress.c.source == source.name
+        with self._database.read() as connection:
+            after = connection.execute(select(metadata_progress.c.last_id).where(by_source)).scalar() or 0
+            query = select(source.c.id, source.c.object_key).where(source.c.id > after)
+            rows = connection.execute(query.order_by(source.c.id).limit(BATCH)).all()
+            found = _stored(connection, [row.object_key for row in rows])
+        if rows:
+            made = self._made(row.object_key for row in rows if row.object_key not in found)
+            self._keep(made, reached=(source.name, rows[-1].id))
+        return len(rows)
+
+    def _made(self, keys: Iterable[str]) -> dict[str, bytes]:
+        made = {}
+        for key in keys:
+            try:
+                with self._files.path(key).open("rb") as stream:
+                    made[key] = data_set_json(stream, inline_bytes=INLINE_BYTES)
+            except (DicomError, ObjectMissing, OSError) as error:
+                logger.error("the metadata of an object cannot be read: %s", error)  # noqa: TRY400 - it says all
+        return made
+
+    def _keep(self, made: Mapping[str, bytes], *, reached: tuple[str, int] | None = None) -> None:
+        if not made and reached is None:
+            return
+        packed = {key: zlib.compress(document, COMPRESSION) for key, document in made.items()}
+        with self._database.write() as connection:
+            # What was removed meanwhile leaves nothing behind.
+            rows = [
+                {"object_key": key, "document": document}
+                for key, document in packed.items()
+                if is_named(connection, key)
+            ]
+            if rows:
+                connection.execute(upsert(object_metadata).on_conflict_do_nothing(), rows)
+            if reached is not None:
+                source, last_id = reached
+                connection.execute(
+                    upsert(metadata_progress)
+                    .values(source=source, last_id=last_id)
+                    .on_conflict_do_update(index_elements=["source"], set_={"last_id": last_id})
+                )
+
+
+def _stored(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+    query = select(object_metadata.c.object_key, object_metadata.c.document)
+    rows = connection.execute(query.where(object_metadata.c.object_key.in_(keys)))
+    return {row[0]: zlib.decompress(row[1]) for row in rows}
+
+
+def _least(item: StoredInstance) -> bytes:
+    """Return what is known of an instance whose object cannot be read."""
+    return written(
+        {
+            "00080016": json_texts("UI", [item.sop_class_uid]),
+            "00080018": json_texts("UI", [item.sop_instance_uid]),
+            "0020000D": json_texts("UI", [item.study_instance_uid]),
+            "0020000E": json_texts("UI", [item.series_instance_uid]),
+        }
+    )
