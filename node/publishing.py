@@ -6,6 +6,8 @@ import logging
 import os
 from contextlib import ExitStack
 
+from node.dicom.codecs import Codecs, InProcessCodecs
+from node.dicom.transcode import Transcoder
 from node.dimse.services import StorageServices
 from node.domain.errors import SettingsError
 from node.domain.ports import Clock, UidSource
@@ -13,10 +15,14 @@ from node.http.credentials import SecretReader
 from node.settings.settings import Settings
 from node.store.store import Store
 from node.web.access import Access
+from node.web.bulkdata import BulkDataResource
+from node.web.frames import FrameResource
 from node.web.metadata import MetadataService
+from node.web.rendered import RenderedResource
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
 from node.web.stow import StowLimits, StowResource
+from node.web.wado import WadoResource
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +123,18 @@ def _resources(
         ),
     )
     metadata = MetadataService(store.stored, store.metadata, url=url)
-    return [*metadata.resources(), *stow.resources()]
+    return [*metadata.resources(), *stow.resources(), *_retrieving(store, InProcessCodecs(), url=url)]
+
+
+def _retrieving(store: Store, codecs: Codecs, *, url: ServiceUrl) -> list[Resource]:
+    transcoder = Transcoder(codecs)
+    frames = FrameResource(store.stored, store.files, transcoder, url=url)
+    return [
+        *WadoResource(store.stored, store.files, transcoder).resources(),
+        *frames.resources(),
+        *BulkDataResource(store.stored, store.files, frames).resources(),
+        *RenderedResource(store.stored, store.files, codecs).resources(),
+    ]
 
 
 def _access(settings: Settings) -> Access:

@@ -38,10 +38,6 @@ class DecodedFrame:
 def decode_stored(file: PixelFile, frame: int) -> DecodedFrame:
     """Decode one frame.
 
-    The words are reduced to BitsStored below HighBit and sign-extended where PixelRepresentation says so
-    (PS3.5 section 8.1.1). Padding is looked for among the stored values and, for senders that write it
-    outside the range of BitsStored, among the words as they lie.
-
     Parameters
     ----------
     file : PixelFile
@@ -52,7 +48,23 @@ def decode_stored(file: PixelFile, frame: int) -> DecodedFrame:
     ------
     DecodeFailed, TruncatedObject
     """
-    raw = file.raw(frame)
+    return stored_words(file, file.raw(frame))
+
+
+def stored_words(file: PixelFile, raw: Raw) -> DecodedFrame:
+    """Return the stored values of words.
+
+    The words are reduced to BitsStored below HighBit and sign-extended where PixelRepresentation says so
+    (PS3.5 section 8.1.1). Padding is looked for among the stored values and, for senders that write it
+    outside the range of BitsStored, among the words as they lie.
+
+    Parameters
+    ----------
+    file : PixelFile
+        Whose words they are.
+    raw : integer array
+        Pixels as decoded, or any words that pixels may be.
+    """
     stored = _stored(raw, file.layout, file.transfer_syntax_uid)
     padding = padding_range(file.attributes, signed=file.layout.signed)
     if padding is None:

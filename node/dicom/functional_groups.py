@@ -34,7 +34,7 @@ class FrameAttributes:
         self._data_set = data_set
         self._groups = tuple(group for group in (own, shared) if group is not None)
 
-    def holder(self, sequence: Tag) -> Attributes | None:
+    def holder(self, sequence: int) -> Attributes | None:
         """Return what holds the attributes of a functional group: frame's, else shared, else the data set."""
         if not self._groups:
             return self._data_set

@@ -111,7 +111,7 @@ def greyscale_of(attributes: Attributes) -> Greyscale:
 def _modality(attributes: Attributes, *, signed: bool) -> Rescale | LookUpTable:
     tables = attributes.items(RadiographTag.ModalityLUTSequence)
     if tables:
-        table = _table(tables[0], signed=signed)
+        table = look_up_table(tables[0], signed=signed)
         if table is None:
             raise GreyscaleUnknown("the Modality LUT is malformed; let the sender correct the image")
         return table
@@ -127,7 +127,7 @@ def _modality(attributes: Attributes, *, signed: bool) -> Rescale | LookUpTable:
 
 def _voi(attributes: Attributes, *, signed: bool) -> Window | LookUpTable | None:
     tables = attributes.items(RadiographTag.VOILUTSequence)
-    table = _table(tables[0], signed=signed) if tables else None
+    table = look_up_table(tables[0], signed=signed) if tables else None
     if table is not None:
         return table
     center = _first_number(attributes, RadiographTag.WindowCenter)
@@ -141,7 +141,8 @@ def _voi(attributes: Attributes, *, signed: bool) -> Window | LookUpTable | None
         return None
 
 
-def _table(item: Attributes, *, signed: bool) -> LookUpTable | None:
+def look_up_table(item: Attributes, *, signed: bool) -> LookUpTable | None:
+    """Return the table of an item with LUTDescriptor and LUTData, None where it is malformed."""
     descriptor = _words(item, RadiographTag.LUTDescriptor)
     data = item.elements.get(RadiographTag.LUTData)
     if descriptor is None or len(descriptor) != 3 or data is None:

@@ -1,0 +1,150 @@
+"""Bodies of answers that are made while they are sent: memory holds two pieces, however long they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from node.domain.errors import ObjectMissing
+from node.web.negotiation import fresh
+
+PIECE: Final = 1 << 20
+"""Bytes that are sent at a time; a shorter body is sent at once."""
+REVALIDATED: Final = "private, no-cache"
+"""Of patients' data: kept by the client alone, and asked about each time (RFC 9111 section 5.2.2)."""
+
+
+class StreamedResponse(Response):
+    """An answer whose body comes from an iterator, one piece read ahead in a thread while another is sent.
+
+    An error after the first byte ends the connection, so that the client never takes a part for the whole.
+
+    Parameters
+    ----------
+    pieces : generator of bytes
+        Closed at the end, also when the client goes away.
+    headers : mapping of str to str
+    length : int, optional
+        Bytes of the body, where they are known.
+    status_code : int
+    """
+
+    def __init__(
+        self,
+        pieces: Generator[bytes],
+        *,
+        headers: Mapping[str, str],
+        length: int | None = None,
+        status_code: int = 200,
+    ) -> None:
+        self._pieces = pieces
+        self.status_code = status_code
+        self.background = None
+        sized = {} if length is None else {"Content-Length": str(length)}
+        self.init_headers({**headers, **sized})
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Take the headers as they are: nothing is known of the body."""
+        self.raw_headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in (headers or {}).items()
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        gone = asyncio.ensure_future(_gone(receive))
+        upcoming = asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
+        try:
+            await send(
+                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            )
+            while scope["method"] != "HEAD" and not gone.done():
+                piece = await upcoming
+                if piece is None:
+                    break
+                upcoming = asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            await asyncio.wait([upcoming])  # an iterator that runs cannot be closed
+            await run_in_threadpool(self._pieces.close)
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def body_of(
+    parts: Iterable[bytes], *, headers: Mapping[str, str], length: int | None, status_code: int = 200
+) -> Response:
+    """Return the answer with a body: made at once where it is short, else while it is sent.
+
+    The first piece is made at once in either case, so that what can be refused is refused with a status.
+
+    Parameters
+    ----------
+    parts : iterable of bytes
+        The body.
+    headers : mapping of str to str
+    length : int or None
+        Bytes of the body, where they are known.
+    status_code : int
+    """
+    pieces = gathered(parts)
+    first = next(pieces, b"")
+    if len(first) < PIECE or len(first) == length:
+        return Response(first, status_code, headers=headers)
+    return StreamedResponse(_behind(first, pieces), headers=headers, length=length, status_code=status_code)
+
+
+def _behind(first: bytes, pieces: Generator[bytes]) -> Generator[bytes]:
+    yield first
+    yield from pieces
+
+
+def gathered(parts: Iterable[bytes]) -> Generator[bytes]:
+    """Yield the same bytes in pieces of about `PIECE`."""
+    kept: list[bytes] = []
+    size = 0
+    for part in parts:
+        kept.append(part)
+        size += len(part)
+        if size >= PIECE:
+            yield part if len(kept) == 1 else b"".join(kept)
+            kept, size = [], 0
+    if kept:
+        yield b"".join(kept)
+
+
+def file_pieces(path: Path, size: int) -> Iterator[bytes]:
+    """Yield the bytes of an object file.
+
+    Raises
+    ------
+    ObjectMissing
+        It has not the size that the index names.
+    """
+    left = size
+    with path.open("rb", buffering=0) as stream:
+        while left:
+            piece = stream.read(min(left, PIECE))
+            if not piece:
+                raise ObjectMissing("an object file is shorter than the index says; restore it from a backup")
+            left -= len(piece)
+            yield piece
+
+
+def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
+    """Return the answer that the client has this representation already, None where it has not."""
+    return Response(status_code=304, headers=headers) if fresh(request, headers["ETag"]) else None
