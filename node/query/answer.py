@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from node.decide.queries import Entity, Items, Key, Values
 from node.dicom.elements import SHORT_LENGTH_VRS
 from node.dicom.text import G1_OF_TERM
-from node.query.identifier import QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET, Key
+from node.query.identifier import QUERY_RETRIEVE_LEVEL, SPECIFIC_CHARACTER_SET
 
 TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """Value representations to which the character set applies (PS3.5 section 6.1.2.3)."""
@@ -20,25 +20,6 @@ UTF_8 = "ISO_IR 192"
 LONGEST_VALUE = 0xFFFE
 """Of a value representation with a 16-bit length (PS3.5 section 7.1.2)."""
 ITEM = 0xFFFEE000
-
-Values: TypeAlias = str | tuple[str, ...]
-Items: TypeAlias = Sequence[Mapping[str, Values]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entity:
-    """One patient, study, series or instance."""
-
-    texts: Mapping[str, Values]
-    """By keyword; what is absent is empty."""
-    sequences: Mapping[str, Items] = field(default_factory=dict)
-
-    def several(self, keyword: str) -> tuple[str, ...]:
-        """Return the values of an attribute, none where it is empty."""
-        value = self.texts.get(keyword, "")
-        if isinstance(value, str):
-            return (value,) if value else ()
-        return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from node.decide.matching import Criterion, DateTimes, OneOf, combined, criterion_of
+from node.decide.matching import Criterion, OneOf, combined, criterion_of
+from node.decide.queries import Key, Query
 from node.dicom.elements import Attributes, Element, Encoding, Walk, Wanted
 from node.dicom.stream import FileBytes, open_bytes
 from node.domain.errors import DicomError, QueryMalformed
@@ -47,27 +48,9 @@ _ELEMENTS = Wanted(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Key:
-    """One attribute that is asked for."""
+class FindQuery(Query):
+    """What a C-FIND request asks for."""
 
-    attribute: QueryAttribute
-    criterion: Criterion | None = None
-    """None for universal matching, and for a sequence."""
-    items: tuple[Key, ...] = ()
-    """Keys within the item of a sequence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """What is asked for."""
-
-    level: Level
-    keys: tuple[Key, ...]
-    """In the order of their tags."""
-    moments: tuple[DateTimes, ...]
-    """Ranges over a date and a time together."""
-    narrowing: Mapping[str, Criterion]
-    """What the index may go by, by keyword."""
     supported: bool
     """Whether every key is answered and matched as it was sent."""
     character_set: tuple[str, ...]
@@ -86,7 +69,7 @@ class Negotiated:
 
 def read_query(
     identifier: bytes, *, implicit: bool, levels: Sequence[Level], negotiated: Negotiated
-) -> Query:
+) -> FindQuery:
     """Read the identifier of a C-FIND request.
 
     Parameters
@@ -114,7 +97,7 @@ def read_query(
     ranges = [combined(*pair, criteria) for pair in COMBINED] if negotiated.combined else []
     moments = tuple(moment for moment in ranges if moment is not None)
     taken = {keyword for moment in moments for keyword in (moment.date, moment.time)}
-    return Query(
+    return FindQuery(
         level=level,
         keys=tuple(_without(key, taken) for key in keys),
         moments=moments,

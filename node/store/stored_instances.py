@@ -171,7 +171,7 @@ def _results(scope: Scope) -> Select[Any]:
 def _paged(query: Select[Any], table: Any, scope: Scope) -> Select[Any]:
     if scope.sop_instance_uid:
         query = query.where(table.c.sop_instance_uid == scope.sop_instance_uid)
-    number = table.c.id + 0  # an expression is no key: the study leads to its rows, not a walk over all of them
+    number = table.c.id + 0  # an expression is no key: rows are found by their study
     return query.where(number > bindparam("after", type_=Integer)).order_by(number).limit(PAGE)
 
 
