@@ -13,11 +13,13 @@ from node.domain.errors import SettingsError
 from node.domain.ports import Clock, UidSource
 from node.http.credentials import SecretReader
 from node.settings.settings import Settings
+from node.store.searching import Search
 from node.store.store import Store
 from node.web.access import Access
 from node.web.bulkdata import BulkDataResource
 from node.web.frames import FrameResource
 from node.web.metadata import MetadataService
+from node.web.qido import SearchService
 from node.web.rendered import RenderedResource
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
@@ -122,8 +124,14 @@ def _resources(
             requests=settings.web.max_connections,
         ),
     )
+    search = SearchService(Search(store.matches, store.files), url=url, ae_title=settings.node.ae_title)
     metadata = MetadataService(store.stored, store.metadata, url=url)
-    return [*metadata.resources(), *stow.resources(), *_retrieving(store, InProcessCodecs(), url=url)]
+    return [
+        *search.resources(),
+        *metadata.resources(),
+        *stow.resources(),
+        *_retrieving(store, InProcessCodecs(), url=url),
+    ]
 
 
 def _retrieving(store: Store, codecs: Codecs, *, url: ServiceUrl) -> list[Resource]:
