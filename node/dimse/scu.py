@@ -17,11 +17,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
 from node.dimse.contexts import CONVERTIBLE, MAX_CONTEXTS, Syntaxes, proposed_contexts
-from node.dimse.entity import Timeouts, application_entity
+from node.dimse.entity import Entity, Timeouts, application_entity
 from node.dimse.status import Meaning, meaning_of
 from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
 
@@ -213,6 +213,9 @@ def open_association(
     contexts: list[PresentationContext],
     timeouts: Timeouts,
     handlers: Sequence[EventHandlerType] = (),
+    *,
+    entity: Entity | None = None,
+    roles: Iterable[str] = (),
 ) -> Iterator[Association]:
     """Open an association; it is released at the end, or aborted after an exception.
 
@@ -228,6 +231,10 @@ def open_association(
         How long to wait.
     handlers : sequence of (event, callable)
         What the peer may ask here meanwhile.
+    entity : Entity, optional
+        By default one that takes nothing but answers.
+    roles : iterable of str
+        SOP classes of which the peer may send objects on this association (PS3.7 D.3.3.4).
 
     Raises
     ------
@@ -236,7 +243,7 @@ def open_association(
     DestinationRefused
         The peer accepted no presentation context at all.
     """
-    entity = application_entity(calling_ae_title, timeouts=timeouts)
+    entity = entity or application_entity(calling_ae_title, timeouts=timeouts)
     try:
         association = entity.associate(
             remote.host,
@@ -244,6 +251,7 @@ def open_association(
             contexts=contexts,
             ae_title=remote.ae_title,
             evt_handlers=list(handlers),
+            ext_neg=[build_role(uid, scp_role=True) for uid in roles],
         )
     except (OSError, UnicodeError) as error:
         raise DestinationUnavailable(

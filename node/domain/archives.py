@@ -261,3 +261,12 @@ class PullProgress:
     here: int
     """Instances of these series that are in the store."""
     studies: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivedInstance:
+    """An instance as an archive shows it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    """Empty where the archive does not tell."""

@@ -80,10 +80,7 @@ class Answer:
     @property
     def text(self) -> str:
         """Return the status in words of our own; nothing of the body."""
-        try:
-            return f"HTTP {self.status} {http.HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"HTTP {self.status}"
+        return _status_text(self.status)
 
     def json(self) -> Any:
         """Return the body as JSON, or None when it is none."""
@@ -93,6 +90,26 @@ class Answer:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedAnswer:
+    """The answer to one request while its body arrives."""
+
+    status: int
+    content_type: str
+    """With its parameters; empty when the body is not to be trusted."""
+    chunks: Iterator[bytes]
+
+    @property
+    def success(self) -> bool:
+        """Whether the status is one of success (RFC 9110 section 15.3)."""
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """Return the status in words of our own."""
+        return _status_text(self.status)
 
 
 class HttpSession:
@@ -140,20 +157,57 @@ class HttpSession:
         DestinationSilent
             An answer that is late, too long or no HTTP, or that of a proxy without one of its server.
         """
+        with self._sent(method, path, headers, content) as response:
+            answer = _read(response)
+        if answer.status not in expected:
+            _refuse_unavailable(answer)
+        return answer
+
+    @contextmanager
+    def stream(
+        self, path: str, *, headers: Mapping[str, str], expected: frozenset[int] = frozenset()
+    ) -> Iterator[StreamedAnswer]:
+        """Send one GET request; its body is read by the caller, chunk by chunk, in the request's time.
+
+        Parameters
+        ----------
+        path : str
+            Behind the service's address; every part of it quoted.
+        headers : mapping of str to str
+        expected : frozenset of int
+            Statuses that the caller understands, though they would mean that the service is not available.
+
+        Raises
+        ------
+        DestinationUnavailable
+            No connection, a redirect, or a status that concerns every object alike.
+        DestinationSilent
+            An answer that is late or no HTTP, or that of a proxy without one of its server.
+        """
+        with self._sent("GET", path, headers, b"") as response:
+            if response.status_code not in expected:
+                _refuse_unavailable(Answer(status=response.status_code, content_type="", body=b""))
+            yield StreamedAnswer(
+                status=response.status_code,
+                content_type="" if _is_encoded(response) else response.headers.get("Content-Type", ""),
+                chunks=response.iter_raw(),
+            )
+
+    @contextmanager
+    def _sent(
+        self, method: str, path: str, headers: Mapping[str, str], content: bytes | Iterator[bytes]
+    ) -> Iterator[httpx.Response]:
         self._deadline.begin(self._access.request_seconds)
         try:
             request = self._client.build_request(
                 method, self._access.url + path, headers=dict(headers), content=content
             )
             with closing(self._client.send(request, stream=True)) as response:
-                answer = _read(response)
+                yield response
         except NOT_ASKED as error:
             raise DestinationUnavailable(f"no answer: {_cause(error)}") from error
         except NETWORK_ERRORS as error:
             raise DestinationSilent(f"no answer: {_cause(error)}") from error
-        if answer.status not in expected:
-            _refuse_unavailable(answer)
-        return answer
 
 
 @contextmanager
@@ -203,9 +257,23 @@ def _read(response: httpx.Response) -> Answer:
         body += part
         if len(body) > MAX_ANSWER_BYTES:
             raise DestinationSilent(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    encoded = response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Answer(status=response.status_code, content_type="" if encoded else media_type, body=bytes(body))
+    return Answer(
+        status=response.status_code,
+        content_type="" if _is_encoded(response) else media_type,
+        body=bytes(body),
+    )
+
+
+def _is_encoded(response: httpx.Response) -> bool:
+    return bool(response.headers.get("Content-Encoding", "identity").strip().lower() != "identity")
+
+
+def _status_text(status: int) -> str:
+    try:
+        return f"HTTP {status} {http.HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"
 
 
 def _refuse_unavailable(answer: Answer) -> None:

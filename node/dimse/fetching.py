@@ -1,0 +1,346 @@
+"""Associations on which an archive is searched and asked for objects: C-FIND, C-MOVE and C-GET as a user.
+
+By C-MOVE the objects come on associations that the archive opens, by C-GET on the association of the request,
+where they go to their sinks as they arrive, as those do that a peer sends by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
+
+from node.dimse.contexts import (
+    CONVERTIBLE,
+    MAX_CONTEXTS,
+    STORAGE_SOP_CLASSES,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    TRANSFER_SYNTAXES,
+)
+from node.dimse.entity import Entity, Timeouts, application_entity
+from node.dimse.incoming import IncomingMessages
+from node.dimse.messages import BoundedMessages
+from node.dimse.scu import Remote, open_association, status_of
+from node.dimse.status import query_meaning_of
+from node.domain.errors import DestinationRefused, DestinationUnavailable
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from pynetdicom.association import Association
+    from pynetdicom.dimse import _QueueItem
+    from pynetdicom.transport import AddressInformation
+
+    from node.dimse.services import AffectedInstance, ObjectSink
+    from node.dimse.sockets import CallingSocket
+    from node.dimse.storing import ArrivingObject, StoreRequest
+
+logger = logging.getLogger(__name__)
+
+PENDING: Final = frozenset({0xFF00, 0xFF01})
+"""Matches or sub-operations are continuing (PS3.4 tables C.4-1, C.4-2, C.4-3)."""
+SUCCESS: Final = 0x0000
+RETRIEVAL_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        0xA701: "refused: out of resources, unable to count the matches",
+        0xA702: "refused: out of resources, unable to send",
+        0xA801: "refused: it does not know this node as a move destination; add it there",
+        0xA900: "error: identifier does not match SOP class",
+        0xB000: "some of the objects failed",
+        0xFE00: "it was cancelled",
+    }
+)
+"""PS3.4 tables C.4-2 and C.4-3."""
+MOVE_DESTINATION_UNKNOWN: Final = 0xA801
+MAX_WAITING: Final = 20_000
+"""Matches that may wait to be read."""
+COMPRESSED: Final = tuple(
+    uid
+    for uid in TRANSFER_SYNTAXES
+    if uid not in CONVERTIBLE and uid not in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
+)
+"""Proposed in the order of preference, as far as there is room."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieved:
+    """What a retrieval was answered with at last."""
+
+    status: int
+    text: str
+    """In words."""
+    completed: int
+    """Sub-operations; 0 where the archive does not count."""
+    failed: int
+
+    @property
+    def success(self) -> bool:
+        """Whether every sub-operation succeeded."""
+        return self.status == SUCCESS
+
+
+class FetchedMessages(IncomingMessages):
+    """The messages of an association on which this node asks for objects and takes them.
+
+    While the response to the request is waited for, each object is answered as soon as it is durable: the
+    archive sends the next one only then.
+
+    Parameters
+    ----------
+    association : Association
+        Requestor.
+    open_sink : callable
+        From an `AffectedInstance` to where its data set goes.
+    max_object_bytes : int
+        Limit on one data set.
+    """
+
+    def __init__(
+        self,
+        association: Association,
+        open_sink: Callable[[AffectedInstance], ObjectSink],
+        max_object_bytes: int,
+    ) -> None:
+        super().__init__(association, open_sink, max_object_bytes)
+        self._max_waiting = MAX_WAITING
+        self._objects = 0
+
+    def get_msg(self, block: bool = False) -> _QueueItem:
+        """Return the next response; as long as objects arrive, there is time for it."""
+        while True:
+            seen = self._objects
+            item = BoundedMessages.get_msg(self, block)
+            if item[1] is not None or not block or seen == self._objects or not self.alive:
+                return item
+
+    def _complete_object(self, request: StoreRequest, context_id: int, arriving: ArrivingObject) -> None:
+        self._objects += 1
+        self._answer(request, context_id, arriving)
+
+
+class _FetchingEntity(Entity):
+    """An application entity whose associations take objects."""
+
+    open_sink: Callable[[AffectedInstance], ObjectSink]
+    max_object_bytes: int
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[SSLContext, str] | None
+    ) -> CallingSocket:
+        sock = super()._create_socket(assoc, address, tls_args)
+        assoc.dimse = FetchedMessages(assoc, self.open_sink, self.max_object_bytes)
+        return sock
+
+
+class FetchingAssociation:
+    """An open association on which an archive is searched and asked. Made by `associate_to_fetch`."""
+
+    def __init__(self, association: Association, remote: Remote) -> None:
+        self._association = association
+        self._remote = remote
+        self._asked = 0
+
+    def find(self, identifier: Dataset, *, limit: int) -> list[Dataset]:
+        """Return the matches of a query of the Study Root (PS3.4 section C.4.1).
+
+        Raises
+        ------
+        DestinationUnavailable
+            The association ended before the answer.
+        DestinationRefused
+            The archive says no, or answers with more matches than ``limit``.
+        """
+        found: list[Dataset] = []
+        answers = self._ready(STUDY_ROOT_FIND, "C-FIND").send_c_find(
+            identifier, STUDY_ROOT_FIND, msg_id=self._next()
+        )
+        for answer, match in answers:
+            status = self._status(answer, "C-FIND")
+            if status not in PENDING:
+                meaning = query_meaning_of(status)
+                if not meaning.delivered:
+                    kind = DestinationUnavailable if meaning.retryable else DestinationRefused
+                    raise kind(f"{self._remote} answered C-FIND with {meaning.text}")
+                return found
+            if len(found) == limit:
+                raise DestinationRefused(
+                    f"{self._remote} has more than {limit} matches; narrow what is looked for"
+                )
+            if match is not None:
+                found.append(match)
+        raise DestinationUnavailable(f"{self._remote} did not end its answer to C-FIND")
+
+    def move(self, identifier: Dataset, *, destination: str) -> Retrieved:
+        """Have objects sent to an application entity (PS3.4 section C.4.2); return the final answer.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The association ended before the answer.
+        DestinationRefused
+            The archive offers no C-MOVE.
+        """
+        association = self._ready(STUDY_ROOT_MOVE, "C-MOVE")
+        return self._retrieved(
+            association.send_c_move(identifier, destination, STUDY_ROOT_MOVE, msg_id=self._next()), "C-MOVE"
+        )
+
+    def get(self, identifier: Dataset) -> Retrieved:
+        """Get objects on this association (PS3.4 section C.4.3); return the final answer.
+
+        Raises
+        ------
+        DestinationUnavailable
+            The association ended before the answer.
+        DestinationRefused
+            The archive offers no C-GET.
+        """
+        association = self._ready(STUDY_ROOT_GET, "C-GET")
+        return self._retrieved(
+            association.send_c_get(identifier, STUDY_ROOT_GET, msg_id=self._next()), "C-GET"
+        )
+
+    def abort(self) -> None:
+        """End the association at once; called from any thread."""
+        self._association.abort()
+
+    def _retrieved(self, answers: Iterator[tuple[Dataset, Dataset | None]], service: str) -> Retrieved:
+        for answer, _ in answers:
+            status = self._status(answer, service)
+            if status not in PENDING:
+                text = "success" if status == SUCCESS else RETRIEVAL_MEANINGS.get(status, "error")
+                return Retrieved(
+                    status=status,
+                    text=f"{status:04X}H {text}",
+                    completed=int(answer.get("NumberOfCompletedSuboperations") or 0),
+                    failed=int(answer.get("NumberOfFailedSuboperations") or 0),
+                )
+        raise DestinationUnavailable(f"{self._remote} did not end its answer to {service}")
+
+    def _ready(self, abstract_syntax: str, service: str) -> Association:
+        if not self._association.is_established:
+            raise DestinationUnavailable(f"{self._remote} closed the association; it is asked again")
+        if not any(
+            context.abstract_syntax == abstract_syntax and context.as_scu
+            for context in self._association.accepted_contexts
+        ):
+            raise DestinationRefused(f"{self._remote} offers no {service} to this node; allow it there")
+        return self._association
+
+    def _next(self) -> int:
+        self._asked += 1
+        return self._asked
+
+    def _status(self, answer: Dataset, service: str) -> int:
+        silence = f"{self._remote} gave no answer to {service}; it is asked again"
+        return status_of(self._association, answer, silence)
+
+
+@contextmanager
+def associate_to_fetch(
+    remote: Remote, *, calling_ae_title: str, timeouts: Timeouts, move: bool = False
+) -> Iterator[FetchingAssociation]:
+    """Open an association on which an archive is searched, and asked to send objects elsewhere.
+
+    Parameters
+    ----------
+    remote : Remote
+        Who is called.
+    calling_ae_title : str
+        Own AE title.
+    timeouts : Timeouts
+        How long to wait.
+    move : bool
+        Whether C-MOVE is proposed too.
+
+    Raises
+    ------
+    DestinationUnavailable
+        There is no association.
+    DestinationRefused
+        The archive accepted no presentation context at all.
+    """
+    services = [STUDY_ROOT_FIND, *([STUDY_ROOT_MOVE] if move else []), str(Verification)]
+    contexts = [build_context(uid, list(CONVERTIBLE)) for uid in services]
+    with open_association(remote, calling_ae_title, contexts, timeouts) as association:
+        yield FetchingAssociation(association, remote)
+
+
+@contextmanager
+def associate_to_get(
+    remote: Remote,
+    *,
+    calling_ae_title: str,
+    timeouts: Timeouts,
+    sop_classes: Sequence[str],
+    open_sink: Callable[[AffectedInstance], ObjectSink],
+    max_object_bytes: int,
+) -> Iterator[FetchingAssociation]:
+    """Open an association on which objects are got.
+
+    Parameters
+    ----------
+    remote : Remote
+        Who is called.
+    calling_ae_title : str
+        Own AE title.
+    timeouts : Timeouts
+        How long to wait.
+    sop_classes : sequence of str
+        Of the objects.
+    open_sink : callable
+        From an `AffectedInstance` to where its data set goes; called on another thread.
+    max_object_bytes : int
+        Largest object.
+
+    Raises
+    ------
+    DestinationUnavailable
+        There is no association.
+    DestinationRefused
+        The archive accepted no presentation context at all.
+    """
+    plain = application_entity(calling_ae_title, timeouts=timeouts)
+    entity = _FetchingEntity(ae_title=calling_ae_title)
+    entity.open_sink, entity.max_object_bytes = open_sink, max_object_bytes
+    entity.maximum_pdu_size = plain.maximum_pdu_size
+    entity.connection_timeout, entity.acse_timeout = plain.connection_timeout, plain.acse_timeout
+    entity.dimse_timeout, entity.network_timeout = plain.dimse_timeout, plain.network_timeout
+    wanted = [uid for uid in dict.fromkeys(sop_classes) if uid in STORAGE_SOP_CLASSES]
+    with open_association(
+        remote, calling_ae_title, get_contexts(wanted), timeouts, entity=entity, roles=wanted
+    ) as association:
+        try:
+            yield FetchingAssociation(association, remote)
+        finally:
+            messages = association.dimse
+            if isinstance(messages, FetchedMessages):
+                messages.discard()
+
+
+def get_contexts(sop_classes: Sequence[str]) -> list[PresentationContext]:
+    """Return what is proposed to get objects of some SOP classes.
+
+    One context for each transfer syntax: of a context with several, the archive may choose one that does not
+    fit every object. The uncompressed ones come first for every class, then as many others as there is room.
+
+    Parameters
+    ----------
+    sop_classes : sequence of str
+        At most as many as an association has room for in explicit and implicit VR; the rest is left out.
+    """
+    contexts = [build_context(STUDY_ROOT_GET, list(CONVERTIBLE))]
+    pairs = [(sop_class, syntax) for syntax in (*CONVERTIBLE, *COMPRESSED) for sop_class in sop_classes]
+    for sop_class, syntax in pairs[: MAX_CONTEXTS - len(contexts)]:
+        contexts.append(build_context(sop_class, syntax))
+    return contexts
