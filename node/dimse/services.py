@@ -29,6 +29,14 @@ class AffectedInstance:
     """Of the only study to which the request stores (PS3.18 section 10.5.1); empty for any."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Where a stored instance belongs, by its own data set."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+
+
 class ObjectSink(Protocol):
     """Takes one data set while it arrives.
 
@@ -45,8 +53,13 @@ class ObjectSink(Protocol):
         """
         ...
 
-    def finish(self) -> None:
+    def finish(self) -> Placed | None:
         """Make the object durable; it is acknowledged when this returns.
+
+        Returns
+        -------
+        Placed or None
+            Where it belongs; None where the station does not say.
 
         Raises
         ------

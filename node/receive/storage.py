@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from node.dicom.part10 import part10_prefix
 from node.dicom.read import read_header
 from node.dimse.admission import Caller
-from node.dimse.services import AffectedInstance
+from node.dimse.services import AffectedInstance, Placed
 from node.domain.errors import IdentityMismatch
 from node.domain.ports import Clock, ObjectFiles, Spooled
 from node.domain.study import Arrival, AssociationEnd, InstanceHeader, Intake
@@ -152,8 +152,8 @@ class Reception:
         """
         self._spooled.stream.write(data)
 
-    def finish(self) -> None:
-        """Check the object, make it durable and index it.
+    def finish(self) -> Placed:
+        """Check the object, make it durable and index it; return where it belongs.
 
         Raises
         ------
@@ -180,6 +180,9 @@ class Reception:
         )
         level = logging.DEBUG if intake in {Intake.NEW, Intake.REPEATED} else logging.INFO
         logger.log(level, "intake %s by association %d", intake.value, self._origin.association_id)
+        return Placed(
+            study_instance_uid=header.study_instance_uid, series_instance_uid=header.series_instance_uid
+        )
 
     def discard(self) -> None:
         """Close the spool; removes the bytes unless they were committed."""
