@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, Protocol
 
 import brotli
@@ -19,6 +20,8 @@ JSON: Final = "application/json"
 GZIP: Final = 16 + zlib.MAX_WBITS
 GZIP_LEVEL: Final = 4
 BROTLI_QUALITY: Final = 4
+AT_ONCE: Final = 1 << 20
+"""Bytes of a body that is made before it is sent."""
 _CODING = re.compile(r"\s*([A-Za-z0-9*-]+)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
 
 
@@ -81,7 +84,7 @@ def json_type(request: Request) -> str:
 def json_answer(
     request: Request, media_type: str, pieces: Iterable[bytes], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an answer whose body is made while it is sent.
+    """Return an answer whose body is made while it is sent, unless it is short.
 
     Parameters
     ----------
@@ -97,7 +100,14 @@ def json_answer(
     if coding:
         sent["Content-Encoding"] = coding
         pieces = _packed(pieces, PACKERS[coding]())
-    return StreamingResponse(pieces, headers=sent, media_type=media_type)
+    rest = iter(pieces)
+    begun, size = [], 0
+    for piece in rest:
+        begun.append(piece)
+        size += len(piece)
+        if size > AT_ONCE:
+            return StreamingResponse(chain(begun, rest), headers=sent, media_type=media_type)
+    return Response(b"".join(begun), headers=sent, media_type=media_type)
 
 
 def array(pages: Iterable[list[bytes]]) -> Iterator[bytes]:

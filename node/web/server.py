@@ -107,6 +107,7 @@ class WebServer:
                 ws="none",
                 lifespan="on",
                 log_config=None,
+                log_level="warning",
                 access_log=False,  # a URL may hold the name of a patient
                 server_header=False,
                 proxy_headers=False,
