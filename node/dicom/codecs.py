@@ -121,12 +121,12 @@ class InProcessCodecs:
             again = self.decode(bytes(codestream), transfer_syntax_uid, layout)
         except (*REFUSALS, DecodeFailed) as error:
             raise EncodeFailed(f"a frame cannot be encoded without loss: {error}") from error
-        if stored_words(again.words, transfer_syntax_uid, layout).tobytes() != words:
+        if native_words(again.words, transfer_syntax_uid, layout).tobytes() != words:
             raise EncodeFailed("a frame has values that its codec would not give back")  # beyond BitsStored
         return bytes(codestream)
 
 
-def stored_words(words: Raw, transfer_syntax_uid: str, layout: PixelLayout) -> NDArray[np.unsignedinteger]:
+def native_words(words: Raw, transfer_syntax_uid: str, layout: PixelLayout) -> NDArray[np.unsignedinteger]:
     """Return decoded words as they lie where nothing compresses them (PS3.5 section 8.1.1).
 
     Parameters

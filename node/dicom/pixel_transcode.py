@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from node.dicom.codecs import Codecs, stored_words
+from node.dicom.codecs import Codecs, native_words
 from node.dicom.elements import ITEM, SEQUENCE_END, UNDEFINED
 from node.dicom.pixel_file import INTEGER_PIXEL_DATA, PixelFile
 from node.dicom.reencode import Change, element_head, item_head
@@ -62,7 +62,7 @@ class TranscodedPixels:
         )
         if wanted in ENCODERS and wanted != RLE_LOSSLESS and self._layout.high_bit >= given.bits_stored:
             raise EncodeFailed("a codec would not keep what lies below the stored bits (HighBit)")
-        self._first = first, self._coded(stored_words(image.words, self._file.transfer_syntax_uid, given))
+        self._first = first, self._coded(native_words(image.words, self._file.transfer_syntax_uid, given))
 
     @property
     def _is_native(self) -> bool:
@@ -79,7 +79,7 @@ class TranscodedPixels:
         if number == known:
             return data
         image = self._file.image(number)
-        words = stored_words(image.words, self._file.transfer_syntax_uid, self._file.layout)
+        words = native_words(image.words, self._file.transfer_syntax_uid, self._file.layout)
         return self._coded(words)
 
     def _coded(self, words: NDArray[np.unsignedinteger]) -> bytes:

@@ -11,6 +11,7 @@ GroundglassError
 │   ├── ObjectTooLarge            larger than the limit
 │   ├── UnsupportedTransferSyntax no decoder for it
 │   ├── DecodeFailed              the pixel data cannot be decoded
+│   ├── EncodeFailed              nor written in the wanted transfer syntax without loss
 │   ├── HounsfieldUnknown         rescale to HU is absent or not HU
 │   ├── GreyscaleUnknown          how a radiograph's values are shown cannot be told
 │   ├── NotAReport                no structured report of this node
@@ -22,6 +23,7 @@ GroundglassError
 │   └── MixedOrientation          slices of one stack have different orientations
 ├── StoreError                    the index or the object files
 │   ├── OutOfSpace                no room left on the device
+│   ├── CodecsUnavailable         no process that decodes can be started now (retryable)
 │   ├── StoreInUse                another node holds this store
 │   ├── ObjectMissing             the index names a file that is not there or differs
 │   ├── UnknownSubject            no such study, series, screening or destination
@@ -148,6 +150,12 @@ class StoreError(GroundglassError):
 
 class OutOfSpace(StoreError):
     """No room is left on the device; the sender is answered A700H."""
+
+    retryable = True
+
+
+class CodecsUnavailable(StoreError):
+    """No process that decodes stored pixels can be started now."""
 
     retryable = True
 
