@@ -22,9 +22,9 @@ from node.store.stored_instances import StoredInstance, StoredInstances
 from node.web.errors import BadRequest, NotAcceptable, NotFound
 from node.web.frames import frame_numbers
 from node.web.negotiation import accepted, quality_of
-from node.web.resources import Resource
+from node.web.resources import Resource, scope_of
 from node.web.streaming import unchanged
-from node.web.wado import INSTANCE, SERIES, STUDY, headers_of, instances_of, representation, scope_of
+from node.web.wado import INSTANCE, SERIES, STUDY, headers_of, instances_of, representation
 
 FRAMES: Final = INSTANCE + "/frames/{frames}"
 DEFAULT_QUALITY: Final = 90

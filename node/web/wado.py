@@ -22,7 +22,7 @@ from node.web.errors import NotAcceptable, NotFound
 from node.web.media import DICOM, Form, dicom_form
 from node.web.multipart import closing, multipart_type, part_head
 from node.web.negotiation import accepted
-from node.web.resources import Resource, uid_of
+from node.web.resources import Resource, scope_of
 from node.web.streaming import REVALIDATED, body_of, file_pieces, unchanged
 
 logger = logging.getLogger(__name__)
@@ -34,21 +34,6 @@ PARTIAL: Final = '299 groundglass "some instances are in no transfer syntax that
 """Warning of an answer with status 206 (PS3.18 section 10.4.3.2)."""
 
 
-def scope_of(request: Request) -> Scope:
-    """Return what a path names: a study, a series of it, or an instance of that.
-
-    Raises
-    ------
-    BadRequest
-    """
-    names = request.path_params
-    return Scope(
-        study_instance_uid=uid_of(request, "study"),
-        series_instance_uid=uid_of(request, "series") if "series" in names else "",
-        sop_instance_uid=uid_of(request, "instance") if "instance" in names else "",
-    )
-
-
 def instances_of(stored: StoredInstances, scope: Scope) -> list[StoredInstance]:
     """Return the instances of a study or series, or one alone.
 
@@ -57,7 +42,11 @@ def instances_of(stored: StoredInstances, scope: Scope) -> list[StoredInstance]:
     NotFound
         There are none.
     """
-    found = list(chain.from_iterable(stored.pages(scope)))
+    if scope.sop_instance_uid:  # no other can have its name
+        first = stored.first(scope)
+        found = [] if first is None else [first]
+    else:
+        found = list(chain.from_iterable(stored.pages(scope)))
     if not found:
         raise NotFound("nothing is stored under this name")
     return found
@@ -70,10 +59,7 @@ def instance_of(stored: StoredInstances, request: Request) -> StoredInstance:
     ------
     BadRequest, NotFound
     """
-    found = stored.first(scope_of(request))
-    if found is None:
-        raise NotFound("nothing is stored under this name")
-    return found
+    return instances_of(stored, scope_of(request))[0]
 
 
 def representation(*of: str) -> str:
