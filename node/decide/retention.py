@@ -72,7 +72,7 @@ def protection(facts: StudyFacts) -> str:
         (facts.screening_failed, "its screening failed"),
         (facts.set_aside, "objects of it are set aside"),
         (facts.withdrawal_pending, "a rejection note is to be made"),
-        (facts.undelivered > 0, "deliveries of its results are not proven"),
+        (facts.undelivered > 0, "results of it are on their way, or were refused"),
     )
     return next((reason for is_so, reason in reasons if is_so), "")
 
@@ -109,6 +109,8 @@ def _keeps_whole(facts: StudyFacts) -> str:
     """Return why a study may lose its images and not more; empty when it may go as a whole."""
     if facts.corrected:
         return "its attributes were corrected here, which must stay known"
+    if facts.unproven:
+        return "results of it are withheld, or not proven at every destination"
     if facts.kept_only_here:
         return "result objects of it are nowhere else"
     return ""

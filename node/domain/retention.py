@@ -75,7 +75,9 @@ class StudyFacts:
     withdrawal_pending: bool
     """A rejection note is to be made."""
     undelivered: int
-    """Deliveries of its results that are on their way, not proven, withheld or refused."""
+    """Deliveries of its results that are on their way, or were refused."""
+    unproven: int
+    """Deliveries of its results that are withheld, or were accepted and not proven."""
     versions_in_force: int
     """Versions of results in force: one a model."""
     shown: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +32,8 @@ from node.store.schema_delivery import study_overrides, withdrawals
 from node.store.schema_retention import retention_holds
 from node.store.versions import is_in_force, may_be_sent
 
-OVER = (DeliveryState.DELIVERED, DeliveryState.CANCELLED)
-"""Where nothing more is to come of a delivery."""
+UNDELIVERED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.REFUSED)
+UNPROVEN = (DeliveryState.WITHHELD, DeliveryState.SENT)
 
 
 def page_of_studies(
@@ -91,7 +91,8 @@ def facts_of(connection: Connection, ids: Sequence[int]) -> list[StudyFacts]:
     ).where(studies.c.id.in_(ids))
     found = {row["id"]: row for row in connection.execute(query).mappings()}
     modalities = _modalities(connection, ids)
-    undelivered = _counted(connection, _undelivered(ids))
+    undelivered = _counted(connection, _deliveries(ids, UNDELIVERED))
+    unproven = _counted(connection, _deliveries(ids, UNPROVEN))
     kept_only_here = _counted(connection, _kept_only_here(ids))
     in_force = _counted(connection, _versions_in_force(ids))
     proven = _proven(connection, ids)
@@ -110,6 +111,7 @@ def facts_of(connection: Connection, ids: Sequence[int]) -> list[StudyFacts]:
             corrected=row["corrected"],
             withdrawal_pending=row["withdrawal_pending"],
             undelivered=undelivered.get(row["id"], 0),
+            unproven=unproven.get(row["id"], 0),
             versions_in_force=in_force.get(row["id"], 0),
             shown=row["shown"],
             kept_only_here=kept_only_here.get(row["id"], 0),
@@ -183,11 +185,11 @@ def _counted(connection: Connection, query: Select[Any]) -> Mapping[int, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _undelivered(ids: Sequence[int]) -> Select[Any]:
+def _deliveries(ids: Sequence[int], states: Collection[DeliveryState]) -> Select[Any]:
     return (
         select(result_objects.c.study_id, func.count())
         .join(deliveries, deliveries.c.object_id == result_objects.c.id)
-        .where(result_objects.c.study_id.in_(ids), deliveries.c.state.not_in(OVER))
+        .where(result_objects.c.study_id.in_(ids), deliveries.c.state.in_(states))
         .group_by(result_objects.c.study_id)
     )
 
