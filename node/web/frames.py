@@ -111,7 +111,8 @@ class FrameResource:
         known = unchanged(request, headers)
         if known is not None:
             return known
-        as_stored = form.transfer_syntax_uid == instance.transfer_syntax_uid or not frames.encapsulated
+        stored, wanted = instance.transfer_syntax_uid, form.transfer_syntax_uid
+        as_stored = stored == wanted or _native(stored, wanted)
         body = _Body(
             path=self._files.path(instance.object_key),
             frames=frames,
@@ -131,8 +132,12 @@ class FrameResource:
 
     def _possible(self, stored: str, wanted: str) -> bool:
         """Whether frames can be given so: not compressed they are the same in every native syntax."""
-        native = stored in NATIVE and wanted == EXPLICIT_LITTLE_ENDIAN
-        return native or self._transcoder.possible(stored, wanted)
+        return _native(stored, wanted) or self._transcoder.possible(stored, wanted)
+
+
+def _native(stored: str, wanted: str) -> bool:
+    """Whether frames lie as they are wanted, but for the order of their bytes."""
+    return stored in NATIVE and wanted == EXPLICIT_LITTLE_ENDIAN
 
 
 def opened(path: Path) -> StoredFrames:
