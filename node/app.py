@@ -160,9 +160,7 @@ class Node:
             port = self._listen(parts.listener)
             opened.callback(self._stop_listening, parts.listener)
             self._serve_health(opened)
-            publish(
-                self._settings, parts.store, parts.storage, clock=self._clock, uids=self._uids, opened=opened
-            )
+            publish(self._settings, parts.store, parts.storage, clock=self._clock, opened=opened)
             self._open = opened.pop_all()
         return port
 

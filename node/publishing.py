@@ -10,7 +10,7 @@ from node.dicom.codecs import Codecs, InProcessCodecs
 from node.dicom.transcode import Transcoder
 from node.dimse.services import StorageServices
 from node.domain.errors import SettingsError
-from node.domain.ports import Clock, UidSource
+from node.domain.ports import Clock
 from node.http.credentials import SecretReader
 from node.settings.settings import Settings
 from node.store.searching import Search
@@ -24,6 +24,7 @@ from node.web.rendered import RenderedResource
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
 from node.web.stow import StowLimits, StowResource
+from node.web.visits import Visits
 from node.web.wado import WadoResource
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,6 @@ def publish(
     storage: StorageServices,
     *,
     clock: Clock,
-    uids: UidSource,
     opened: ExitStack,
 ) -> None:
     """Start the service where the settings enable it, and stop it when ``opened`` ends.
@@ -50,7 +50,6 @@ def publish(
     storage : StorageServices
         Takes what comes by STOW-RS.
     clock : Clock
-    uids : UidSource
     opened : ExitStack
 
     Raises
@@ -61,7 +60,9 @@ def publish(
     web = settings.web
     if not web.enabled:
         return
-    server = web_server(settings, store, storage, clock=clock, uids=uids)
+    visits = Visits(storage, clock)
+    opened.callback(visits.close)
+    server = web_server(settings, store, storage, visits=visits)
     try:
         port = server.start()
     except OSError as error:
@@ -73,9 +74,7 @@ def publish(
     logger.info("DICOMweb on %s:%d%s", web.host, port, web.path)
 
 
-def web_server(
-    settings: Settings, store: Store, storage: StorageServices, *, clock: Clock, uids: UidSource
-) -> WebServer:
+def web_server(settings: Settings, store: Store, storage: StorageServices, *, visits: Visits) -> WebServer:
     """Return the service, not started.
 
     Raises
@@ -94,7 +93,7 @@ def web_server(
             max_connections=web.max_connections,
             idle_seconds=web.idle_seconds,
         ),
-        _resources(settings, store, storage, url=url, clock=clock, uids=uids),
+        _resources(settings, store, storage, visits, url=url),
         access=_access(settings),
         url=url,
         origins=web.origins,
@@ -105,16 +104,14 @@ def _resources(
     settings: Settings,
     store: Store,
     storage: StorageServices,
+    visits: Visits,
     *,
     url: ServiceUrl,
-    clock: Clock,
-    uids: UidSource,
 ) -> list[Resource]:
     """Return everything that is served."""
-    del clock, uids
     stow = StowResource(
         storage,
-        store.matches,
+        visits,
         url=url,
         calling_ae_title=settings.web.ae_title,
         called_ae_title=settings.node.ae_title,

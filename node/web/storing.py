@@ -17,7 +17,7 @@ from typing import Final
 from node.dicom.part10 import FileMeta, file_meta
 from node.dimse.admission import Caller
 from node.dimse.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
-from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
+from node.dimse.services import AffectedInstance, ObjectSink, Placed, StorageServices
 from node.dimse.status import answer_to
 from node.domain.errors import (
     GroundglassError,
@@ -27,7 +27,6 @@ from node.domain.errors import (
     UnsupportedTransferSyntax,
 )
 from node.domain.identity import is_valid_uid
-from node.domain.study import AssociationEnd
 from node.web.errors import RequestRefused
 from node.web.multipart_reader import Event, MultipartLimits, MultipartReader, PartBegins, PartContent
 from node.web.negotiation import content_type
@@ -59,6 +58,8 @@ class Outcome:
     sop_class_uid: str = ""
     """Empty, as the next one, where the part did not tell."""
     sop_instance_uid: str = ""
+    place: Placed | None = None
+    """Where it belongs, where it is stored."""
     failure: int | None = None
     """FailureReason (0008,1197); None where the object is stored."""
     detail: str = ""
@@ -98,7 +99,9 @@ def multipart_events(chunks: Iterable[bytes], boundary: str, limits: MultipartLi
     reader.close()
 
 
-def store(intent: Intent, events: Callable[[], Iterator[Event]], services: StorageServices) -> Stored:
+def store(
+    intent: Intent, events: Callable[[], Iterator[Event]], services: StorageServices, association_id: int
+) -> Stored:
     """Store what a request brings; every object that counts as stored is durable.
 
     Parameters
@@ -107,28 +110,18 @@ def store(intent: Intent, events: Callable[[], Iterator[Event]], services: Stora
     events : callable
         Begins to read the body.
     services : StorageServices
-        Takes the objects. The request is an association to it.
+        Takes the objects.
+    association_id : int
+        To which the request belongs.
 
     Raises
     ------
-    StoreError
-        Nothing can be stored now.
     BodyBrokenOff
-        There is nobody to answer to. What was whole is stored all the same.
+        There is nobody to answer to. What was whole may be stored all the same.
     """
-    association_id = services.opened(intent.caller)
-    end = AssociationEnd.ABORTED
-    try:
-        stored = _Storing(intent, services, association_id).run(events())
-        if stored.refusal is None:
-            end = AssociationEnd.RELEASED
-        _log_failures(stored, association_id)
-        return stored
-    finally:
-        try:
-            services.closed(association_id, end)
-        except GroundglassError:
-            logger.exception("the end of association %d cannot be recorded", association_id)
+    stored = _Storing(intent, services, association_id).run(events())
+    _log_failures(stored, association_id)
+    return stored
 
 
 def _log_failures(stored: Stored, association_id: int) -> None:
@@ -238,9 +231,9 @@ class _Part:
 
     def finish(self) -> Outcome:
         """Make the object durable, and say what became of it."""
-        failure, detail = None, ""
+        place, failure, detail = None, None, ""
         try:
-            self._complete()
+            place = self._complete()
         except GroundglassError as error:
             failure, detail = failure_reason(error), f"{type(error).__name__}: {error}"
         finally:
@@ -248,6 +241,7 @@ class _Part:
         return Outcome(
             sop_class_uid=self._meta.sop_class_uid if self._meta else "",
             sop_instance_uid=self._meta.sop_instance_uid if self._meta else "",
+            place=place,
             failure=failure,
             detail=detail,
         )
@@ -258,14 +252,14 @@ class _Part:
         if sink is not None:
             sink.discard()
 
-    def _complete(self) -> None:
+    def _complete(self) -> Placed | None:
         if self._error is not None:
             raise self._error
         if self._sink is None:
             self._begin(whole=True)
         if self._sink is None:
             raise NotDicom("a part has no data set; send the object again")
-        self._sink.finish()
+        return self._sink.finish()
 
     def _pass_on(self, data: bytes) -> None:
         if self._size > self._intent.max_object_bytes:

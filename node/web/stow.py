@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from node.decide.matching import OneOf
 from node.dimse.admission import Caller
 from node.dimse.services import StorageServices
 from node.domain.network import Right
-from node.domain.query import Level
-from node.store.matching import MatchRecords
 from node.web.body_pipe import BodyBrokenOff, BodyPipe
 from node.web.errors import BadRequest, NotAcceptable, TooLarge, UnsupportedMediaType
 from node.web.multipart_reader import Event, MultipartLimits, PartBegins, PartContent, PartEnds
 from node.web.negotiation import MULTIPART, MediaRange, accepted, content_type, quality_of
 from node.web.resources import Resource, ServiceUrl, uid_of
-from node.web.storing import DICOM, Intent, Stored, multipart_events, store
-from node.web.stow_answer import ANSWER_TYPES, Place, rendering, response_module, status_of
-
-PLACED_AT_ONCE: Final = 500
-"""Instances that one look into the index finds."""
-PLACE_KEYS: Final = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"})
+from node.web.storing import DICOM, Intent, multipart_events, store
+from node.web.stow_answer import ANSWER_TYPES, rendering, response_module, status_of
+from node.web.visits import Visits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +44,8 @@ class StowResource:
     ----------
     services : StorageServices
         The station that takes the objects, as it does those of associations.
-    records : MatchRecords
-        Where they are found afterwards.
+    visits : Visits
+        Of its clients.
     url : ServiceUrl
     calling_ae_title : str
         Under which they are recorded as sent.
@@ -64,7 +57,7 @@ class StowResource:
     def __init__(
         self,
         services: StorageServices,
-        records: MatchRecords,
+        visits: Visits,
         *,
         url: ServiceUrl,
         calling_ae_title: str,
@@ -72,7 +65,7 @@ class StowResource:
         limits: StowLimits,
     ) -> None:
         self._services = services
-        self._records = records
+        self._visits = visits
         self._url = url
         self._calling_ae_title = calling_ae_title
         self._called_ae_title = called_ae_title
@@ -128,25 +121,13 @@ class StowResource:
         base: str,
         chunks: Iterable[bytes],
     ) -> Response:
-        stored = store(intent, partial(events, chunks), self._services)
+        with self._visits.visit(intent.caller) as visit:
+            stored = store(intent, partial(events, chunks), self._services, visit.association_id)
+            visit.broken |= stored.refusal is not None
         if not stored.outcomes:
             raise stored.refusal or BadRequest("the body has no part; send at least one instance")
-        module = response_module(stored, self._found(stored), base)
+        module = response_module(stored, base)
         return Response(rendering(answer_type)(module), status_of(stored), media_type=answer_type)
-
-    def _found(self, stored: Stored) -> Mapping[str, Place]:
-        """Return where the stored instances are found."""
-        uids = [item.sop_instance_uid for item in stored.outcomes if item.failure is None]
-        found: dict[str, Place] = {}
-        for begin in range(0, len(uids), PLACED_AT_ONCE):
-            wanted = {"SOPInstanceUID": OneOf(values=frozenset(uids[begin : begin + PLACED_AT_ONCE]))}
-            for page in self._records.find(Level.IMAGE, wanted, PLACE_KEYS):
-                for candidate in page:
-                    found[str(candidate.values["SOPInstanceUID"])] = Place(
-                        study_instance_uid=str(candidate.values["StudyInstanceUID"]),
-                        series_instance_uid=str(candidate.values["SeriesInstanceUID"]),
-                    )
-        return found
 
 
 async def _pour(request: Request, pipe: BodyPipe) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 from xml.etree import ElementTree
 
-from node.domain.identity import is_valid_uid
 from node.web.storing import Outcome, Stored
 
 JSON: Final = "application/dicom+json"
@@ -19,14 +18,6 @@ PLAIN_XML: Final = "application/xml"
 ANSWER_TYPES: Final = (JSON, XML, PLAIN_JSON, PLAIN_XML)
 """In the order of preference; the plain ones for clients that know no others."""
 XML_NAMESPACE: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a stored instance is found."""
-
-    study_instance_uid: str
-    series_instance_uid: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,30 +43,25 @@ def status_of(stored: Stored) -> HTTPStatus:
     return HTTPStatus.CONFLICT if failed == len(stored.outcomes) else HTTPStatus.ACCEPTED
 
 
-def response_module(stored: Stored, places: Mapping[str, Place], base: str) -> _Item:
+def response_module(stored: Stored, base: str) -> _Item:
     """Return the attributes of the answer: the Store Instances Response Module.
 
     Parameters
     ----------
     stored : Stored
-    places : mapping of str to Place
-        Of stored instances, by SOP Instance UID.
     base : str
         URL of the service.
     """
     taken = [item for item in stored.outcomes if item.failure is None]
     failed = [item for item in stored.outcomes if item.failure is not None and item.sop_instance_uid]
     others = [item for item in stored.outcomes if item.failure is not None and not item.sop_instance_uid]
-    studies = {_study_url(places.get(item.sop_instance_uid), base) for item in taken}
+    studies = {_study_url(item, base) for item in taken}
     module = [_retrieve_url(studies.pop() if len(studies) == 1 else "")]
     if failed:
         items = [(*_reference(item), _reason(item)) for item in failed]
         module.append(_sequence("00081198", "FailedSOPSequence", items))
     if taken:
-        items = [
-            (*_reference(item), _retrieve_url(_instance_url(item, places.get(item.sop_instance_uid), base)))
-            for item in taken
-        ]
+        items = [(*_reference(item), _retrieve_url(_instance_url(item, base))) for item in taken]
         module.append(_sequence("00081199", "ReferencedSOPSequence", items))
     if others:
         module.append(_sequence("0008119A", "OtherFailuresSequence", [(_reason(item),) for item in others]))
@@ -144,14 +130,12 @@ def _retrieve_url(url: str) -> _Attribute:
     return _Attribute(tag="00081190", vr="UR", keyword="RetrieveURL", value=url)
 
 
-def _study_url(place: Place | None, base: str) -> str:
-    if place is None or not is_valid_uid(place.study_instance_uid):
-        return ""
-    return f"{base}/studies/{place.study_instance_uid}"
+def _study_url(item: Outcome, base: str) -> str:
+    return f"{base}/studies/{item.place.study_instance_uid}" if item.place is not None else ""
 
 
-def _instance_url(item: Outcome, place: Place | None, base: str) -> str:
-    study = _study_url(place, base)
-    if place is None or not study or not is_valid_uid(place.series_instance_uid):
+def _instance_url(item: Outcome, base: str) -> str:
+    if item.place is None:
         return ""
-    return f"{study}/series/{place.series_instance_uid}/instances/{item.sop_instance_uid}"
+    series = f"{_study_url(item, base)}/series/{item.place.series_instance_uid}"
+    return f"{series}/instances/{item.sop_instance_uid}"

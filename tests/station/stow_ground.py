@@ -15,6 +15,7 @@ from node.web.access import Access
 from node.web.resources import ServiceUrl
 from node.web.server import Bind, WebServer
 from node.web.stow import StowLimits, StowResource
+from node.web.visits import Visits
 from tests.station.receiving_node import CountedUids, WallClock, migrated_index
 
 TOKEN = "sixteen-bytes-or-more"
@@ -69,9 +70,11 @@ def serving(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Serving]:
     (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=WallClock(), uids=CountedUids())
     url = ServiceUrl(path="/dicom-web", public="", any_name=False)
+    storage = StorageService(files=store.files, records=store.intake, clock=WallClock())
+    visits = Visits(storage, WallClock(), linger_seconds=0.05)
     stow = StowResource(
-        StorageService(files=store.files, records=store.intake, clock=WallClock()),
-        store.matches,
+        storage,
+        visits,
         url=url,
         calling_ae_title="DICOMWEB",
         called_ae_title="GROUNDGLASS",
@@ -87,6 +90,7 @@ def serving(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Serving]:
         yield Serving(store=store, port=server.start(), root=root)
     finally:
         server.stop()
+        visits.close()
         store.close()
 
 
