@@ -17,6 +17,7 @@ from node.store.searching import Search
 from node.store.store import Store
 from node.web.access import Access
 from node.web.bulkdata import BulkDataResource
+from node.web.capabilities import Capabilities
 from node.web.frames import FrameResource
 from node.web.metadata import MetadataService
 from node.web.qido import SearchService
@@ -83,6 +84,7 @@ def web_server(settings: Settings, store: Store, storage: StorageServices, *, vi
     """
     web = settings.web
     url = ServiceUrl(path=web.path, public=web.public_url or "", any_name=not web.anonymous)
+    served = _resources(settings, store, storage, visits, url=url)
     return WebServer(
         Bind(
             host=web.host,
@@ -93,7 +95,7 @@ def web_server(settings: Settings, store: Store, storage: StorageServices, *, vi
             max_connections=web.max_connections,
             idle_seconds=web.idle_seconds,
         ),
-        _resources(settings, store, storage, visits, url=url),
+        [*served, *Capabilities(served, url=url).resources()],
         access=_access(settings),
         url=url,
         origins=web.origins,

@@ -37,7 +37,7 @@ class Access:
         self._rights = rights
         self._token = token
 
-    def check(self, request: Request, right: Right) -> None:
+    def check(self, request: Request, right: Right | None) -> None:
         """Let a request pass.
 
         Raises
@@ -51,7 +51,7 @@ class Access:
         if self._token is not None and not self._is_known(request):
             logger.warning("a request from %s was refused: its token is absent or wrong", address)
             raise Unauthorized("a token is needed; send it as `Authorization: Bearer TOKEN`")
-        if right not in self._rights:
+        if right is not None and right not in self._rights:
             raise Forbidden(f"the right {right.value!r} is not given in [web]")
 
     def _is_listed(self, text: str) -> bool:

@@ -30,9 +30,9 @@ class Resource:
 
     path: str
     """Below the base of the service, with parameters in braces: ``/studies/{study}``."""
-    method: Literal["GET", "POST"]
-    right: Right
-    """What a caller must be allowed to do."""
+    method: Literal["GET", "POST", "OPTIONS"]
+    right: Right | None
+    """What a caller must be allowed to do; None where whoever is let in may ask."""
     answer: Answer
     """Called in a thread of its own; a coroutine function is called on the loop of the server."""
 
