@@ -1,1 +1,221 @@
-"""What this node fetches from other archives, from the settings."""
+"""From the settings to what fetches studies: clients of the archives, and what is done with them when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+
+from node.dimse.admission import Caller
+from node.dimse.entity import Timeouts
+from node.dimse.services import StorageServices
+from node.domain.archives import Archive, DicomArchive, Poll, WebArchive
+from node.domain.errors import SettingsError
+from node.domain.expectation import Expectation
+from node.domain.ports import Clock
+from node.domain.study import Series
+from node.http.credentials import SecretReader
+from node.pull.archive import ArchiveClient
+from node.pull.counter import Counter
+from node.pull.dicom_archive import DicomArchiveClient
+from node.pull.fetcher import Fetcher, FetchLimits
+from node.pull.incoming import IncomingObjects
+from node.pull.poller import Poller
+from node.pull.rules import Watching, expectation_of
+from node.pull.web_archive import WebArchiveClient
+from node.run.schedule import Tick, Ticks
+from node.settings.settings import Settings
+from node.store.store import Store
+
+FETCH, POLL, COUNT = "fetch ", "poll ", "count"
+
+
+def client_of(
+    archive: Archive, settings: Settings, services: StorageServices, *, clock: Clock
+) -> ArchiveClient:
+    """Return the client of one archive; secrets are read from this process's environment.
+
+    Parameters
+    ----------
+    archive : Archive
+    settings : Settings
+    services : StorageServices
+        Where objects go that come on an association of this node's own.
+    clock : Clock
+
+    Raises
+    ------
+    SettingsError
+        There is none for its kind.
+    """
+    largest = settings.limits.max_object_bytes
+    match archive:
+        case DicomArchive():
+            pull = settings.pull
+            return DicomArchiveClient(
+                archive,
+                calling_ae_title=settings.node.ae_title,
+                timeouts=Timeouts(
+                    connect=pull.connect_seconds,
+                    acse=pull.acse_seconds,
+                    dimse=pull.answer_seconds,
+                    network=pull.answer_seconds,
+                ),
+                incoming=_incoming(archive.ae_title, archive.host, settings, services),
+                max_object_bytes=largest,
+            )
+        case WebArchive():
+            return WebArchiveClient(
+                archive,
+                clock=clock,
+                secrets=SecretReader(os.environ),
+                incoming=_incoming(archive.name, archive.address, settings, services),
+                max_object_bytes=largest,
+            )
+        case _:
+            raise SettingsError(f"archives: {archive.name}: nothing asks {archive.address}")
+
+
+def fetch_studies(
+    settings: Settings,
+    store: Store,
+    storage: StorageServices,
+    *,
+    clock: Clock,
+    jitter: Callable[[], float],
+    opened: ExitStack,
+) -> None:
+    """Fetch studies from the archives of the settings until ``opened`` ends.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store
+    storage : StorageServices
+        Takes objects that come on an association of this node's own.
+    clock : Clock
+    jitter : callable
+        Returns a random number, 0 to 1.
+    opened : ExitStack
+    """
+    fetching = Fetching(settings, store, storage, clock=clock, jitter=jitter)
+    store.pulls.recover()
+    ticks = Ticks(fetching.ticks(), clock=clock)
+    ticks.start()
+    opened.callback(ticks.stop)
+    opened.callback(fetching.stop)
+
+
+def counts_of_archives(settings: Settings, store: Store) -> Callable[[Series], tuple[Expectation, ...]]:
+    """Return what says of a series how many instances the archives of the settings hold."""
+    names = frozenset(archive.name for archive in settings.archives if archive.counts)
+
+    def expectations(series: Series) -> tuple[Expectation, ...]:
+        said = store.archives.count_of(series.series_instance_uid, names) if names else None
+        return expectation_of(said, series)
+
+    return expectations
+
+
+class Fetching:
+    """Everything that fetches studies in a running node.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store
+    services : StorageServices
+        Where objects go that come on an association of this node's own.
+    clock : Clock
+    jitter : callable
+        Returns a random number, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        services: StorageServices,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        archives = settings.archive_records()
+        self._clients = {
+            archive.name: client_of(archive, settings, services, clock=clock) for archive in archives
+        }
+        self._counting = [archive.name for archive in archives if archive.counts]
+        pull = settings.pull
+        self._fetcher = Fetcher(
+            store.pulls,
+            store.archives,
+            self._clients,
+            clock=clock,
+            limits=FetchLimits(studies=pull.max_studies, short_attempts=pull.short_attempts),
+            backoff=pull.backoff(),
+            jitter=jitter,
+        )
+
+    def ticks(self) -> list[Tick]:
+        """Return what is to be done again and again: fetching, polling, counting."""
+        pull = self._settings.pull
+        ticks = [
+            Tick(
+                name=FETCH + name,
+                every=timedelta(seconds=pull.look_seconds),
+                action=partial(self._fetch_all, name),
+            )
+            for name in self._clients
+        ]
+        ticks += [
+            Tick(name=POLL + rule.name, every=rule.every, action=self._poller(rule).run_once)
+            for rule in (poll.record() for poll in self._settings.polls)
+        ]
+        if self._counting:
+            every = timedelta(seconds=pull.count_seconds)
+            ticks.append(Tick(name=COUNT, every=every, action=self._counter().run_once))
+        return ticks
+
+    def stop(self) -> None:
+        """Fetch nothing more, and end what is on its way."""
+        self._fetcher.stop()
+
+    def _fetch_all(self, archive: str) -> None:
+        while self._fetcher.run_once(archive):
+            pass
+
+    def _poller(self, rule: Poll) -> Poller:
+        return Poller(
+            rule,
+            self._clients[rule.archive],
+            self._store.pulls,
+            self._store.archives,
+            clock=self._clock,
+            zone=self._settings.node.zone(),
+            most_studies=self._settings.pull.max_studies,
+        )
+
+    def _counter(self) -> Counter:
+        pull = self._settings.pull
+        return Counter(
+            {name: self._clients[name] for name in self._counting},
+            self._store.pulls,
+            self._store.archives,
+            clock=self._clock,
+            watching=Watching(
+                every=timedelta(seconds=pull.count_seconds),
+                missing_after=timedelta(seconds=pull.missing_seconds),
+                for_long=timedelta(seconds=pull.watch_seconds),
+                fetch=pull.fetch_missing,
+            ),
+        )
+
+
+def _incoming(title: str, address: str, settings: Settings, services: StorageServices) -> IncomingObjects:
+    caller = Caller(calling_ae_title=title, called_ae_title=settings.node.ae_title, address=address)
+    return IncomingObjects(services, caller)

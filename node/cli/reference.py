@@ -20,8 +20,8 @@ from pydantic_core import PydanticUndefined
 from node.cli.dicom_reference import dicom_reference
 from node.cli.exits import ExitCode
 from node.cli.main import app
-from node.settings.destinations import DESTINATIONS
 from node.settings.infer import DEFAULT_MODELS_DIR
+from node.settings.loading import TABLES_BY_KIND
 from node.settings.section import Section
 from node.settings.settings import ENV_PREFIX, NESTED, Settings
 
@@ -73,8 +73,8 @@ def write() -> None:
 
 def _table_reference(name: str, field: FieldInfo) -> Iterator[str]:
     """Return a table, and after it the tables within it."""
-    if name == "destinations":
-        for kind, one in DESTINATIONS.items():
+    if name in TABLES_BY_KIND:
+        for kind, one in TABLES_BY_KIND[name].items():
             yield from _keys_of(f"## [[{name}]] of kind `{kind}`", name, one)
             yield ""
         return

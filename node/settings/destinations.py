@@ -85,16 +85,11 @@ Secret = Annotated[str, BeforeValidator(_secret)]
 Url = Annotated[str, AfterValidator(_url)]
 
 
-class _Destination(Section):
-    """What every destination has."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
-        description="Name in commands and lists: letters, digits, dot, dash, underscore.",
-    )
-    accept_demonstration: bool = Field(
-        False, description="Take results of a model whose card says `demonstration` or `untrained`."
-    )
+
+class Anchored(Section):
+    """A table of a list that may hold paths and references to secret files."""
 
     def anchored(self, folder: Path) -> Self:
         """Return the settings with their relative paths starting at ``folder``."""
@@ -106,6 +101,15 @@ class _Destination(Section):
                 if isinstance(value, Path) or (key in SECRETS and str(value).startswith(FILE))
             }
         )
+
+
+class _Destination(Anchored):
+    """What every destination has."""
+
+    name: Name = Field(description="Name in commands and lists: letters, digits, dot, dash, underscore.")
+    accept_demonstration: bool = Field(
+        False, description="Take results of a model whose card says `demonstration` or `untrained`."
+    )
 
 
 class _ObjectDestination(_Destination):
@@ -148,8 +152,8 @@ class DicomDestinationSettings(_ObjectDestination):
         )
 
 
-class _WebDestination(Section):
-    """What every destination that is called by HTTP has."""
+class WebService(Section):
+    """What everything has that is called by HTTP."""
 
     url: Url = Field(description="Address, `https://` or, where the line is trusted, `http://`.")
     allow_plain_http: bool = Field(
@@ -204,7 +208,7 @@ class _WebDestination(Section):
         )
 
 
-class StowDestinationSettings(_WebDestination, _ObjectDestination):
+class StowDestinationSettings(WebService, _ObjectDestination):
     """A DICOMweb server that takes results by STOW-RS, once it is live."""
 
     kind: Literal["stow"] = Field(description="How it takes results.")
@@ -247,7 +251,7 @@ class FolderDestinationSettings(_ObjectDestination):
         )
 
 
-class WebhookDestinationSettings(_WebDestination, _Destination):
+class WebhookDestinationSettings(WebService, _Destination):
     """A web service that takes a short JSON form of each report and withdrawal, once it is live."""
 
     kind: Literal["webhook"] = Field(description="How it takes results.")

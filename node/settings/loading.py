@@ -9,17 +9,22 @@ import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from node.domain.errors import SettingsError
-from node.settings import destinations
+from node.settings import destinations, pull
 from node.settings.section import Section
 from node.settings.settings import Settings
 
-DESTINATIONS = "destinations"
+DESTINATIONS, ARCHIVES = "destinations", "archives"
+TABLES_BY_KIND: Mapping[str, Mapping[str, type[Section]]] = MappingProxyType(
+    {DESTINATIONS: destinations.DESTINATIONS, ARCHIVES: pull.ARCHIVES}
+)
+"""Lists of tables of which each says by its ``kind`` which keys it has."""
 
 
 class _Environment(EnvSettingsSource):
@@ -90,6 +95,7 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "infer": settings.infer.anchored(folder),
             "web": settings.web.anchored(folder),
             DESTINATIONS: anchored,
+            ARCHIVES: tuple(archive.anchored(folder) for archive in settings.archives),
         }
     )
 
@@ -109,7 +115,7 @@ def _explain(detail: Any) -> str:
     location: tuple[str | int, ...] = detail["loc"]
     key = _key(location)
     match detail["type"]:
-        case destinations.UNKNOWN_KIND:
+        case destinations.UNKNOWN_KIND | pull.UNKNOWN_KIND:
             return f"{key}.kind: {detail['msg']}"
         case "extra_forbidden":
             return f"{key}: unknown key; {_suggestion(location)}"
@@ -132,8 +138,8 @@ def _key(location: tuple[str | int, ...]) -> str:
 
 
 def _is_kind(location: tuple[str | int, ...], place: int) -> bool:
-    """Whether pydantic put the kind of a destination there, which is no key of the file."""
-    return location[:1] == (DESTINATIONS,) and place == 2
+    """Whether pydantic put the kind of a table there, which is no key of the file."""
+    return location[0] in TABLES_BY_KIND and place == 2
 
 
 def _suggestion(location: tuple[str | int, ...]) -> str:
@@ -149,7 +155,7 @@ def _known_keys(location: tuple[str | int, ...]) -> list[str]:
         if isinstance(part, int):
             continue
         if _is_kind(location, place):
-            table = destinations.DESTINATIONS[part]
+            table = TABLES_BY_KIND[str(location[0])][part]
             continue
         annotation = table.model_fields[part].annotation
         table = next(

@@ -7,9 +7,13 @@ from typing import Self
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from node.domain.archives import Archive
 from node.domain.network import Destination, ListenLimits, MoveDestination, Peer
+from node.settings.codecs import CodecSettings
+from node.settings.commitment import CommitmentSettings
 from node.settings.destinations import DestinationSettings
 from node.settings.infer import InferSettings
+from node.settings.pull import ArchiveSettings, PollSettings, PullSettings
 from node.settings.retention import RetentionSettings
 from node.settings.tables import (
     AssembleSettings,
@@ -40,14 +44,19 @@ class Settings(BaseSettings):
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()
     move_destinations: tuple[MoveDestinationSettings, ...] = ()
+    archives: tuple[ArchiveSettings, ...] = ()
+    polls: tuple[PollSettings, ...] = ()
     deliver: DeliverSettings = DeliverSettings()
     assemble: AssembleSettings = AssembleSettings()
     select: SelectSettings = SelectSettings()
+    codecs: CodecSettings = CodecSettings()
     infer: InferSettings = InferSettings()
     report: ReportSettings = ReportSettings()
     health: HealthSettings = HealthSettings()
+    commitment: CommitmentSettings = CommitmentSettings()
     retention: RetentionSettings = RetentionSettings()
     web: WebSettings = WebSettings()
+    pull: PullSettings = PullSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -64,10 +73,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [destination.name for destination in self.destinations]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"destinations: the name {name!r} stands twice; give each its own")
+        for table, items in (
+            ("destinations", self.destinations),
+            ("archives", self.archives),
+            ("polls", self.polls),
+        ):
+            names = [item.name for item in items]
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"{table}: the name {name!r} stands twice; give each its own")
+        known = [archive.name for archive in self.archives]
+        for poll in self.polls:
+            if poll.archive not in known:
+                raise ValueError(
+                    f"polls: {poll.name!r} names the archive {poll.archive!r}, which is none of `archives`"
+                )
         return self
 
     def peer_records(self) -> tuple[Peer, ...]:
@@ -81,6 +101,10 @@ class Settings(BaseSettings):
     def destination_records(self) -> tuple[Destination, ...]:
         """Return where results may go."""
         return tuple(destination.record() for destination in self.destinations)
+
+    def archive_records(self) -> tuple[Archive, ...]:
+        """Return where studies are fetched from."""
+        return tuple(archive.record() for archive in self.archives)
 
     def listen_limits(self) -> ListenLimits:
         """Return what a peer can make big, bounded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -102,11 +102,14 @@ class ArchiveRecords:
             for row, uid in zip(rows, uids, strict=True)
         ]
 
-    def count_of(self, series_instance_uid: str) -> ArchiveCount | None:
-        """Return the largest count that an archive gave for a series."""
+    def count_of(self, series_instance_uid: str, names: Collection[str]) -> ArchiveCount | None:
+        """Return the largest count that one of some archives gave for a series."""
         query = (
             select(archive_counts)
-            .where(archive_counts.c.series_instance_uid == series_instance_uid)
+            .where(
+                archive_counts.c.series_instance_uid == series_instance_uid,
+                archive_counts.c.archive.in_(names),
+            )
             .order_by(archive_counts.c.count.desc(), archive_counts.c.polls.desc())
             .limit(1)
         )
