@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import http.client
 import http.server
@@ -13,14 +14,14 @@ import tarfile
 import tempfile
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 VERSION: Final = "3.13.2"
 PACKAGE: Final = f"@ohif/app@{VERSION}"
 SHA256: Final = "b189d3963bfc58e9394a9db8c7be75d07beb029ec211dbb126d47b62969dd3f1"
 """Of the package in the registry: what was looked at is what is tested."""
 DICOM_WEB: Final = "/dicom-web"
-CONFIGURATION: Final = {
+CONFIGURATION: Final[dict[str, Any]] = {
     "routerBasename": "/",
     "extensions": [],
     "modes": [],
@@ -36,9 +37,6 @@ CONFIGURATION: Final = {
             "configuration": {
                 "friendlyName": "PACS",
                 "name": "pacs",
-                "qidoRoot": DICOM_WEB,
-                "wadoRoot": DICOM_WEB,
-                "wadoUriRoot": DICOM_WEB,
                 "qidoSupportsIncludeField": False,
                 "supportsFuzzyMatching": False,
                 "supportsWildcard": True,
@@ -51,6 +49,7 @@ CONFIGURATION: Final = {
         }
     ],
 }
+ROOTS: Final = ("qidoRoot", "wadoRoot", "wadoUriRoot")
 KINDS: Final = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript",
@@ -82,6 +81,13 @@ def application() -> Path:
     return folder / "dist"
 
 
+def configured(root: str) -> bytes:
+    """Return the settings of a viewer of the archive whose DICOMweb is at ``root``, a URL or a path."""
+    configuration = copy.deepcopy(CONFIGURATION)
+    configuration["dataSources"][0]["configuration"] |= dict.fromkeys(ROOTS, root)
+    return f"window.config = {json.dumps(configuration)};".encode()
+
+
 class ViewerServer:
     """Serves the viewer, and hands requests for DICOMweb on to a PACS.
 
@@ -91,17 +97,23 @@ class ViewerServer:
         Of its HTTP server on this machine; its DICOMweb lies below ``/dicom-web``.
     """
 
-    def __init__(self, pacs_port: int) -> None:
+    def __init__(self, pacs_port: int = 0) -> None:
         files = application().resolve()
 
         class Handler(_Handler):
             folder = files
             port = pacs_port
+            configuration = configured(DICOM_WEB)
 
+        self._handler = Handler
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def look_at(self, root: str) -> None:
+        """Let the viewer ask another archive itself: one of another origin."""
+        self._handler.configuration = configured(root)
 
     def close(self) -> None:
         """End the server."""
@@ -113,6 +125,7 @@ class ViewerServer:
 class _Handler(http.server.BaseHTTPRequestHandler):
     folder: Path
     port: int
+    configuration: bytes
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -120,7 +133,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith(DICOM_WEB):
             self._hand_on()
         elif path == "/app-config.js":
-            self._answer(f"window.config = {json.dumps(CONFIGURATION)};".encode(), KINDS[".js"])
+            self._answer(self.configuration, KINDS[".js"])
         else:
             file = (self.folder / path.lstrip("/")).resolve()
             if not (file.is_file() and file.is_relative_to(self.folder)):
