@@ -6,7 +6,7 @@ import logging
 from datetime import datetime
 
 from node.dicom.compare import Likeness, compare
-from node.domain.errors import DicomError, GroundglassError, ObjectMissing
+from node.domain.errors import CodecsUnavailable, DicomError, GroundglassError, ObjectMissing
 from node.domain.network import QuietTimes
 from node.store.rows import Aside
 from node.store.store import Store
@@ -45,10 +45,14 @@ class Comparer:
             records.unreadable(aside.id, "there is no object in force to compare it with")
             return
         try:
-            outcome = compare(files.path(aside.existing.object_key), files.path(aside.object_key))
+            outcome = compare(
+                files.path(aside.existing.object_key), files.path(aside.object_key), self._store.codecs
+            )
         except (DicomError, ObjectMissing) as error:
             records.unreadable(aside.id, str(error))
             return
+        except CodecsUnavailable:  # says nothing of the object, which waits
+            raise
         except Exception as error:  # its study would wait for ever, and its results with it
             LOGGER.exception("aside %d could not be compared", aside.id)
             records.unreadable(aside.id, f"the comparison failed ({type(error).__name__})")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from node.assemble.completeness import Evidence
 from node.decide.series_facts import CT_SOP_CLASSES
+from node.dicom.codecs import Codecs
 from node.dicom.slices import SliceSource, slice_sources
 from node.domain.errors import DicomError, GeometryError, StoreError
 from node.domain.input_spec import SelectionSpec
@@ -16,7 +17,10 @@ from node.imaging.selection import dark_count, lungs_close_at_both_ends, select
 
 
 def geometric_evidence(
-    instances: Sequence[Instance], path_of: Callable[[str], Path], spec: SelectionSpec
+    instances: Sequence[Instance],
+    path_of: Callable[[str], Path],
+    codecs: Codecs,
+    spec: SelectionSpec,
 ) -> Evidence:
     """Judge whether the slices of a series are a whole chest.
 
@@ -29,13 +33,15 @@ def geometric_evidence(
         All instances of the series.
     path_of : callable
         Object key to PS3.10 file.
+    codecs : Codecs
+        Who decodes.
     spec : SelectionSpec
         By which open-lung slices are found.
     """
     if any(instance.header.sop_class_uid not in CT_SOP_CLASSES for instance in instances):
         return Evidence(holds=False, reason="not a series of CT images")
     try:
-        return _of_slices(slice_sources(instances, path_of), spec)
+        return _of_slices(slice_sources(instances, path_of, codecs), spec)
     except GeometryError as error:
         return Evidence(holds=False, reason=f"the slices do not form a volume ({error})")
     except (DicomError, StoreError) as error:

@@ -129,7 +129,7 @@ class Sweep:
             return known[1]
         instances = self._store.studies.instances(series.id)
         try:
-            found = geometric_evidence(instances, self._store.files.path, self._selection)
+            found = geometric_evidence(instances, self._store.files.path, self._store.codecs, self._selection)
         except Exception as error:  # whatever its slices do to a decoder, a series must get a verdict at last
             LOGGER.exception("the slices of series %d could not be looked at", series.id)
             reason = f"its slices could not be looked at ({type(error).__name__})"

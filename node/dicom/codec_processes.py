@@ -28,6 +28,7 @@ from node.dicom.codec_wire import (
 )
 from node.dicom.codecs import DecodedImage
 from node.dicom.pixel_layout import PixelLayout
+from node.domain.codecs import CodecLimits
 from node.domain.errors import CodecsUnavailable, DecodeFailed, DicomError, EncodeFailed
 
 log = logging.getLogger(__name__)
@@ -54,18 +55,6 @@ TRIES: Final = 2
 
 Answer = Mapping[str, object]
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecLimits:
-    """What codecs may use."""
-
-    processes: int = 2
-    """At the same time; each is started when it is first needed."""
-    memory_bytes: int = 1 << 30
-    """Of one process, beyond what its libraries take."""
-    seconds: int = 60
-    """For one frame: of processor time, and on the clock."""
 
 
 class CodecProcesses:

@@ -7,6 +7,7 @@ their own.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ REFUSALS = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
 )
 """What codecs raise on what they cannot read."""
 

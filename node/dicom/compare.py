@@ -21,6 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 from pydicom.tag import BaseTag
 
+from node.dicom.codecs import Codecs
 from node.dicom.dataset_text import (
     AFFECTED_VRS,
     as_read,
@@ -138,7 +139,7 @@ class Comparison:
     """Keywords of the attributes that differ and matter, sorted; never their values."""
 
 
-def compare(first: Path, second: Path) -> Comparison:
+def compare(first: Path, second: Path, codecs: Codecs) -> Comparison:
     """Compare two stored objects by decoded pixels and attributes, without File Meta Information.
 
     Private attributes, dates of creation and whatever else changes neither patient and study nor the meaning
@@ -149,6 +150,8 @@ def compare(first: Path, second: Path) -> Comparison:
     ----------
     first, second : Path
         PS3.10 files.
+    codecs : Codecs
+        Who decodes.
 
     Raises
     ------
@@ -157,7 +160,7 @@ def compare(first: Path, second: Path) -> Comparison:
     """
     differing = _differing(read_whole_dataset(first), read_whole_dataset(second))
     corrected = {keyword for keyword in differing if _identifies(differing[keyword], keyword)}
-    pixels = _compare_pixels(first, second)
+    pixels = _compare_pixels(first, second, codecs)
     if pixels is None:
         content = differing.keys() - corrected - BOOKKEEPING_KEYWORDS
     else:
@@ -229,7 +232,7 @@ def _comparable(value: object, character_set: CharacterSet) -> Value:
     return str(value).strip(" \0") or None if value is not None else None
 
 
-def _compare_pixels(first: Path, second: Path) -> bool | None:
+def _compare_pixels(first: Path, second: Path, codecs: Codecs) -> bool | None:
     """Return whether the decoded pixels are equal, None when neither object has any."""
     with first.open("rb") as left, second.open("rb") as right:
         a, b = scan(left, LAYOUT), scan(right, LAYOUT)
@@ -242,7 +245,7 @@ def _compare_pixels(first: Path, second: Path) -> bool | None:
             and _same_bytes(left, a.pixel_data, right, b.pixel_data)
         ):
             return True
-    return _same_frames(PixelFile(first), PixelFile(second))
+    return _same_frames(PixelFile(first, codecs), PixelFile(second, codecs))
 
 
 def _same_layout(first: Attributes, second: Attributes) -> bool:

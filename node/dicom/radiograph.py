@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from node.dicom.codecs import Codecs
 from node.dicom.decode import decode_stored
 from node.dicom.pixel_file import PixelFile
 from node.dicom.radiograph_attributes import greyscale_of, read_attributes, view_of
@@ -46,6 +47,8 @@ class RadiographSource:
     path: Path
     """PS3.10 file."""
     view: RadiographView
+    codecs: Codecs
+    """Who decodes."""
     frame: int = 1
 
     @cached_property
@@ -71,7 +74,7 @@ class RadiographSource:
         ------
         DecodeFailed, GreyscaleUnknown, TruncatedObject, NotDicom, UnsupportedTransferSyntax
         """
-        file = PixelFile(self.path)
+        file = PixelFile(self.path, self.codecs)
         layout = file.layout
         if layout.samples != 1 or layout.rows * layout.columns > MOST_PIXELS:
             raise DecodeFailed(

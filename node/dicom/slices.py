@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from node.dicom.codecs import Codecs
 from node.dicom.decode import HounsfieldUnits, read_hounsfield
-from node.dicom.pixel_file import PixelFile
+from node.dicom.pixel_file import IN_PROCESS, PixelFile
 from node.domain.errors import GeometryError
 from node.domain.input_spec import InputSpec
 from node.domain.study import Instance, InstanceHeader
@@ -31,15 +32,18 @@ class StoredPixels:
     ----------
     path : Path
         PS3.10 file.
+    codecs : Codecs, optional
+        Who decodes; by default the codecs within this process, which is for files of one's own.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codecs: Codecs = IN_PROCESS) -> None:
         self.path = path
+        self._codecs = codecs
 
     @cached_property
     def file(self) -> PixelFile:
         """Return the opened pixel data; shared by all frames of the instance."""
-        return PixelFile(self.path)
+        return PixelFile(self.path, self._codecs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +139,9 @@ def _digest(units: HounsfieldUnits) -> str:
     return state.hexdigest()
 
 
-def slice_sources(instances: Sequence[Instance], path_of: Callable[[str], Path]) -> list[SliceSource]:
+def slice_sources(
+    instances: Sequence[Instance], path_of: Callable[[str], Path], codecs: Codecs
+) -> list[SliceSource]:
     """Return every slice of one series, sorted along its normal from feet to head.
 
     Parameters
@@ -144,6 +150,8 @@ def slice_sources(instances: Sequence[Instance], path_of: Callable[[str], Path])
         Of one series.
     path_of : callable
         Object key to PS3.10 file.
+    codecs : Codecs
+        Who decodes.
 
     Raises
     ------
@@ -155,7 +163,7 @@ def slice_sources(instances: Sequence[Instance], path_of: Callable[[str], Path])
         When there is no slice, or two lie at one position.
     """
     places = [
-        (instance.header, StoredPixels(path_of(instance.object_key)), frame)
+        (instance.header, StoredPixels(path_of(instance.object_key), codecs), frame)
         for instance in instances
         for frame in range(1, instance.header.number_of_frames + 1)
         if instance.header.frames

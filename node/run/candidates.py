@@ -13,6 +13,7 @@ from typing import ClassVar
 from pydicom.dataset import Dataset
 
 from node.decide.choice import Criteria, SeriesFacts, choose
+from node.dicom.codecs import Codecs
 from node.dicom.overrides import overridden, overridden_header
 from node.dicom.read import read_dataset
 from node.dicom.slices import SliceSource, slice_sources
@@ -98,7 +99,9 @@ class Candidates:
             self, refused={**self.refused, series_instance_uid: reason.strip().rstrip(".")}
         )
 
-    def sources(self, series_instance_uid: str, path_of: Callable[[str], Path]) -> list[SliceSource]:
+    def sources(
+        self, series_instance_uid: str, path_of: Callable[[str], Path], codecs: Codecs
+    ) -> list[SliceSource]:
         """Return every slice of one series, from feet to head.
 
         Raises
@@ -106,7 +109,7 @@ class Candidates:
         GeometryError
             The slices do not form a volume.
         """
-        return slice_sources(self.instances[series_instance_uid], path_of)
+        return slice_sources(self.instances[series_instance_uid], path_of, codecs)
 
     def evidence(self, path_of: Callable[[str], Path]) -> list[Dataset]:
         """Return source instances without pixel data: the whole chosen series, one of every other series.

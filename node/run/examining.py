@@ -114,7 +114,7 @@ class CtExamination:
         candidates, path_of = self.candidates, self._tools.store.files.path
         while (chosen := candidates.chosen) is not None:
             try:
-                sources = candidates.sources(chosen.series_instance_uid, path_of)
+                sources = candidates.sources(chosen.series_instance_uid, path_of, self._tools.store.codecs)
                 analysis = self._look_and_score(sources, watch)
             except (DicomError, GeometryError) as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)

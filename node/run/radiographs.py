@@ -161,6 +161,7 @@ class RadiographExamination:
                 header=header,
                 path=self._tools.store.files.path(keys[header.sop_instance_uid]),
                 view=views[header.sop_instance_uid],
+                codecs=self._tools.store.codecs,
             )
             for header in fit_images(facts, views)
         )

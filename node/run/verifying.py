@@ -153,13 +153,13 @@ def _images(store: Store, study_id: int, finding: Finding) -> dict[tuple[str, in
     ]
     if finding.modality is InputModality.CR:
         return {(item.header.sop_instance_uid, 1): _radiograph(store, item) for item in instances}
-    sources = slice_sources(instances, store.files.path)
+    sources = slice_sources(instances, store.files.path, store.codecs)
     return {(item.header.sop_instance_uid, item.frame): item for item in sources}
 
 
 def _radiograph(store: Store, instance: Instance) -> RadiographSource:
     path = store.files.path(instance.object_key)
-    return RadiographSource(header=instance.header, path=path, view=read_view(path))
+    return RadiographSource(header=instance.header, path=path, view=read_view(path), codecs=store.codecs)
 
 
 def _key(item: SliceScore) -> tuple[str, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.dicom.codec_processes import CodecProcesses
+from node.domain.codecs import CodecLimits
 from node.domain.ports import Clock, UidSource
 from node.store.acceptances import AcceptanceRecords
 from node.store.announcements import AnnouncementRecords
@@ -37,6 +39,8 @@ class Store:
 
     database: Database
     files: LocalObjectFiles
+    codecs: CodecProcesses
+    """Decode the pixels of the object files, apart from this process."""
     intake: IntakeRecords
     asides: AsideRecords
     studies: StudyRecords
@@ -60,11 +64,19 @@ class Store:
     retention: RetentionRecords
 
     def close(self) -> None:
-        """Close the connections to the index."""
+        """Close the connections to the index, and end the codecs."""
+        self.codecs.close()
         self.database.close()
 
 
-def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSource) -> Store:
+def open_store(
+    root: Path,
+    *,
+    url: str | None = None,
+    clock: Clock,
+    uids: UidSource,
+    codecs: CodecLimits | None = None,
+) -> Store:
     """Open the store under ``root``; make or migrate it where needed.
 
     Parameters
@@ -75,6 +87,8 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
         SQLAlchemy URL of the index, if it lies elsewhere.
     clock : Clock
     uids : UidSource
+    codecs : CodecLimits, optional
+        What decoding may cost.
 
     Raises
     ------
@@ -87,6 +101,7 @@ def open_store(root: Path, *, url: str | None = None, clock: Clock, uids: UidSou
     return Store(
         database=database,
         files=files,
+        codecs=CodecProcesses(codecs),
         intake=IntakeRecords(database, files),
         asides=AsideRecords(database, files),
         studies=StudyRecords(database),

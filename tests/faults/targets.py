@@ -22,7 +22,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from node.dicom.compare import compare
 from node.dicom.decode import decode_stored
-from node.dicom.pixel_file import PixelFile
+from node.dicom.pixel_file import IN_PROCESS, PixelFile
 from node.dicom.read import read_dataset, read_header
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.incoming import ArrivingDataSet, IncomingMessages
@@ -62,7 +62,7 @@ def stored_object(data: bytes) -> bool:
         path = Path(file.name)
         try:
             read_dataset(path)
-            compare(path, path)
+            compare(path, path, IN_PROCESS)
             pixels = PixelFile(path)
             if pixels.layout.frame_bytes <= MAX_DECODED_BYTES:
                 frame = decode_stored(pixels, 1)

@@ -10,8 +10,14 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from node.dicom.compare import Likeness, compare
+from node.dicom.compare import Comparison, Likeness
+from node.dicom.compare import compare as compare_with
+from node.dicom.pixel_file import IN_PROCESS
 from node.domain.errors import DicomError
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    return compare_with(first, second, IN_PROCESS)
 
 
 @pytest.mark.parametrize(

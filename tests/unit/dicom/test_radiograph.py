@@ -16,6 +16,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 
 from node.dicom.part10 import scan
+from node.dicom.pixel_file import IN_PROCESS
 from node.dicom.radiograph import RadiographSource, read_view
 from node.dicom.radiograph_attributes import WANTED, greyscale_of, read_attributes, view_of
 from node.dicom.read import read_header
@@ -32,7 +33,7 @@ def source_of(tmp_path: Path) -> Callable[..., RadiographSource]:
     def make(data_set: Dataset, syntax: str = "1.2.840.10008.1.2.1") -> RadiographSource:
         path = tmp_path / f"{data_set.SOPInstanceUID}.dcm"
         save(data_set, path, syntax)
-        return RadiographSource(header=read_header(path), path=path, view=read_view(path))
+        return RadiographSource(header=read_header(path), path=path, view=read_view(path), codecs=IN_PROCESS)
 
     return make
 

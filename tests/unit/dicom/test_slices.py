@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from node.dicom.pixel_file import IN_PROCESS
 from node.dicom.read import read_header
 from node.dicom.slices import SliceSource, slice_sources
 from node.dicom.write import save
@@ -40,7 +41,7 @@ def sources_of(tmp_path: Path) -> Callable[..., list[SliceSource]]:
                     header=read_header(tmp_path / str(number)),
                 )
             )
-        return slice_sources(instances, lambda key: tmp_path / key)
+        return slice_sources(instances, lambda key: tmp_path / key, IN_PROCESS)
 
     return make
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from node.dicom.pixel_file import IN_PROCESS
 from node.dicom.read import read_header
 from node.dicom.slices import slice_sources
 from node.dicom.write import PhantomLabels, write_phantom
@@ -66,7 +67,7 @@ def test_the_frames_of_the_enhanced_object_are_the_slices(tmp_path: Path, syntax
         calling_ae_title="CT1",
         header=read_header(path),
     )
-    sources = slice_sources([instance], lambda key: tmp_path / key)
+    sources = slice_sources([instance], lambda key: tmp_path / key, IN_PROCESS)
     assert [source.frame for source in sources] == [1, 2, 3]
     for source, item in zip(sources, PHANTOM, strict=True):
         np.testing.assert_array_equal(source.hounsfield(), item.hu)

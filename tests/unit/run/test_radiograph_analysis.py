@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node.dicom.pixel_file import IN_PROCESS
 from node.dicom.radiograph import RadiographSource, read_view
 from node.dicom.read import read_header
 from node.run.radiograph_analysis import RadiographAnalysis
@@ -19,6 +20,6 @@ from tests.screening_ground import part10
 def test_each_view_is_named(position: str | None, named: str, tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
     path.write_bytes(part10(radiograph_object(ViewPosition=position)))
-    source = RadiographSource(header=read_header(path), path=path, view=read_view(path))
+    source = RadiographSource(header=read_header(path), path=path, view=read_view(path), codecs=IN_PROCESS)
     analysis = RadiographAnalysis(headers=(source.header,), sources=(source,), pixel_digests=("",), scored=())
     assert analysis._named(0) == f"Image 1 of 1, {named}"
