@@ -200,7 +200,11 @@ class Node:
         claim = StoreClaim(settings.node.data_dir)
         opened.callback(claim.release)
         store = open_store(
-            settings.node.data_dir, url=settings.node.database_url, clock=clock, uids=self._uids
+            settings.node.data_dir,
+            url=settings.node.database_url,
+            clock=clock,
+            uids=self._uids,
+            codecs=settings.codecs.limits(),
         )
         opened.callback(store.close)
         store.files.sweep_spool()
