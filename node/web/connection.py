@@ -81,6 +81,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._receiving = False
         super().on_message_complete()
 
+    def resume_writing(self) -> None:
+        """Note that the client took nearly all of what was written."""
+        self._moved += LEAST_BYTES
+        super().resume_writing()
+
     def on_response_complete(self) -> None:
         """Note that an answer was written."""
         self._moved += LEAST_BYTES
