@@ -9,7 +9,10 @@ from node.domain.job import Screening
 from node.domain.model import ModelIdentity
 from node.domain.network import RefusedCaller
 from node.domain.result import Finding, OperatingPoint, SeriesChoice, SliceScore
+from node.domain.retention import Removal
 from node.domain.study import Series, Study
+
+MEBIBYTE = 1024 * 1024
 
 
 def study_record(study: Study) -> dict[str, Any]:
@@ -182,3 +185,22 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "series": [choice_record(choice) for choice in finding.choices],
         "slices": [slice_record(score) for score in finding.slices],
     }
+
+
+def removal_record(removal: Removal) -> dict[str, Any]:
+    """Return what was removed."""
+    return {
+        "study_instance_uid": removal.study_instance_uid,
+        "extent": removal.extent.value,
+        "rule": removal.rule,
+        "by": removal.by,
+        "at": removal.at.isoformat(timespec="seconds"),
+        "instances": removal.weight.instances,
+        "size": removal.weight.size,
+        "mib": mebibytes(removal.weight.size),
+    }
+
+
+def mebibytes(size: int) -> float:
+    """Return a number of bytes in MiB, for people."""
+    return round(size / MEBIBYTE, 1)

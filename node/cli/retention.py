@@ -17,15 +17,14 @@ from node.cli.options import (
     store_of,
 )
 from node.cli.output import counted, show, show_json, table
+from node.cli.records import mebibytes, removal_record
 from node.domain.errors import SettingsError
-from node.domain.retention import Removal
 from node.keeping import retention_of
 from node.operate.retention import Planned
 from node.settings.settings import Settings
 
 LATEST = 20
 """Removals that the status lists."""
-MEBIBYTE = 1024 * 1024
 
 group = typer.Typer(no_args_is_help=True, help="What is kept and for how long.", rich_markup_mode=None)
 
@@ -87,7 +86,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             }
             for item in holds
         ],
-        "removals": [_removal_record(item) for item in removed],
+        "removals": [removal_record(item) for item in removed],
     }
     if as_json:
         show_json(record)
@@ -138,26 +137,9 @@ def _planned_record(item: Planned) -> dict[str, Any]:
         "rule": item.rule.name,
         "instances": item.weight.instances,
         "size": item.weight.size,
-        "mib": _mebibytes(item.weight.size),
+        "mib": mebibytes(item.weight.size),
         "reason": item.reason,
     }
-
-
-def _removal_record(item: Removal) -> dict[str, Any]:
-    return {
-        "study_instance_uid": item.study_instance_uid,
-        "extent": item.extent.value,
-        "rule": item.rule,
-        "by": item.by,
-        "at": item.at.isoformat(timespec="seconds"),
-        "instances": item.weight.instances,
-        "size": item.weight.size,
-        "mib": _mebibytes(item.weight.size),
-    }
-
-
-def _mebibytes(size: int) -> float:
-    return round(size / MEBIBYTE, 1)
 
 
 def _cells(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[list[object]]:

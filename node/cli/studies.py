@@ -17,7 +17,14 @@ from node.cli.options import (
     store_of,
 )
 from node.cli.output import counted, show, show_json, table
-from node.cli.records import delivery_record, finding_record, screening_record, series_record, study_record
+from node.cli.records import (
+    delivery_record,
+    finding_record,
+    removal_record,
+    screening_record,
+    series_record,
+    study_record,
+)
 from node.cli.withdrawn import override_record, withdrawal_record
 from node.domain.job import Purpose, Screening
 from node.domain.result import Finding
@@ -90,6 +97,7 @@ def show_study(study: StudyArgument, config: ConfigOption = None, as_json: JsonO
         "Withdrawn", record["withdrawals"], ("model", "version", "title", "by", "reason", "at", "note")
     )
     _show_rows("Corrected by hand", record["overrides"], ("keyword", "by", "reason", "at"))
+    _show_rows("Removed", record["removals"], ("extent", "rule", "by", "at", "instances"))
     _show_rows("Kept aside", record["asides"], ("id", "reason", "calling_ae_title", "received_at"))
 
 
@@ -185,6 +193,10 @@ def _details(store: Store, study: Study) -> dict[str, Any]:
         ],
         "withdrawals": [withdrawal_record(item) for item in store.withdrawals.for_study(study.id)],
         "overrides": [override_record(item) for item in store.overrides.list(study.id)],
+        "removals": [
+            removal_record(item)
+            for item in store.retention.removals(study_instance_uid=study.study_instance_uid)
+        ],
     }
 
 
