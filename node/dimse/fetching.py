@@ -123,6 +123,12 @@ class FetchedMessages(IncomingMessages):
             if item[1] is not None or not block or seen == self._objects or not self.alive:
                 return item
 
+    def write(self, pdus: bytes) -> None:
+        """Write PDUs to the connection."""
+        connection = self.dul.socket
+        if connection is not None:
+            connection.send(pdus)
+
     def _complete_object(self, request: StoreRequest, context_id: int, arriving: ArrivingObject) -> None:
         self._objects += 1
         self._answer(request, context_id, arriving)

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from node.dimse.entity import Timeouts
@@ -194,7 +197,8 @@ def _query(level: str, keys: dict[str, str]) -> Dataset:
         identifier.SpecificCharacterSet = "ISO_IR 192"
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
-        setattr(identifier, keyword, value)
+        # A key may be what no value is: a range, a pattern.
+        identifier.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE))
     return identifier
 
 

@@ -1,0 +1,121 @@
+"""Studies are fetched from an archive: by C-MOVE, C-GET and WADO-RS, whole, and no more than is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from node.dicom.part10 import data_set_offset
+from node.domain.archives import PullCause, PullState
+from node.domain.expectation import Source
+from node.domain.identity import derived_uid
+from node.domain.study import AssociationEnd
+from node.fetching import counts_of_archives
+from tests.station.pull_ground import GET, MOVE, STUDIES, WEB, Hospital, hospital
+
+SLICES = 4
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+    with hospital(tmp_path_factory.mktemp("hospital"), slices=SLICES) as running:
+        yield running
+
+
+def study_uid(study: str) -> str:
+    return derived_uid("test", "study", study)
+
+
+def data_set_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        offset = data_set_offset(stream)
+    return path.read_bytes()[offset:]
+
+
+@pytest.mark.parametrize(("archive", "study"), [(MOVE, "1"), (GET, "2"), (WEB, "3")])
+def test_a_study_comes_whole_and_no_more_of_it_than_is_missing(
+    ward: Hospital, archive: str, study: str
+) -> None:
+    node, uids = ward.node, ward.of_study(study)
+    ward.send(*uids[1:3])
+    progress = node.pull(ward.settings, archive, study_instance_uids=(study_uid(study),))
+    assert (progress.pull.state, progress.series, progress.expected, progress.here) == (
+        PullState.DONE,
+        1,
+        SLICES,
+        SLICES,
+    )
+    stored = node.stored()
+    assert all(stored[uid].endswith(data_set_of(ward.files[uid])) for uid in uids)
+    associations = node.ends()
+    assert associations == [AssociationEnd.RELEASED] * len(associations)
+    again = node.pull(ward.settings, archive, study_instance_uids=(study_uid(study),))
+    assert (again.pull.state, again.here) == (PullState.DONE, SLICES)
+    assert node.ends() == associations  # nothing was asked for
+
+
+@pytest.mark.parametrize("archive", [GET, WEB])
+def test_studies_are_found_by_their_keys(ward: Hospital, archive: str) -> None:
+    keys = {"patient_id": "P2", "modality": "CT", "study_date": "20240101-20240103"}
+    found = ward.node.pull(ward.settings, archive, **keys)
+    assert (found.pull.state, found.studies, found.here) == (PullState.DONE, 1, SLICES)
+    for sought in ({"patient_id": "nobody"}, {"patient_id": "P1", "modality": "MR"}, {"study_date": "2023"}):
+        nothing = ward.node.pull(ward.settings, archive, **sought)
+        assert nothing.pull.state in {PullState.DONE, PullState.FAILED}
+        assert nothing.series == 0
+
+
+def test_an_archive_that_is_away_is_asked_again(ward: Hospital) -> None:
+    progress = ward.node.pull(ward.settings, "away", patient_id="P1")
+    assert (progress.pull.state, progress.pull.attempts) == (PullState.SEARCHING, 1)
+    assert progress.pull.due_at > datetime.now(UTC)
+    assert "does not answer" in progress.pull.detail
+    contacts = {item.archive: item.failures for item in ward.node.store.archives.contacts()}
+    assert contacts["away"] == 1
+
+
+def test_a_rule_fetches_what_is_new_once(ward: Hospital) -> None:
+    ticks = ward.node.fetching(ward.settings)
+    assert ticks["poll chest"]() == len(STUDIES)
+    assert ticks["poll chest"]() == 0
+    ticks[f"fetch {GET}"]()
+    assert set(ward.node.stored()) == set(ward.files)
+    asked = [item for item in ward.node.store.pulls.list() if item.pull.request.cause is PullCause.POLL]
+    assert [item.pull.state for item in asked] == [PullState.DONE] * len(STUDIES)
+
+
+def test_what_a_series_lacks_is_counted_and_fetched_by_itself(tmp_path: Path) -> None:
+    with hospital(tmp_path, slices=SLICES) as ward:
+        node, ticks = ward.node, ward.node.fetching(ward.settings)
+        expectations = counts_of_archives(ward.settings, node.store)
+        ward.send(*ward.of_study("1")[2:])
+
+        def said() -> tuple[int, int, bool] | None:
+            (series,) = node.store.studies.get(study_uid("1")).series
+            found = expectations(series)
+            assert all(item.source is Source.ARCHIVE for item in found)
+            return next(((item.listed, item.missing, item.final) for item in found), None)
+
+        assert said() is None
+        assert ticks["count"]() == 0
+        assert said() == (SLICES, 2, False)
+        let_it_be_asked(ward)
+        assert ticks["count"]() == 1  # it said the same twice
+        ticks[f"fetch {MOVE}"]()
+        assert set(node.stored()) == set(ward.of_study("1"))
+        (progress,) = node.store.pulls.list()
+        assert (progress.pull.state, progress.pull.request.cause) == (PullState.DONE, PullCause.MISSING)
+        assert said() == (SLICES, 0, False)  # it was asked before the last image came
+        let_it_be_asked(ward)
+        ticks["count"]()
+        assert said() == (SLICES, 0, True)
+
+
+def let_it_be_asked(ward: Hospital) -> None:
+    """Let the archive have said what it said an hour ago."""
+    earlier = (datetime.now(UTC) - timedelta(hours=1)).replace(tzinfo=None).isoformat(sep=" ")
+    with ward.node.store.database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE archive_counts SET asked_at = '{earlier}'")
