@@ -6,7 +6,6 @@ import logging
 import os
 from contextlib import ExitStack
 
-from node.dicom.codecs import Codecs, InProcessCodecs
 from node.dicom.transcode import Transcoder
 from node.dimse.services import StorageServices
 from node.domain.errors import SettingsError
@@ -129,18 +128,18 @@ def _resources(
         *search.resources(),
         *metadata.resources(),
         *stow.resources(),
-        *_retrieving(store, InProcessCodecs(), url=url),
+        *_retrieving(store, url=url),
     ]
 
 
-def _retrieving(store: Store, codecs: Codecs, *, url: ServiceUrl) -> list[Resource]:
-    transcoder = Transcoder(codecs)
+def _retrieving(store: Store, *, url: ServiceUrl) -> list[Resource]:
+    transcoder = Transcoder(store.codecs)
     frames = FrameResource(store.stored, store.files, transcoder, url=url)
     return [
         *WadoResource(store.stored, store.files, transcoder).resources(),
         *frames.resources(),
         *BulkDataResource(store.stored, store.files, frames).resources(),
-        *RenderedResource(store.stored, store.files, codecs).resources(),
+        *RenderedResource(store.stored, store.files, store.codecs).resources(),
     ]
 
 
