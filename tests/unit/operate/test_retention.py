@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,11 @@ from node.domain.errors import StoreError
 from node.domain.retention import Answer, Extent, RetentionRule
 from node.domain.study import Arrival, SeriesEvent, Verdict
 from node.operate.retention import BY_ITSELF, Retention
-from node.store.store import Store, open_store
+from node.store.store import Store
 from tests.conftest import ct_header
+from tests.unit.store.conftest import empty_index, store
+
+__all__ = ["empty_index", "store"]
 
 SIZE = 1000
 DAY = 86400
@@ -71,14 +72,12 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, clock: Any, uids: Any) -> Iterator[Shelf]:
-    store = open_store(tmp_path, clock=clock, uids=uids)
+def shelf(store: Store, clock: Any) -> Shelf:
     made = Shelf(store, clock)
     for number in range(1, 6):
         made.put(number)
         clock.advance(DAY)
-    yield made
-    store.close()
+    return made
 
 
 def test_what_is_old_goes_oldest_first(shelf: Shelf) -> None:
