@@ -17,13 +17,14 @@ from functools import partial
 
 from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
+from node.commitments import COMMITTING, commitment_services, committing_of
 from node.decide.routing import Routing
 from node.dimse.admission import Admission
-from node.dimse.commitment_session import CommitmentServices
 from node.dimse.listening import Listener
 from node.dispatch import courier_of
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
+from node.fetching import counts_of_archives, fetch_studies
 from node.infer.served import EngineRoom
 from node.keeping import RETENTION, retention_of
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
@@ -34,7 +35,7 @@ from node.operate.metrics import Metrics
 from node.publishing import publish
 from node.query.find import FindService
 from node.query.retrieve import RetrieveService
-from node.receive.commitment import CommitmentReports
+from node.receive.procedure_steps import AnnouncementService
 from node.receive.storage import StorageService
 from node.run.pipeline import Pipeline
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
@@ -161,6 +162,14 @@ class Node:
             opened.callback(self._stop_listening, parts.listener)
             self._serve_health(opened)
             publish(self._settings, parts.store, parts.storage, clock=self._clock, opened=opened)
+            fetch_studies(
+                self._settings,
+                parts.store,
+                parts.storage,
+                clock=self._clock,
+                jitter=random.random,
+                opened=opened,
+            )
             self._open = opened.pop_all()
         return port
 
@@ -265,6 +274,7 @@ class Node:
             selection_of(self._settings, store),
             StudyRouter(store, routing).assign,
             authorities=frozenset(peer.ae_title for peer in self._settings.peers if peer.authority),
+            expectations=[store.announcements.expectations, counts_of_archives(self._settings, store)],
         )
 
     def _ticks(self, store: Store, models: EngineRoom, pulse: Pulse, assemble: Callable[[], object]) -> Ticks:
@@ -279,6 +289,7 @@ class Node:
 
         retention = retention_of(settings, store, clock)
         retaining = [retention] if settings.retention.enabled else []
+        keeper = committing_of(settings, store, clock=clock, uids=self._uids)
 
         def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
             every = timedelta(seconds=seconds)
@@ -289,6 +300,7 @@ class Node:
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
                 *([tick(METADATA, METADATA_SECONDS, store.metadata.fill)] if settings.web.enabled else []),
+                *([tick(COMMITTING, settings.commitment.look_seconds, keeper.run_once)] if keeper else []),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
                 *(
@@ -309,7 +321,6 @@ class Node:
 
     def _listener(self, services: StorageService, store: Store) -> Listener:
         settings = self._settings
-        reports = CommitmentReports(store.proofs, settings.destination_records())
         return Listener(
             ae_title=settings.node.ae_title,
             host=settings.node.host,
@@ -318,10 +329,11 @@ class Node:
             gate=Admission(settings.node.ae_title, settings.peer_records()),
             services=services,
             clock=self._clock,
-            commitment=CommitmentServices(user=reports),
+            commitment=commitment_services(settings, store, clock=self._clock, uids=self._uids),
+            announcements=AnnouncementService(store.announcements, self._uids),
             query=FindService(store.matches, store.files, ae_title=settings.node.ae_title),
             retrieve=RetrieveService(
-                store.matches, store.files, destinations=settings.move_destination_records()
+                store.matches, store.files, store.codecs, destinations=settings.move_destination_records()
             ),
         )
 

@@ -137,7 +137,12 @@ class AnnouncementExchange:
         self._respond(operation, uid, self._answer(operation, request.ModificationList, change, named=named))
 
     def _answer(
-        self, operation: Operation, attributes: BytesIO | None, take: Callable[[Dataset], _Answer], *, named: bool
+        self,
+        operation: Operation,
+        attributes: BytesIO | None,
+        take: Callable[[Dataset], _Answer],
+        *,
+        named: bool,
     ) -> _Answer:
         """Take what a request announces; return how it is answered."""
         if not named:

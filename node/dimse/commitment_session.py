@@ -13,6 +13,7 @@ from node.dimse.commitment import (
     STORAGE_COMMITMENT,
     STORAGE_COMMITMENT_INSTANCE,
     CommitmentReport,
+    CommitmentRequest,
     CommitmentStatus,
     MessageRefused,
     event_type,
@@ -21,9 +22,8 @@ from node.dimse.commitment import (
     report_data_set,
     response,
 )
-from node.dimse.incoming import ArrivingDataSet
-from node.dimse.status import Status
-from node.domain.errors import GroundglassError, UnknownSubject
+from node.dimse.incoming import KeptDataSet
+from node.domain.errors import GroundglassError, TooManyRequests, TransactionInUse, UnknownSubject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,14 +100,27 @@ class CommitmentExchange:
         if isinstance(request, MessageRefused):
             return response(request.status, request.comment), None
         try:
-            report = provider.requested(request, caller=self._caller())
+            provider.requested(request, caller=self._caller())
+        except TransactionInUse as error:
+            return response(CommitmentStatus.INVALID_ARGUMENT, str(error)), None
+        except TooManyRequests as error:
+            return response(CommitmentStatus.RESOURCE_LIMITATION, str(error)), None
         except GroundglassError:
             logger.exception("a storage commitment request cannot be answered")
             return response(CommitmentStatus.PROCESSING_FAILURE, "cannot be answered now"), None
-        self._messages.afterwards(lambda: self._send(report))
+        self._messages.afterwards(lambda: self._report(request, provider))
         return response(CommitmentStatus.SUCCESS), None
 
-    def _send(self, report: CommitmentReport) -> None:
+    def _report(self, request: CommitmentRequest, provider: CommitmentProvider) -> None:
+        """Say on this association what can be said now, and note that it was taken."""
+        try:
+            report = provider.report_now(request, caller=self._caller())
+            if report is not None and self._send(report):
+                provider.reported(report, caller=self._caller())
+        except GroundglassError:
+            logger.exception("a storage commitment cannot be reported now")
+
+    def _send(self, report: CommitmentReport) -> bool:
         """Report on the association of the request (PS3.4 J.3.3)."""
         self._reports += 1
         answer, _ = self._association.send_n_event_report(
@@ -119,12 +132,12 @@ class CommitmentExchange:
         )
         if answer.get("Status") != CommitmentStatus.SUCCESS:
             logger.warning("a storage commitment report was not acknowledged")
+            return False
+        return True
 
 
 def _is_whole(request: object) -> bool:
     """Whether a list was kept to its end; an absent one is for who reads it to refuse."""
     keyword = "EventInformation" if isinstance(request, N_EVENT_REPORT) else "ActionInformation"
     information = getattr(request, keyword, None)
-    if not isinstance(information, ArrivingDataSet) or information.received == 0:
-        return True
-    return information.finish().status is Status.SUCCESS
+    return not isinstance(information, KeptDataSet) or information.is_whole

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from node.dicom.transcode import Transcoder
 from node.dimse.admission import Caller
 from node.dimse.commitment import CommitmentReport, CommitmentRequest
 from node.dimse.queries import FindRequest, FoundMatch, Retrievable, RetrieveRequest
@@ -116,18 +117,23 @@ class CommitmentUser(Protocol):
 class CommitmentProvider(Protocol):
     """Commits itself to keep objects that a peer has stored here."""
 
-    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
-        """Take a request.
-
-        Returns
-        -------
-        CommitmentReport or None
-            What is kept and what is not, to be reported on the same association; None where that is said
-            later, on another one.
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> None:
+        """Take a request; it is acknowledged when this returns.
 
         Raises
         ------
         TransactionInUse, TooManyRequests, GroundglassError
+        """
+        ...
+
+    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
+        """Return what is kept and what is not, to be reported on the association of the request.
+
+        Called once the request is acknowledged; None where that is said later, on another association.
+
+        Raises
+        ------
+        GroundglassError
         """
         ...
 
@@ -206,6 +212,11 @@ class QueryProvider(Protocol):
 
 class RetrieveProvider(Protocol):
     """Finds what is to be sent, and where to."""
+
+    @property
+    def transcoder(self) -> Transcoder:
+        """Gives an instance in another transfer syntax than the stored one."""
+        ...
 
     def instances(self, request: RetrieveRequest, *, caller: Caller) -> Sequence[Retrievable]:
         """Return what a retrieval names.

@@ -10,6 +10,10 @@ from node.domain.states import StateTable
 
 COMMITTED = 0
 """Outcome of an instance to which this node commits itself; any other one is a Failure Reason (0008,1197)."""
+PROCESSING_FAILURE = 0x0110
+NO_SUCH_INSTANCE = 0x0112
+CLASS_CONFLICT = 0x0119
+"""Failure Reasons (PS3.3 C.14.1.1): not kept for another cause, not here, here with another SOP class."""
 
 
 class RequestState(StrEnum):

@@ -127,7 +127,10 @@ class _FolderKeeper:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def requested(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:  # noqa: ARG002 - the port's
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> None:
+        """Nothing is recorded: the report follows at once."""
+
+    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:  # noqa: ARG002 - the port's
         """Look for every object of a request."""
         failures = {
             item: reason for item in request.references if (reason := self._failure(item)) is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, case, func, insert, or_, select, update
 
 from node.domain.commitment import (
     COMMITTED,
@@ -132,7 +132,7 @@ class CommitmentRecords:
             select(
                 uid,
                 asked_instances.c.sop_class_uid.label("asked_class"),
-                asked_instances.c.verified_at,
+                asked_instances.c.verified_key,
                 instances.c.sop_class_uid,
                 instances.c.object_key,
                 beside.c.waiting,
@@ -146,22 +146,59 @@ class CommitmentRecords:
         with self._database.read() as connection:
             return [_facts(row) for row in connection.execute(query)]
 
-    def verified(self, request_id: int, uids: Collection[str]) -> None:
-        """Record that the bytes of instances were read and are those of the index."""
-        now = self._database.clock.now()
-        self._each(request_id, [{"uid": uid, "value": now} for uid in uids], "verified_at")
+    def verified(self, request_id: int, keys: Mapping[str, str]) -> None:
+        """Record which object files were read and found whole, by SOP Instance UID."""
+        with self._database.write() as connection:
+            for uid, key in keys.items():
+                _put(connection, request_id, uid, verified_key=key)
 
-    def decide(self, request_id: int, outcomes: Mapping[str, int]) -> None:
-        """Record decisions by SOP Instance UID: `COMMITTED`, or a Failure Reason (0008,1197).
+    def fail(self, request_id: int, reasons: Mapping[str, int]) -> None:
+        """Record that instances are not committed, by SOP Instance UID with the Failure Reason (0008,1197).
 
-        With the last one the report is due.
+        With the last decision the report is due.
         """
-        self._each(request_id, [{"uid": uid, "value": what} for uid, what in outcomes.items()], "outcome")
+        with self._database.write() as connection:
+            for uid, reason in reasons.items():
+                _put(connection, request_id, uid, outcome=reason)
+            _decided(connection, request_id, self._database.clock.now())
+
+    def commit(self, request_id: int, uids: Collection[str]) -> int:
+        """Record that this node commits itself to instances; return to how many.
+
+        None whose file in force is not the one that was verified. With the last decision the report is due.
+        """
+        with self._database.write() as connection:
+            kept = _commit(connection, request_id, uids)
+            _decided(connection, request_id, self._database.clock.now())
+            return kept
 
     def wait(self, request_id: int, due_at: datetime, detail: str = "") -> None:
         """Look at a request again later."""
         with self._database.write() as connection:
             _change(connection, request_id, self._database.clock.now(), due_at=due_at, detail=detail)
+
+    def state(self, request_id: int) -> RequestState:
+        """Return where a request stands."""
+        query = select(commitment_requests.c.state).where(commitment_requests.c.id == request_id)
+        with self._database.read() as connection:
+            return RequestState(connection.execute(query).scalar_one())
+
+    def number(self, transaction_uid: str, calling_ae_title: str) -> int:
+        """Return the number of a request.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        query = select(commitment_requests.c.id).where(
+            commitment_requests.c.transaction_uid == transaction_uid,
+            commitment_requests.c.calling_ae_title == calling_ae_title,
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).scalar()
+        if found is None:
+            raise UnknownSubject("this peer has asked for no commitment under this transaction")
+        return int(found)
 
     def outcomes(self, request_id: int) -> dict[AskedInstance, int]:
         """Return what was decided on each instance of a request."""
@@ -219,8 +256,8 @@ class CommitmentRecords:
     ) -> int:
         """Take in what an archive has committed itself to; return how many instances are decided by it.
 
-        Only instances of the request are concerned whose bytes were verified before. What the archive did not
-        commit itself to stays undecided, and is asked for again.
+        Only instances of the request are concerned whose files in force were verified before. What the
+        archive did not commit itself to stays undecided, and is asked for again.
 
         Raises
         ------
@@ -241,26 +278,15 @@ class CommitmentRecords:
                 .where(commitment_relays.c.transaction_uid == transaction_uid)
                 .values(answered_at=now)
             )
-            waiting = select(asked_instances.c.sop_instance_uid).where(
-                asked_instances.c.request_id == request_id,
-                asked_instances.c.outcome.is_(None),
-                asked_instances.c.verified_at.is_not(None),
-            )
-            kept = [uid for uid in connection.execute(waiting).scalars() if uid in committed]
-            _put(connection, request_id, [{"uid": uid, "value": COMMITTED} for uid in kept], "outcome")
+            kept = _commit(connection, request_id, committed)
             _decided(connection, request_id, now)
-            return len(kept)
+            return kept
 
     def counts(self) -> dict[RequestState, int]:
         """Return how many requests are in each state."""
         query = select(commitment_requests.c.state, func.count()).group_by(commitment_requests.c.state)
         with self._database.read() as connection:
             return {RequestState(state): count for state, count in connection.execute(query)}
-
-    def _each(self, request_id: int, rows: Sequence[Mapping[str, object]], column: str) -> None:
-        with self._database.write() as connection:
-            _put(connection, request_id, rows, column)
-            _decided(connection, request_id, self._database.clock.now())
 
     def _require_room(self, connection: Connection, calling_ae_title: str) -> None:
         waiting = select(func.count()).where(
@@ -280,23 +306,36 @@ def _listed(connection: Connection, request_id: int) -> dict[str, str]:
 def _reopen(connection: Connection, request_id: int, state: RequestState, now: datetime) -> None:
     """Decide again on what was not committed; what was stays so."""
     failed = and_(asked_instances.c.request_id == request_id, asked_instances.c.outcome != COMMITTED)
-    connection.execute(update(asked_instances).where(failed).values(outcome=None, verified_at=None))
+    connection.execute(update(asked_instances).where(failed).values(outcome=None, verified_key=None))
     opened = REQUEST.step(state, RequestEvent.ASK_AGAIN)
     _change(connection, request_id, now, state=opened, received_at=now, due_at=now, attempts=0, detail="")
     _decided(connection, request_id, now)
 
 
-def _put(connection: Connection, request_id: int, rows: Sequence[Mapping[str, object]], column: str) -> None:
-    for row in rows:
+def _put(connection: Connection, request_id: int, uid: str, **values: object) -> None:
+    connection.execute(_undecided(request_id).where(asked_instances.c.sop_instance_uid == uid).values(values))
+
+
+def _commit(connection: Connection, request_id: int, uids: Collection[str]) -> int:
+    in_force = (
+        select(instances.c.object_key)
+        .where(instances.c.sop_instance_uid == asked_instances.c.sop_instance_uid)
+        .scalar_subquery()
+    )
+    is_verified = _undecided(request_id).where(asked_instances.c.verified_key == in_force)
+    return sum(
         connection.execute(
-            update(asked_instances)
-            .where(
-                asked_instances.c.request_id == request_id,
-                asked_instances.c.sop_instance_uid == row["uid"],
-                asked_instances.c.outcome.is_(None),
-            )
-            .values({column: row["value"]})
-        )
+            is_verified.where(asked_instances.c.sop_instance_uid == uid).values(outcome=COMMITTED)
+        ).rowcount
+        for uid in uids
+    )
+
+
+def _undecided(request_id: int) -> Update:
+    """Return the change of an instance that is not decided on."""
+    return update(asked_instances).where(
+        asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None)
+    )
 
 
 def _decided(connection: Connection, request_id: int, now: datetime) -> None:
@@ -336,5 +375,5 @@ def _facts(row: Any) -> InstanceFacts:
         object_key=row.object_key,
         waits_for_comparison=bool(row.waiting),
         set_aside=bool(row.judged),
-        verified=row.verified_at is not None,
+        verified=row.object_key is not None and row.verified_key == row.object_key,
     )

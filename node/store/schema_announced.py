@@ -57,11 +57,12 @@ asked_instances = Table(
     Column("request_id", ForeignKey("commitment_requests.id"), primary_key=True),
     Column("sop_instance_uid", String, primary_key=True, index=True),
     Column("sop_class_uid", String, nullable=False),
-    Column("verified_at", UtcDateTime),
+    # The object file whose bytes were read and found to be those of the index.
+    Column("verified_key", String),
     # NULL while undecided, 0 for committed, else the Failure Reason (0008,1197).
     Column("outcome", Integer),
     CheckConstraint(
-        "outcome IS NULL OR outcome != 0 OR verified_at IS NOT NULL", name="committed_is_verified"
+        "outcome IS NULL OR outcome != 0 OR verified_key IS NOT NULL", name="committed_is_verified"
     ),
     sqlite_with_rowid=False,
 )

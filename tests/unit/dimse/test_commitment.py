@@ -143,7 +143,7 @@ def test_who_may_be_scp_of_storage_commitment(provides, takes, reports, right):
     if takes and reports and right:
         assert (result.result, result.as_scu, result.as_scp) == (0x00, True, False)
         assert [(item.scu_role, item.scp_role) for item in answers] == [(False, True)]
-    elif provides:
+    elif provides and right:
         assert (result.result, result.as_scu, result.as_scp) == (0x00, False, True)
     else:
         assert result.result == 0x03

@@ -177,10 +177,10 @@ def _requests() -> None:
         sa.Column("request_id", sa.Integer(), nullable=False),
         sa.Column("sop_instance_uid", sa.String(), nullable=False),
         sa.Column("sop_class_uid", sa.String(), nullable=False),
-        sa.Column("verified_at", sa.DateTime(), nullable=True),
+        sa.Column("verified_key", sa.String(), nullable=True),
         sa.Column("outcome", sa.Integer(), nullable=True),
         sa.CheckConstraint(
-            "outcome IS NULL OR outcome != 0 OR verified_at IS NOT NULL",
+            "outcome IS NULL OR outcome != 0 OR verified_key IS NOT NULL",
             name=op.f("ck_asked_instances_committed_is_verified"),
         ),
         sa.ForeignKeyConstraint(

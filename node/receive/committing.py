@@ -1,0 +1,313 @@
+"""Storage commitment of this node: requests taken at once, decided on and reported in their time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from node.decide.commitment import Decision, Step, decide
+from node.dimse.admission import Caller
+from node.dimse.asking import associate_to_ask
+from node.dimse.commitment import CommitmentReport, CommitmentRequest, FailedInstance, ReferencedInstance
+from node.dimse.entity import Timeouts
+from node.dimse.reporting import report_commitment
+from node.dimse.scu import Remote
+from node.domain.commitment import (
+    COMMITTED,
+    PROCESSING_FAILURE,
+    AskedInstance,
+    CommitmentWaits,
+    Ground,
+    InstanceFacts,
+    OpenRequest,
+    RequestEvent,
+    RequestState,
+)
+from node.domain.errors import DeliveryError, DestinationRefused, ObjectMissing
+from node.domain.ports import Clock, UidSource
+from node.receive.commitment import take_relayed
+from node.store.commitments_asked import CommitmentRecords
+from node.store.object_files import LocalObjectFiles
+
+logger = logging.getLogger(__name__)
+
+BATCH = 64
+"""Files that are read before what was found is written down; and requests looked at in one tick."""
+SOONEST = timedelta(seconds=5)
+"""Before a request is looked at again, and then after as long as it has been here."""
+LATEST = timedelta(hours=1)
+MOST_DOUBLINGS = 16
+WHILE_ASSOCIATED = timedelta(seconds=60)
+"""A report that goes out on the association of the request is not sent on another one meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requester:
+    """A peer that asks for commitment, and where it takes reports."""
+
+    ae_title: str
+    remote: Remote | None
+    """None where it takes them on the association of the request alone."""
+    same_association: bool
+    """Whether it waits for the report there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """Who is asked in turn to commit itself."""
+
+    name: str
+    """Of the destination in the settings."""
+    remote: Remote
+    report_seconds: float
+    """How long its report is waited for on the association of the request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calling:
+    """How this node calls others."""
+
+    ae_title: str
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Planned:
+    """What is to be done about one instance."""
+
+    facts: InstanceFacts
+    decision: Decision
+
+    @property
+    def uid(self) -> str:
+        return self.facts.asked.sop_instance_uid
+
+
+class Committing:
+    """Decides on what peers ask this node to keep, and tells them.
+
+    Every step is written down before the next one: after a crash it goes on where it was. What it was reading
+    it reads again; what it had reported and not noted it reports again, which changes nothing for the peer.
+
+    Parameters
+    ----------
+    records : CommitmentRecords
+    files : LocalObjectFiles
+    clock : Clock
+    uids : UidSource
+        Of the transactions with the archive.
+    calling : Calling
+    archive : Archive or None
+        Who commits itself first; without one, this node's own promise to remove nothing is the ground.
+    requesters : iterable of Requester
+        Who takes reports where; whoever is not named takes them on the association of the request.
+    waits : CommitmentWaits
+    """
+
+    def __init__(
+        self,
+        *,
+        records: CommitmentRecords,
+        files: LocalObjectFiles,
+        clock: Clock,
+        uids: UidSource,
+        calling: Calling,
+        archive: Archive | None,
+        requesters: Iterable[Requester],
+        waits: CommitmentWaits,
+    ) -> None:
+        self._records = records
+        self._files = files
+        self._clock = clock
+        self._uids = uids
+        self._calling = calling
+        self._archive = archive
+        self._requesters = {item.ae_title: item for item in requesters}
+        self._waits = waits
+
+    def requested(self, request: CommitmentRequest, *, caller: Caller) -> None:
+        """Take a request; it is on disk when this returns. Implements ``CommitmentProvider``.
+
+        Raises
+        ------
+        TransactionInUse, TooManyRequests, StoreError
+        """
+        asked = [
+            AskedInstance(sop_class_uid=item.sop_class_uid, sop_instance_uid=item.sop_instance_uid)
+            for item in request.references
+        ]
+        self._records.ask(request.transaction_uid, caller.calling_ae_title, asked)
+        logger.info("%s asks for the commitment of %d instances", caller.calling_ae_title, len(asked))
+
+    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
+        """Return the report of a request, where the caller waits for it and everything is decided.
+
+        Raises
+        ------
+        StoreError
+        """
+        if not self._requester(caller.calling_ae_title).same_association:
+            return None
+        number = self._records.number(request.transaction_uid, caller.calling_ae_title)
+        open_request = self._records.get(number)
+        self.look_at(open_request)
+        if self._records.state(number) is not RequestState.DECIDED:
+            return None
+        self._records.wait(number, self._clock.now() + WHILE_ASSOCIATED)
+        return self._report(open_request)
+
+    def reported(self, report: CommitmentReport, *, caller: Caller) -> None:
+        """Take note of a report that was acknowledged on the association of its request.
+
+        Raises
+        ------
+        StoreError
+        """
+        number = self._records.number(report.transaction_uid, caller.calling_ae_title)
+        self._records.ended(number, RequestEvent.REPORT, "on the association of the request")
+
+    def run_once(self) -> None:
+        """Decide on what is due, and report what is decided; for a tick."""
+        for request in self._records.due(RequestState.OPEN, limit=BATCH):
+            self.look_at(request)
+        for request in self._records.due(RequestState.DECIDED, limit=BATCH):
+            self._tell(request)
+
+    def look_at(self, request: OpenRequest) -> None:
+        """Decide on what can be decided of a request now."""
+        planned = self._planned(request)
+        if planned[Step.VERIFY]:
+            self._verify(request, planned[Step.VERIFY])
+            planned = self._planned(request)
+        self._records.fail(request.id, {item.uid: item.decision.reason for item in planned[Step.FAIL]})
+        self._records.commit(request.id, [item.uid for item in planned[Step.COMMIT]])
+        if planned[Step.RELAY] and self._archive is not None:
+            self._relay(request, self._archive, planned[Step.RELAY])
+        if self._records.state(request.id) is RequestState.OPEN:
+            self._records.wait(request.id, self._next_look(request))
+
+    def _planned(self, request: OpenRequest) -> dict[Step, list[_Planned]]:
+        """Return what is to be done about each instance that is not decided on."""
+        here = self._clock.now() - request.received_at
+        backwards = here < timedelta(0)  # the clock was set back: nobody knows how long it has been here
+        ground = Ground.KEEP if self._archive is None else Ground.RELAY
+        planned: dict[Step, list[_Planned]] = {step: [] for step in Step}
+        for facts in self._records.undecided(request.id):
+            decision = decide(
+                facts,
+                ground,
+                arrival_over=backwards or here >= self._waits.arrival,
+                relay_over=backwards or here >= self._waits.relay,
+            )
+            planned[decision.step].append(_Planned(facts=facts, decision=decision))
+        return planned
+
+    def _verify(self, request: OpenRequest, planned: Sequence[_Planned]) -> None:
+        """Read files, some at a time: what was read before a crash is not read again."""
+        for first in range(0, len(planned), BATCH):
+            batch = {item.uid: item.facts.object_key or "" for item in planned[first : first + BATCH]}
+            whole = {uid: key for uid, key in batch.items() if self._is_whole(key)}
+            self._records.verified(request.id, whole)
+            damaged = dict.fromkeys(batch.keys() - whole.keys(), PROCESSING_FAILURE)
+            self._records.fail(request.id, damaged)
+
+    def _is_whole(self, key: str) -> bool:
+        try:
+            whole = self._files.verify(key)
+        except (ObjectMissing, OSError) as error:
+            logger.error("object file %s cannot be read, so nothing is committed to: %s", key, error)  # noqa: TRY400 -- the error says all
+            return False
+        if not whole:
+            logger.error("object file %s is damaged, so nothing is committed to", key)
+        return whole
+
+    def _relay(self, request: OpenRequest, archive: Archive, planned: Sequence[_Planned]) -> None:
+        """Ask the archive; its report comes at once, or to the listener."""
+        transaction_uid = self._uids.uid()
+        references = tuple(_reference(item.facts.asked) for item in planned)
+        wanted = CommitmentRequest(transaction_uid=transaction_uid, references=references)
+        self._records.relaying(request.id, transaction_uid, archive.name)
+        try:
+            report = self._ask(archive, wanted)
+        except DeliveryError as error:
+            logger.warning("%s cannot be asked for a commitment: %s", archive.name, error)
+            return
+        if report is not None:
+            take_relayed(self._records, report, destinations=[archive.name])
+
+    def _ask(self, archive: Archive, wanted: CommitmentRequest) -> CommitmentReport | None:
+        with associate_to_ask(
+            archive.remote,
+            calling_ae_title=self._calling.ae_title,
+            timeouts=self._calling.timeouts,
+            commitment=True,
+            find=False,
+        ) as association:
+            if not association.offers_commitment:
+                raise DestinationRefused(f"{archive.remote} offers no storage commitment; enable it there")
+            meaning = association.request_commitment(wanted)
+            if not meaning.delivered:
+                raise DestinationRefused(f"{archive.remote} answered N-ACTION with {meaning.text}")
+            return association.await_report(seconds=archive.report_seconds)
+
+    def _tell(self, request: OpenRequest) -> None:
+        """Report to who has asked; when it does not work, again later."""
+        remote = self._requester(request.calling_ae_title).remote
+        if remote is None:
+            detail = "it has no address in [[commitment.requesters]], and took no report when it asked"
+            self._abandon(request, detail)
+            return
+        report = self._report(request)
+        try:
+            report_commitment(
+                remote, report, calling_ae_title=self._calling.ae_title, timeouts=self._calling.timeouts
+            )
+        except DeliveryError as error:
+            now = self._clock.now()
+            if not timedelta(0) <= now - request.received_at < self._waits.report:
+                self._abandon(request, str(error))
+                return
+            logger.warning("a storage commitment is not reported yet: %s", error)
+            pause = min(SOONEST * 2 ** min(request.attempts, MOST_DOUBLINGS), LATEST)
+            self._records.not_reported(request.id, now + pause, str(error))
+            return
+        logger.info(
+            "reported to %s: %d instances committed, %d not",
+            request.calling_ae_title,
+            len(report.committed),
+            len(report.failed),
+        )
+        self._records.ended(request.id, RequestEvent.REPORT, "")
+
+    def _abandon(self, request: OpenRequest, detail: str) -> None:
+        logger.error("%s will not be told of a commitment: %s", request.calling_ae_title, detail)
+        self._records.ended(request.id, RequestEvent.ABANDON, detail)
+
+    def _report(self, request: OpenRequest) -> CommitmentReport:
+        outcomes = self._records.outcomes(request.id)
+        return CommitmentReport(
+            transaction_uid=request.transaction_uid,
+            committed=tuple(_reference(item) for item, what in outcomes.items() if what == COMMITTED),
+            failed=tuple(
+                FailedInstance(reference=_reference(item), reason=what)
+                for item, what in outcomes.items()
+                if what != COMMITTED
+            ),
+        )
+
+    def _next_look(self, request: OpenRequest) -> datetime:
+        """Return when to look again: after as long as it has been here, and when a wait is over."""
+        now = self._clock.now()
+        pause = min(max(now - request.received_at, SOONEST), LATEST)
+        ends = (request.received_at + wait for wait in (self._waits.arrival, self._waits.relay))
+        return min([now + pause, *(end for end in ends if end > now)])
+
+    def _requester(self, ae_title: str) -> Requester:
+        unnamed = Requester(ae_title=ae_title, remote=None, same_association=True)
+        return self._requesters.get(ae_title, unnamed)
+
+
+def _reference(item: AskedInstance) -> ReferencedInstance:
+    return ReferencedInstance(sop_class_uid=item.sop_class_uid, sop_instance_uid=item.sop_instance_uid)
