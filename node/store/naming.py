@@ -27,11 +27,14 @@ def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str
     one too few. The write lock keeps an arrival of the same bytes from being indexed meanwhile; the intake
     looks for the file under the same lock.
     """
-    dropped = 0
     with database.write() as connection:
-        for key in keys:
-            if not is_named(connection, key):
-                connection.execute(delete(object_metadata).where(object_metadata.c.object_key == key))
-                files.delete(key)
-                dropped += 1
-    return dropped
+        return sum(drop_if_unnamed(connection, files, key) for key in keys)
+
+
+def drop_if_unnamed(connection: Connection, files: LocalObjectFiles, key: str) -> bool:
+    """Remove a file that no row names, and its metadata, inside a write transaction; whether it went."""
+    if is_named(connection, key):
+        return False
+    connection.execute(delete(object_metadata).where(object_metadata.c.object_key == key))
+    files.delete(key)
+    return True

@@ -26,7 +26,7 @@ from node.domain.retention import Extent, Removal, RetentionHold, StudyFacts, We
 from node.store.acts import record_act
 from node.store.columns import metadata
 from node.store.database import Database
-from node.store.naming import is_named
+from node.store.naming import drop_if_unnamed
 from node.store.object_files import LocalObjectFiles
 from node.store.retained import facts_of, files_of, page_of_studies
 from node.store.schema import (
@@ -154,10 +154,7 @@ class RetentionRecords:
         while self._has_files_to_drop():
             with self._database.write() as connection:
                 keys = list(connection.execute(query).scalars())
-                for key in keys:
-                    if not is_named(connection, key):
-                        self._files.delete(key)
-                        dropped += 1
+                dropped += sum(drop_if_unnamed(connection, self._files, key) for key in keys)
                 connection.execute(delete(removed_files).where(removed_files.c.object_key.in_(keys)))
         return dropped
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import inspect, select
+from sqlalchemy import insert, inspect, select
 
 from node.domain.commitment import AskedInstance
 from node.domain.errors import StoreError, UnknownSubject
@@ -17,6 +17,7 @@ from node.domain.study import Intake, StudyState
 from node.store.columns import metadata
 from node.store.integrity import check
 from node.store.schema import patients
+from node.store.schema_metadata import object_metadata
 from node.store.schema_retention import removed_files
 
 WHY = {"rule": "old", "by": "Ada", "reason": "rule old"}
@@ -157,6 +158,11 @@ def test_results_can_be_withdrawn_when_the_images_are_gone(screened):
 
 
 def test_a_whole_study_leaves_no_row_and_no_file(screened):
+    with screened.store.database.write() as connection:
+        connection.execute(
+            insert(object_metadata),
+            [{"object_key": key, "document": b"names the patient"} for key in screened.store.files.names()],
+        )
     before = rows_by_table(screened)
     remove(screened, Extent.STUDY)
     after = rows_by_table(screened)
