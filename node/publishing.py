@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from node.dicom.transcode import Transcoder
 from node.dimse.services import StorageServices
-from node.domain.errors import SettingsError
+from node.domain.errors import DestinationUnavailable, SettingsError
 from node.domain.ports import Clock
 from node.http.credentials import SecretReader
 from node.settings.settings import Settings
@@ -149,6 +149,10 @@ def _access(settings: Settings) -> Access:
     if source is None:
         return Access(web.addresses, web.rights, None)
     reader = SecretReader(os.environ)
-    if len(reader.read(source)) < SHORTEST_TOKEN:
+    try:
+        length = len(reader.read(source))
+    except DestinationUnavailable as error:
+        raise SettingsError(f"web.token: {error}") from error
+    if length < SHORTEST_TOKEN:
         raise SettingsError(f"web.token: it is shorter than {SHORTEST_TOKEN} bytes; choose a longer one")
     return Access(web.addresses, web.rights, lambda: reader.read(source))

@@ -111,9 +111,8 @@ def status_of(error: GroundglassError) -> HTTPStatus:
     """Return the status that tells of an error."""
     if isinstance(error, RequestRefused):
         return error.status
-    return next(
-        (status for kind, status in STATUSES if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    rest = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), rest)
 
 
 def refusal(_request: Request, error: Exception) -> Response:

@@ -122,10 +122,13 @@ class WebServer:
             listening.close()
             raise
         self._server = server = _Server(config)
-        self._thread = threading.Thread(target=server.run, args=([listening],), name="web", daemon=True)
+        port = int(listening.getsockname()[1])
+        self._thread = threading.Thread(target=server.serve_on, args=(listening,), name="web", daemon=True)
         self._thread.start()
         server.ready.wait()
-        return int(listening.getsockname()[1])
+        if not server.started:
+            raise OSError("the web server did not start; see the log")
+        return port
 
     def stop(self) -> None:
         """Take no more requests, finish those under way, and return."""
@@ -147,7 +150,7 @@ class WebServer:
                     max_age=CORS_MAX_AGE,
                 )
             )
-        return Starlette(
+        application = Starlette(
             routes=[self._route(item) for item in self._resources],
             middleware=middleware,
             exception_handlers={
@@ -157,6 +160,8 @@ class WebServer:
             },
             lifespan=_lifespan,
         )
+        application.router.redirect_slashes = False  # it would answer before anybody was asked for a token
+        return application
 
     def _route(self, resource: Resource) -> Route:
         answer = resource.answer
@@ -178,12 +183,17 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.ready = threading.Event()
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+    def serve_on(self, listening: socket.socket) -> None:
+        """Answer until told to stop."""
         try:
-            await super().startup(sockets)
+            self.run([listening])
         finally:
             self.ready.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        self.ready.set()
 
 
 @asynccontextmanager
