@@ -20,6 +20,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
+from node.dicom.transcode import possible
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.procedure_steps import INSTANCE_AVAILABILITY, PERFORMED_PROCEDURE_STEP
 from node.domain.network import Right
@@ -39,6 +40,8 @@ GET_SOP_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
+KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 3
+"""A pair of SOP class and transfer syntax takes up to three contexts, see `proposed_contexts`."""
 
 PRIVATE_STORAGE = {
     "SiemensCSANonImageStorage": "1.3.12.2.1107.5.9.1",
@@ -79,7 +82,7 @@ TRANSFER_SYNTAXES = tuple(
 """Every transfer syntax that is accepted, in the order of preference."""
 
 CONVERTIBLE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
-"""Between these two a data set is re-encoded without touching pixel data."""
+"""The syntaxes without a codec that every object is offered in, too, when it is sent."""
 
 
 def retired_storage() -> dict[str, str]:
@@ -201,8 +204,8 @@ class Syntaxes:
 def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
     """Return the contexts to propose for objects to be sent.
 
-    One context for each pair of SOP class and transfer syntax, so that every object can go as it lies. For an
-    uncompressed one a second context with the sibling encoding: Implicit VR Little Endian is the default
+    One context for each pair of SOP class and transfer syntax, so that every object can go as it lies, and
+    one for each uncompressed syntax that it can be given in: Implicit VR Little Endian is the default
     transfer syntax, which every peer must take (PS3.5 section 10.1).
 
     Raises
@@ -213,12 +216,11 @@ def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
     contexts = []
     for item in sorted(set(needed)):
         contexts.append(build_context(item.sop_class_uid, item.transfer_syntax_uid))
-        if item.transfer_syntax_uid in CONVERTIBLE:
-            contexts.extend(
-                build_context(item.sop_class_uid, sibling)
-                for sibling in CONVERTIBLE
-                if sibling != item.transfer_syntax_uid
-            )
+        contexts.extend(
+            build_context(item.sop_class_uid, other)
+            for other in CONVERTIBLE
+            if other != item.transfer_syntax_uid and possible(item.transfer_syntax_uid, other)
+        )
     unique = {(context.abstract_syntax, context.transfer_syntax[0]): context for context in contexts}
     if len(unique) > MAX_CONTEXTS:
         raise ValueError(

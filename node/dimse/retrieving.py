@@ -15,6 +15,7 @@ from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
 from node.dimse.contexts import (
     GET_SOP_CLASSES,
+    KINDS_PER_ASSOCIATION,
     MOVE_SOP_CLASSES,
     PATIENT_ROOT_GET,
     PATIENT_ROOT_MOVE,
@@ -24,7 +25,7 @@ from node.dimse.contexts import (
 from node.dimse.entity import Timeouts
 from node.dimse.operation import Operation, even, identifier_of
 from node.dimse.queries import Retrievable, RetrieveRequest
-from node.dimse.scu import KINDS_PER_ASSOCIATION, Remote, open_association
+from node.dimse.scu import Remote, open_association
 from node.dimse.status import Meaning
 from node.dimse.suboperations import Suboperations, answered_promptly, unread
 from node.domain.errors import (
@@ -163,7 +164,7 @@ class RetrieveExchange:
         if isinstance(found, _Ended):
             self._end(operation, found)
             return
-        same = Suboperations(self._association)
+        same = Suboperations(self._association, self._provider.transcoder)
         with answered_promptly(self._association):
             self._send_all(operation, found, self._store_all_here(same, found, operation.message_id))
 
@@ -271,7 +272,7 @@ class RetrieveExchange:
                 answered_promptly(association),
                 unread(association),
             ):
-                there = Suboperations(association, originator=originator)
+                there = Suboperations(association, self._provider.transcoder, originator=originator)
                 while waiting and not self._messages.is_cancelled(message_id):
                     meaning = self._store(there, waiting[0])
                     yield waiting.popleft(), meaning

@@ -1,29 +1,32 @@
 """Associations that this node opens: C-ECHO and C-STORE as a service class user.
 
-Data sets go out as they lie in their files. Only when the peer accepted no more than the sibling of an
-uncompressed transfer syntax (implicit for explicit VR, or the reverse) is one re-encoded.
+Data sets go out as they lie in their files. Only when the peer did not accept the transfer syntax of one is
+it given in another, without loss.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
-from node.dimse.contexts import CONVERTIBLE, MAX_CONTEXTS, Syntaxes, proposed_contexts
+from node.dicom.pixel_file import IN_PROCESS
+from node.dicom.transcode import Transcoder, possible
+from node.dicom.transfer_syntaxes import TARGETS
+from node.dimse.contexts import KINDS_PER_ASSOCIATION, Syntaxes, proposed_contexts
 from node.dimse.entity import Entity, Timeouts, application_entity
 from node.dimse.status import Meaning, meaning_of
-from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom
+from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError, NotDicom
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -34,8 +37,6 @@ logger = logging.getLogger(__name__)
 MESSAGE_IDS = 65535  # MessageID (0000,0110) is US
 SLOWEST_LINE = 32 * 1024
 """Bytes a second: the response to a large object is waited for as long as the object may take to go out."""
-KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
-"""An uncompressed pair of SOP class and transfer syntax takes two presentation contexts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,32 +88,58 @@ class StorageAssociation:
         DestinationUnavailable
             The association ended before the answer.
         """
-        content = self._content(instance)
+        with self._content(instance) as path:
+            return self._send(path)
+
+    def _send(self, path: Path) -> Meaning:
         if not self._association.is_established:
             raise DestinationUnavailable(f"{self._remote} closed the association; the object is sent again")
         message_id = self._sent % MESSAGE_IDS + 1
         self._sent += 1
         # The library counts from when the first byte is handed over, not from when the last one is sent.
-        self._association.dimse_timeout = self._dimse_seconds + instance.path.stat().st_size / SLOWEST_LINE
-        answer = self._association.send_c_store(content, msg_id=message_id)
+        self._association.dimse_timeout = self._dimse_seconds + path.stat().st_size / SLOWEST_LINE
+        answer = self._association.send_c_store(path, msg_id=message_id)
         silence = f"{self._remote} gave no answer to a C-STORE; the object is sent again"
         return meaning_of(status_of(self._association, answer, silence))
 
-    def _content(self, instance: StoredInstance) -> Path | Dataset:
-        """Return the file when it goes as it lies, its data set when it must be re-encoded."""
+    def _content(self, instance: StoredInstance) -> AbstractContextManager[Path]:
+        """Return the file as it lies, or transcoded when the peer takes only another transfer syntax."""
         accepted = {
             str(context.transfer_syntax[0])
             for context in self._association.accepted_contexts
             if context.abstract_syntax == instance.sop_class_uid
         }
         if instance.transfer_syntax_uid in accepted:
-            return instance.path
-        if instance.transfer_syntax_uid in CONVERTIBLE and not accepted.isdisjoint(CONVERTIBLE):
-            return dcmread(instance.path)
+            return nullcontext(instance.path)
+        for wanted in TARGETS:
+            if wanted in accepted and possible(instance.transfer_syntax_uid, wanted):
+                return _transcoded(instance.path, wanted)
         raise DestinationRefused(
             f"{self._remote} accepts no {instance.sop_class_uid} in {instance.transfer_syntax_uid}; "
             "enable this SOP class and transfer syntax there"
         )
+
+
+@contextmanager
+def _transcoded(path: Path, wanted: str) -> Iterator[Path]:
+    """Lend a file in another transfer syntax.
+
+    The codecs run within this process: what is sent here is the node's own, or of who runs the command.
+
+    Raises
+    ------
+    DestinationRefused
+        It cannot be transcoded without loss.
+    """
+    with NamedTemporaryFile(suffix=".dcm") as file:
+        try:
+            file.writelines(Transcoder(IN_PROCESS).part10(path, wanted))
+        except DicomError as error:
+            raise DestinationRefused(
+                f"the destination takes only other transfer syntaxes: {error}"
+            ) from error
+        file.flush()
+        yield Path(file.name)
 
 
 @contextmanager

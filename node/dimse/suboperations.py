@@ -1,30 +1,33 @@
-"""C-STORE sub-operations: stored objects go out as they lie, with nothing decoded (PS3.4 C.4.2, C.4.3)."""
+"""C-STORE sub-operations: stored objects go out as they lie where a peer takes that (PS3.4 C.4.2, C.4.3)."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.dsutils import encode
 
 from node.dicom.part10 import data_set_offset
-from node.dimse.contexts import CONVERTIBLE
+from node.dicom.transfer_syntaxes import TARGETS
 from node.dimse.framing import DATA_SET, command_set, data_fragment, fragment_size, message
-from node.dimse.messages import MALFORMED
 from node.dimse.operation import even
 from node.dimse.status import Meaning, meaning_of
-from node.domain.errors import DestinationRefused, DestinationUnavailable, NotDicom, TruncatedObject
+from node.domain.errors import (
+    DestinationRefused,
+    DestinationUnavailable,
+    DicomError,
+    StoreError,
+    TruncatedObject,
+)
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
+    from node.dicom.transcode import Transcoder
     from node.dimse.queries import Retrievable
 
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
@@ -34,8 +37,8 @@ PAUSE_SECONDS = 0.0005
 """Between two looks whether the library's loop has paused."""
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
-UNREADABLE = (*MALFORMED, InvalidDicomError)
-"""What reading a damaged file raises."""
+TRANSCODED_AT_ONCE = 1 << 24
+"""Of a transcoded object: all of most ones, so that a damaged frame is found before anything is sent."""
 POLLED_SECONDS = 0.0002
 """Pause of the library's reading loop while answers to sub-operations are waited for; else a millisecond."""
 
@@ -47,12 +50,21 @@ class Suboperations:
     ----------
     association : Association
         Established; nobody else waits for its messages.
+    transcoder : Transcoder
+        Gives an object in another transfer syntax where the peer does not take the stored one.
     originator : tuple of (str, int), optional
         AE title and message ID of the C-MOVE that asks for the objects.
     """
 
-    def __init__(self, association: Association, *, originator: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        association: Association,
+        transcoder: Transcoder,
+        *,
+        originator: tuple[str, int] | None = None,
+    ) -> None:
         self._association = association
+        self._transcoder = transcoder
         self._originator = originator
         self._sent = 0
         self.broken = False
@@ -74,17 +86,22 @@ class Suboperations:
         DicomError
             The stored file cannot be read.
         """
-        context = self._context(item)
+        context, blocks = self._content(item, path)
         context_id = int(context.context_id or 0)
         self._sent += 1
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
         command = self._command(item, message_id)
-        if context.transfer_syntax[0] == item.transfer_syntax_uid:
-            self._write_file(context_id, command, path)
+        if blocks is None:
+            self._write_data_set(context_id, command, _blocks(path, self._at_once(WRITTEN_AT_ONCE)))
         else:
-            data_set = _encoded(path, implicit=context.transfer_syntax[0] == CONVERTIBLE[1])
-            self._write(message(context_id, command, data_set, max_pdu=self._max_pdu))
+            size = self._at_once(TRANSCODED_AT_ONCE)
+            self._write_data_set(context_id, command, _regrouped(blocks, size))
         return self._answer(message_id)
+
+    def _at_once(self, most: int) -> int:
+        """Return a number of bytes that is one of whole fragments."""
+        size = fragment_size(self._max_pdu)
+        return max(most // size, 1) * size
 
     @property
     def _max_pdu(self) -> int:
@@ -105,22 +122,28 @@ class Suboperations:
             elements[0x1031] = struct.pack("<H", move_id)
         return command_set(elements)
 
-    def _context(self, item: Retrievable) -> PresentationContext:
+    def _content(self, item: Retrievable, path: Path) -> tuple[PresentationContext, Iterator[bytes] | None]:
+        """Return in which context an object goes: as it lies (None), or its data set transcoded."""
         found = {str(item.transfer_syntax[0]): item for item in self._contexts.get(item.sop_class_uid, [])}
         same = found.get(item.transfer_syntax_uid)
         if same is not None:
-            return same
-        if item.transfer_syntax_uid in CONVERTIBLE:
-            for sibling in CONVERTIBLE:
-                if sibling in found:
-                    return found[sibling]
+            return same, None
+        refusal: DicomError | None = None
+        for wanted in TARGETS:
+            if wanted in found and self._transcoder.possible(item.transfer_syntax_uid, wanted):
+                try:
+                    return found[wanted], self._transcoder.data_set(path, wanted)
+                except DicomError as error:  # a codec may refuse what another one takes
+                    refusal = error
+        if refusal is not None:
+            raise refusal
         raise DestinationRefused(
             f"the peer takes no {item.sop_class_uid} in {item.transfer_syntax_uid} on this association"
         )
 
-    def _write_file(self, context_id: int, command: bytes, path: Path) -> None:
+    def _write_data_set(self, context_id: int, command: bytes, blocks: Iterator[tuple[bytes, bool]]) -> None:
+        """Write a message whose data set comes in blocks of whole fragments, the last one marked."""
         size = fragment_size(self._max_pdu)
-        blocks = _blocks(path, max(WRITTEN_AT_ONCE // size, 1) * size)
         waiting = message(context_id, command, b"", max_pdu=self._max_pdu)
         begun = False
         try:
@@ -132,7 +155,7 @@ class Suboperations:
                 )
                 self._write(waiting + b"".join(fragments))
                 waiting, begun = b"", True
-        except (OSError, TruncatedObject):
+        except (OSError, DicomError, StoreError):
             if begun:  # nothing but the rest of this object may follow on the association
                 self._end()
             raise
@@ -191,11 +214,12 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
             yield block, left == 0
 
 
-def _encoded(path: Path, *, implicit: bool) -> bytes:
-    try:
-        data_set = encode(dcmread(path), implicit, True)
-    except UNREADABLE as error:
-        raise NotDicom("a stored file cannot be read to be encoded anew") from error
-    if data_set is None:
-        raise NotDicom("a stored data set cannot be encoded anew; the peer must take it as it lies")
-    return data_set
+def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+    """Yield blocks of any lengths as blocks of ``size`` bytes, and whether each is the last."""
+    gathered = bytearray()
+    for block in blocks:
+        gathered += block
+        while len(gathered) > size:
+            yield bytes(gathered[:size]), False
+            del gathered[:size]
+    yield bytes(gathered), True

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from node.decide.matching import Criterion
+from node.dicom.codecs import Codecs
+from node.dicom.transcode import Transcoder
 from node.dimse.admission import Caller
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.retrieving import MOST_SUBOPERATIONS
@@ -32,13 +34,21 @@ class RetrieveService:
         The index.
     files : ObjectFiles
         The stored objects.
+    codecs : Codecs
+        Decode and encode their pixels where a peer does not take them as stored.
     destinations : iterable of MoveDestination
         Where objects may be sent; nobody can name another place.
     """
 
     def __init__(
-        self, records: MatchRecords, files: ObjectFiles, *, destinations: Iterable[MoveDestination]
+        self,
+        records: MatchRecords,
+        files: ObjectFiles,
+        codecs: Codecs,
+        *,
+        destinations: Iterable[MoveDestination],
     ) -> None:
+        self.transcoder = Transcoder(codecs)
         self._records = records
         self._files = files
         self._destinations = {item.ae_title: item for item in destinations}
