@@ -58,6 +58,7 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
         "model": _model(settings, store),
         "mode": "halted" if halted else "live" if any(live.values()) else "silent",
         "destinations": _destinations(settings, store),
+        "archives": _archives(settings, store),
         "screenings": [
             {"state": str(state), "count": count}
             for state, count in sorted(store.screenings.counts().items())
@@ -103,6 +104,24 @@ def _destinations(settings: Settings, store: Store) -> list[dict[str, Any]]:
     ]
 
 
+def _archives(settings: Settings, store: Store) -> list[dict[str, Any]]:
+    """Return every archive of the settings: how it answered last."""
+    contacts = {contact.archive: contact for contact in store.archives.contacts()}
+    rows = []
+    for archive in settings.archive_records():
+        contact = contacts.get(archive.name)
+        rows.append(
+            {
+                "name": archive.name,
+                "address": archive.address,
+                "answered_at": None if contact is None else contact.answered_at,
+                "failures": 0 if contact is None else contact.failures,
+                "problem": "" if contact is None else contact.detail,
+            }
+        )
+    return rows
+
+
 def _running(settings: Settings) -> dict[str, Any]:
     """Return what the running node says of itself."""
     answer = ask(settings.health.host, settings.health.port) if settings.health.enabled else None
@@ -138,6 +157,7 @@ def _print(record: dict[str, Any]) -> None:
         show(f"  {problem}")
     show(_model_line(model), f"mode: {record['mode']}")
     _print_destinations(record["destinations"])
+    _print_rows("Archives", record["archives"])
     _print_rows("Screenings", record["screenings"])
     _print_rows("Deliveries", record["deliveries"])
     held = [

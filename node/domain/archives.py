@@ -78,7 +78,8 @@ class Sought:
     @property
     def narrows(self) -> bool:
         """Whether it names anything but a modality: without, a whole archive would match."""
-        return bool(self.study_instance_uids or self.accession_number or self.patient_id or self.study_date)
+        texts = (self.accession_number, self.patient_id, self.study_date)
+        return bool(self.study_instance_uids) or any(text.strip("*? ") for text in texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +262,8 @@ class PullProgress:
     here: int
     """Instances of these series that are in the store."""
     studies: int
+    problem: str
+    """What is, or was, wrong with one of its series; empty for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -304,6 +304,7 @@ def _progress(connection: Connection, row: RowMapping) -> PullProgress:
             func.coalesce(func.sum(expected), 0),
             func.coalesce(func.sum(case((here < expected, here), else_=expected)), 0),
             func.count(pull_series.c.study_instance_uid.distinct()),
+            func.max(pull_series.c.detail),
         )
         .select_from(pull_series)
         .outerjoin(series, series.c.series_instance_uid == pull_series.c.series_instance_uid)
@@ -317,6 +318,7 @@ def _progress(connection: Connection, row: RowMapping) -> PullProgress:
         expected=found[2],
         here=found[3],
         studies=found[4],
+        problem=found[5] or "",
     )
 
 
