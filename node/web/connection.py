@@ -7,12 +7,16 @@ reads nothing is waited for.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from node.web.errors import BadRequest
 
 MOST_HEAD_BYTES = 64 * 1024
 """Of the head of a request, and of what stands between two pieces of its body or behind them."""
@@ -59,6 +63,9 @@ class BoundedConnection(HttpToolsProtocol):
         self._moved += len(data)
         super().data_received(data)
         if self._head > MOST_HEAD_BYTES and not self.transport.is_closing():
+            if self._answering:
+                self._cut()
+                return
             self.transport.write(
                 f"HTTP/1.1 {TOO_LARGE.value} {TOO_LARGE.phrase}\r\n"
                 "content-length: 0\r\nconnection: close\r\n\r\n".encode("ascii")
@@ -66,9 +73,25 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
+        """Note that a request begins.
+
+        Raises
+        ------
+        BadRequest
+            The client did not wait for the answer to the former one: requests would pile up as fast as it can
+            write them. Clients may not count on being served so (RFC 9112 section 9.3.2).
+        """
+        if self._answering:
+            raise BadRequest("a request came before the former one was answered")
         self._receiving = True
         super().on_message_begin()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request; never within the answer to another one."""
+        if self._answering:
+            self._cut()
+        else:
+            super().send_400_response(msg)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -98,7 +121,27 @@ class BoundedConnection(HttpToolsProtocol):
         self._unsent = unsent
         waited_for = self.flow.write_paused or (self._receiving and not self.flow.read_paused)
         if waited_for and self._slow and moved < LEAST_BYTES:
-            self.transport.abort()
+            self._cut()
             return
         self._slow = waited_for
         self._look = self.loop.call_later(self.timeout_keep_alive, self._look_after)
+
+    @property
+    def _answering(self) -> bool:
+        """Whether a request is here, or on its way, that is not answered to its end."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _cut(self) -> None:
+        """End the connection at once; whoever answers learns of it before anything more is written."""
+        if self._answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        reset_on_close(self.transport)
+        self.transport.abort()
+
+
+def reset_on_close(transport: asyncio.Transport) -> None:
+    """Let the system drop what is still to be sent: it would keep it for a client that reads nothing."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
