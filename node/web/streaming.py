@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from node.domain.errors import ObjectMissing
+from node.domain.errors import GroundglassError, ObjectMissing
 from node.web.negotiation import fresh
+
+logger = logging.getLogger(__name__)
 
 PIECE: Final = 1 << 20
 """Bytes that are sent at a time; a shorter body is sent at once."""
@@ -73,6 +76,8 @@ class StreamedResponse(Response):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             if not gone.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (GroundglassError, OSError) as error:
+            logger.error("an answer was broken off: %s", error)  # noqa: TRY400 - the message says it all
         finally:
             gone.cancel()
             await asyncio.wait([upcoming])  # an iterator that runs cannot be closed

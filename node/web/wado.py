@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from node.dicom.transcode import Transcoder
-from node.domain.errors import DicomError
+from node.domain.errors import DicomError, ObjectMissing
 from node.domain.network import Right
 from node.domain.ports import ObjectFiles
 from node.store.stored_instances import Scope, StoredInstance, StoredInstances
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 STUDY: Final = "/studies/{study}"
 SERIES: Final = STUDY + "/series/{series}"
 INSTANCE: Final = SERIES + "/instances/{instance}"
-PARTIAL: Final = '299 groundglass "some instances are in no transfer syntax that is accepted"'
+PARTIAL: Final = '299 groundglass "some instances cannot be given, or not in an accepted transfer syntax"'
 """Warning of an answer with status 206 (PS3.18 section 10.4.3.2)."""
 
 
@@ -134,8 +134,8 @@ class WadoResource:
 
     def _retrieve(self, request: Request) -> Response:
         found = instances_of(self._stored, scope_of(request))
-        forms = self._forms(request, found)
-        given = [(item, form) for item, form in zip(found, forms, strict=True) if form is not None]
+        forms = self._forms(request, self._there(found))
+        given = [(item, form) for item in found if (form := forms.get(item.object_key)) is not None]
         if not given:
             raise NotAcceptable("nothing here can be given in a transfer syntax that is accepted")
         multipart = given[0][1].multipart
@@ -162,15 +162,37 @@ class WadoResource:
                 status_code=200 if len(given) == len(found) else 206,
             )
 
-    def _forms(self, request: Request, found: Sequence[StoredInstance]) -> list[Form | None]:
-        """Return how each instance is given, None for one that cannot be given; all alike in parts or not."""
+    def _there(self, found: Sequence[StoredInstance]) -> list[StoredInstance]:
+        """Return the instances whose files are there.
+
+        Raises
+        ------
+        ObjectMissing
+            None is.
+        """
+        there = []
+        missing: ObjectMissing | None = None
+        for item in found:
+            try:
+                self._files.path(item.object_key)
+            except ObjectMissing as error:
+                logger.error("an instance is not served: %s", error)  # noqa: TRY400 - the message says it all
+                missing = error
+            else:
+                there.append(item)
+        if missing is not None and not there:
+            raise missing
+        return there
+
+    def _forms(self, request: Request, found: Sequence[StoredInstance]) -> dict[str, Form | None]:
+        """Return how each instance is given, by its key; None for one that cannot be given."""
         ranges = accepted(request)
         syntaxes = {item.transfer_syntax_uid for item in found}
         forms = {
             syntax: dicom_form(ranges, syntax, self._transcoder.possible, single=len(found) == 1)
             for syntax in syntaxes
         }
-        return [forms[item.transfer_syntax_uid] for item in found]
+        return {item.object_key: forms[item.transfer_syntax_uid] for item in found}
 
     def _bytes(self, parts: Sequence[_Part]) -> Iterator[bytes]:
         for part in parts:
