@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pydicom
 import pytest
+from pydicom.uid import MRImageStorage
 
 from node.app import Node, SystemClock, build
 from node.cli.sending import Fate, FileFate, readable, send
+from node.dicom.write import PhantomLabels, write_phantom
 from node.dimse.entity import Timeouts
 from node.dimse.scu import Remote
 from node.domain.errors import BundleError, HandshakeFailed, SettingsError, StoreInUse
@@ -20,7 +23,19 @@ from node.infer.bundle import Bundle
 from node.operate.health import ask, port_is_free
 from node.receive.sink import FolderSink
 from tests.model_folder import TinyNet, phantom_slices, write_model_folder
-from tests.station.app_ground import SLICES, Place, install, phantom_folder, wait_for
+from tests.station.app_ground import SLICES, Place, install, phantom, phantom_folder, wait_for
+
+EAGER = """
+[retention]
+enabled = true
+every_seconds = 0.2
+
+[[retention.rules]]
+name = "eager"
+remove = "study"
+older_than_days = 0.000001
+results = "any"
+"""
 
 
 @pytest.fixture
@@ -120,13 +135,27 @@ def test_what_was_acknowledged_is_screened_after_a_restart(place: Place, tmp_pat
         wait_for(lambda: screened(node), "the screening after the restart")
 
 
-def test_a_silent_node_sends_nothing(place: Place, tmp_path: Path) -> None:
+def test_a_silent_node_sends_nothing_and_removes_nothing_that_it_answered(
+    place: Place, tmp_path: Path
+) -> None:
+    """Not even by rules that would remove everything at once: they remove what it has no answer to."""
     series = phantom_folder(tmp_path / "series")
+    other = write_phantom(tmp_path / "other", phantom(), PhantomLabels(identity="of another kind"))[0]
+    data_set = pydicom.dcmread(other)
+    data_set.SOPClassUID = data_set.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    data_set.Modality = "MR"
+    data_set.save_as(other)
+    place.config.write_text(place.config.read_text() + EAGER)
     with pacs(place) as sink, running(place) as node:
         scan(place, series)
         wait_for(lambda: screened(node), "the screening")
+        scan(place, [other])
+        wait_for(node.store.retention.removals, "the study without an answer to be removed")
+        (removed,) = node.store.retention.removals()
         (study,) = node.store.studies.list()
         states = {item.state.value for item in node.store.outbox.for_study(study.id)}
+    assert (removed.study_instance_uid, removed.weight.instances) == (data_set.StudyInstanceUID, 1)
+    assert sum(item.instance_count for item in study.series) == len(series)
     assert states == {"withheld"}
     assert sink.files() == []
 
