@@ -97,6 +97,7 @@ class InProcessCodecs:
             "transfer_syntax_uid": uid,
             "planar_configuration": int(layout.planar),
             "pixel_keyword": "PixelData",
+            "correct_unused_bits": False,
         }
         lone = encapsulate([codestream], has_bot=False)
         plugin = DECODERS[transfer_syntax_uid]
@@ -116,6 +117,8 @@ class InProcessCodecs:
         options = _options(layout)
         if layout.samples > 1:
             options["planar_configuration"] = 0
+        if transfer_syntax_uid == RLE_LOSSLESS:  # of bytes, not of values (PS3.5 annex G)
+            options["bits_stored"] = layout.bits_allocated
         try:
             codestream = get_encoder(UID(transfer_syntax_uid)).encode(
                 words, encoding_plugin=ENCODERS[transfer_syntax_uid], **options

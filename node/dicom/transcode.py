@@ -30,7 +30,8 @@ from node.dicom.transfer_syntaxes import (
     TARGETS,
     UNCOMPRESSED,
 )
-from node.domain.errors import EncodeFailed, UnsupportedTransferSyntax
+from node.domain.errors import EncodeFailed, IdentityMissing, UnsupportedTransferSyntax
+from node.domain.identity import is_valid_uid
 
 IDENTITY = Wanted(values=frozenset({Tag.SOPClassUID, Tag.SOPInstanceUID}))
 
@@ -99,11 +100,12 @@ class Transcoder:
         DicomError
             See `data_set`.
         """
-        found = _scan(path)
+        attributes = _scan(path).attributes
+        sop_class_uid, sop_instance_uid = map(attributes.text, (Tag.SOPClassUID, Tag.SOPInstanceUID))
+        if not (is_valid_uid(sop_class_uid) and is_valid_uid(sop_instance_uid)):
+            raise IdentityMissing("SOPClassUID or SOPInstanceUID is absent or malformed")
         prefix = part10_prefix(
-            sop_class_uid=found.attributes.text(Tag.SOPClassUID),
-            sop_instance_uid=found.attributes.text(Tag.SOPInstanceUID),
-            transfer_syntax_uid=wanted,
+            sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid, transfer_syntax_uid=wanted
         )
         return chain((prefix,), self.data_set(path, wanted))
 
