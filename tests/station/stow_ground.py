@@ -64,7 +64,7 @@ class Serving:
 
 
 @contextmanager
-def serving(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Serving]:
+def serving(root: Path, *, limits: StowLimits = LIMITS) -> Iterator[Serving]:
     """Run a service on an empty store."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "index.sqlite").write_bytes(migrated_index())
@@ -78,10 +78,10 @@ def serving(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Serving]:
         url=url,
         calling_ae_title="DICOMWEB",
         called_ae_title="GROUNDGLASS",
-        limits=LIMITS,
+        limits=limits,
     )
     server = WebServer(
-        Bind(host="127.0.0.1", port=0, path="/dicom-web", max_connections=64, idle_seconds=idle_seconds),
+        Bind(host="127.0.0.1", port=0, path="/dicom-web", max_connections=64, idle_seconds=30.0),
         stow.resources(),
         access=Access(["127.0.0.1"], frozenset({Right.STORE}), TOKEN.encode),
         url=url,
