@@ -170,10 +170,12 @@ class Committing:
 
     def run_once(self) -> None:
         """Decide on what is due, and report what is decided; for a tick."""
-        for request in self._records.due(RequestState.OPEN, limit=BATCH):
-            self.look_at(request)
-        for request in self._records.due(RequestState.DECIDED, limit=BATCH):
-            self._tell(request)
+        for state, step in ((RequestState.OPEN, self.look_at), (RequestState.DECIDED, self._tell)):
+            for request in self._records.due(state, limit=BATCH):
+                try:
+                    step(request)
+                except Exception:  # one request must not keep every other one waiting, tick after tick
+                    logger.exception("request for storage commitment %d is looked at again", request.id)
 
     def look_at(self, request: OpenRequest) -> None:
         """Decide on what can be decided of a request now."""
