@@ -14,4 +14,4 @@ class CodecLimits:
     memory_bytes: int = 1 << 30
     """Of one process, beyond what its libraries take."""
     seconds: int = 60
-    """For one frame: of processor time, and on the clock."""
+    """Of processor time for one frame; on the clock it may be twice as many."""
