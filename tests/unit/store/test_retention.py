@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import insert, inspect, select
 
 from node.domain.commitment import AskedInstance
-from node.domain.errors import StoreError, UnknownSubject
+from node.domain.errors import ObjectMissing, StoreError, UnknownSubject
 from node.domain.job import Assignment
 from node.domain.query import Level
 from node.domain.result import Withdrawal
 from node.domain.retention import Extent, StudyFacts
 from node.domain.study import Intake, StudyState
 from node.store.columns import metadata
-from node.store.integrity import check
+from node.store.integrity import ProblemKind, check
 from node.store.schema import patients
 from node.store.schema_metadata import object_metadata
 from node.store.schema_retention import removed_files
@@ -287,6 +289,30 @@ def test_a_stop_before_the_files_went_leaves_them_to_the_next_run(screened, monk
     assert check(screened.store) == []
     with screened.store.database.read() as connection:
         assert connection.execute(select(removed_files)).first() is None
+
+
+def test_bytes_that_arrive_while_they_are_removed_are_never_missing(ward):
+    """An arrival is indexed with its file, or its sender learns that it must send again."""
+    indexed: list[Intake] = []
+
+    def arrive() -> None:
+        for _ in range(25):
+            with contextlib.suppress(ObjectMissing):
+                indexed.append(ward.add(1))
+
+    sender = threading.Thread(target=arrive)
+    sender.start()
+    removed = 0
+    while sender.is_alive():
+        for found in ward.store.retention.page():
+            removed += (
+                ward.store.retention.remove(found.study_id, Extent.STUDY, still=lambda _: True, **WHY)
+                is not None
+            )
+    sender.join()
+    assert removed
+    assert Intake.NEW in indexed
+    assert {problem.kind for problem in check(ward.store)} <= {ProblemKind.ORPHAN}
 
 
 def test_a_removal_that_fails_changes_nothing(screened, monkeypatch):
