@@ -1,4 +1,4 @@
-"""Bodies of answers that are made while they are sent: memory holds two pieces, however long they are."""
+"""Bodies of answers that are made while they are sent: memory holds three pieces, however long they are."""
 
 from __future__ import annotations
 
@@ -63,25 +63,33 @@ class StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
         gone = asyncio.ensure_future(_gone(receive))
-        upcoming = asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
+        upcoming = self._read_on()
         try:
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
-            while scope["method"] != "HEAD" and not gone.done():
-                piece = await upcoming
-                if piece is None:
-                    break
-                upcoming = asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            if not gone.done():
+            if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            piece = await upcoming
+            upcoming = self._read_on()
+            while piece is not None and not gone.done():
+                following = await upcoming
+                upcoming = self._read_on()
+                # The last piece says that it is: a client that has all bytes asks for more at once.
+                more = following is not None
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+                piece = following
         except (GroundglassError, OSError) as error:
             logger.error("an answer was broken off: %s", error)  # noqa: TRY400 - the message says it all
         finally:
             gone.cancel()
-            await asyncio.wait([upcoming])  # an iterator that runs cannot be closed
+            await asyncio.gather(upcoming, return_exceptions=True)  # what runs cannot be closed
             await run_in_threadpool(self._pieces.close)
+
+    def _read_on(self) -> asyncio.Future[bytes | None]:
+        """Begin to read the next piece in a thread; None stands for the end."""
+        return asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
 
 
 async def _gone(receive: Receive) -> None:

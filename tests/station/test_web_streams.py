@@ -74,6 +74,8 @@ def test_what_is_large_comes_whole_and_in_its_announced_length(web: Reading, lar
     assert [content for _, content in parts_of(study)] == [file.read_bytes()]
     frames = parts_of(web.get(path + "/frames/4,1,2", "multipart/related; type=application/octet-stream"))
     assert [content for _, content in frames] == [LARGE[at].tobytes() for at in (3, 0, 1)]
+    for _ in range(8):  # a client may ask again as soon as it has all that was announced
+        assert len(web.get(path, AS_STORED).content) == file.stat().st_size
     assert web.client.head(web.base + path, headers={"Accept": AS_STORED}).content == b""
     assert web.get(path, AS_STORED).status_code == 200
 
