@@ -95,7 +95,7 @@ def web_server(settings: Settings, store: Store, storage: StorageServices, *, vi
             idle_seconds=web.idle_seconds,
         ),
         [*served, *Capabilities(served, url=url).resources()],
-        access=_access(settings),
+        access=access_of(settings),
         url=url,
         origins=web.origins,
     )
@@ -143,7 +143,14 @@ def _retrieving(store: Store, *, url: ServiceUrl) -> list[Resource]:
     ]
 
 
-def _access(settings: Settings) -> Access:
+def access_of(settings: Settings) -> Access:
+    """Return who may call the service.
+
+    Raises
+    ------
+    SettingsError
+        The token is not there or too short.
+    """
     web = settings.web
     source = web.token_source()
     if source is None:

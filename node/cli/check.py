@@ -18,6 +18,7 @@ from node.domain.errors import GroundglassError
 from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
 from node.operate.health import ask, port_is_free
 from node.outlets import sender_to
+from node.publishing import access_of
 from node.serving import open_engine
 from node.settings.settings import Settings
 
@@ -65,6 +66,9 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield _port("node.port", settings.node.host, settings.node.port, running=running)
     if settings.health.enabled:
         yield _port("health.port", settings.health.host, settings.health.port, running=running)
+    if settings.web.enabled:
+        yield _port("web.port", settings.web.host, settings.web.port, running=running)
+        yield _attempt("web.token", lambda: _token(settings))
     yield _attempt("model", lambda: _replay(settings))
     for destination in settings.destination_records():
         yield _attempt(f"destination {destination.name}", partial(_echo, destination, settings))
@@ -99,6 +103,11 @@ def _attempt(subject: str, action: Callable[[], str]) -> Check:
         return Check(subject=subject, passed=True, detail=action())
     except GroundglassError as error:
         return Check(subject=subject, passed=False, detail=str(error))
+
+
+def _token(settings: Settings) -> str:
+    access_of(settings)
+    return "none is asked for" if settings.web.anonymous else "it is there"
 
 
 def _replay(settings: Settings) -> str:

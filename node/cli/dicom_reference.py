@@ -9,6 +9,7 @@ from pydicom.uid import UID
 
 from node.cli.dicom_objects import object_tables
 from node.cli.dicom_query import query_services, query_tables
+from node.cli.dicom_web import web_tables
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -86,7 +87,11 @@ def dicom_reference() -> str:
             *_sop_classes(),
             *_transfer_syntaxes(),
             *_statuses(),
-            *(line for title, columns, rows in query_tables() for line in _table(title, columns, rows)),
+            *(
+                line
+                for title, columns, rows in (*query_tables(), *web_tables())
+                for line in _table(title, columns, rows)
+            ),
             *_character_sets(),
             *_results(),
             *_private_codes(),
