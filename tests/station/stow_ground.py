@@ -65,10 +65,12 @@ class Serving:
 
 @contextmanager
 def serving(root: Path, *, limits: StowLimits = LIMITS) -> Iterator[Serving]:
-    """Run a service on an empty store."""
+    """Run a service, on an empty store unless one is there."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "index.sqlite").write_bytes(migrated_index())
+    if not (root / "index.sqlite").exists():
+        (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=WallClock(), uids=CountedUids())
+    store.files.sweep_spool()
     url = ServiceUrl(path="/dicom-web", public="", any_name=False)
     storage = StorageService(files=store.files, records=store.intake, clock=WallClock())
     visits = Visits(storage, WallClock(), linger_seconds=0.05)
