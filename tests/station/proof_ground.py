@@ -172,14 +172,14 @@ def find_scp(on_find) -> Iterator[int]:
 
 
 @contextmanager
-def dcmqrscp(folder: Path, port: int) -> Iterator[None]:
-    """Run DCMTK's archive: it stores and is queried."""
+def dcmqrscp(folder: Path, port: int, *, hosts: str = "") -> Iterator[None]:
+    """Run DCMTK's archive: it stores, is queried, and sends to ``hosts`` of its configuration."""
     database = folder / "archive"
     database.mkdir(parents=True)
     config = folder / "dcmqrscp.cfg"
     config.write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 8\n"
-        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nPACS {database} RW (100, 64mb) ANY\nAETable END\n"
     )
     with (folder / "dcmqrscp.log").open("wb") as log:
