@@ -10,7 +10,8 @@ from pynetdicom.service_class import StorageServiceClass
 
 from node.dimse.contexts import PRIVATE_STORAGE, retired_storage
 from node.dimse.messages import BoundedMessages
-from node.dimse.transport import CallingSocket
+from node.dimse.reactor import make_prompt
+from node.dimse.sockets import CallingSocket
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -45,7 +46,8 @@ class Entity(AE):
         address: AddressInformation,
         tls_args: tuple[SSLContext, str] | None,
     ) -> CallingSocket:
-        assoc.dimse = BoundedMessages(assoc)  # made here, before the association starts
+        make_prompt(assoc)  # both here, before the association starts
+        assoc.dimse = BoundedMessages(assoc)
         seconds = Timeouts.network if self.network_timeout is None else self.network_timeout
         sock = CallingSocket(assoc, address, max_pdu=self.maximum_pdu_size, seconds=seconds)
         sock.tls_args = tls_args

@@ -1,28 +1,22 @@
-"""Data sets on their way in: handed on fragment by fragment, so that no object lies in memory as a whole.
-
-pynetdicom collects the fragments of a message's data set with ``data_set.write(fragment)``; here that object
-passes them to an `ObjectSink`. (The library's own way to keep them out of memory writes to the system's
-temporary folder, which may be on another file system than the store, and leaves the file after an abort.)
-"""
+"""Requests of peers: C-STORE goes to its sink as it arrives, everything else waits for its service."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import (
     C_CANCEL,
     C_ECHO,
     C_FIND,
     C_GET,
     C_MOVE,
-    C_STORE,
     N_ACTION,
+    N_CREATE,
     N_EVENT_REPORT,
+    N_SET,
 )
 
 from node.dimse.commitment import STORAGE_COMMITMENT
@@ -33,161 +27,94 @@ from node.dimse.contexts import (
     STORAGE_SOP_CLASSES,
     VERIFICATION,
 )
-from node.dimse.messages import BoundedMessages, MessageUnacceptable
+from node.dimse.framing import message
+from node.dimse.messages import BoundedMessages, MessageUnacceptable, TakeFragment
+from node.dimse.procedure_steps import INSTANCE_AVAILABILITY, PERFORMED_PROCEDURE_STEP
 from node.dimse.services import AffectedInstance, ObjectSink
-from node.dimse.status import Answer, Status, answer_to
-from node.dimse.transport import BoundedSocket
-from node.domain.errors import GroundglassError, IdentityMismatch, ObjectTooLarge
+from node.dimse.sockets import BoundedSocket
+from node.dimse.status import Answer, Status
+from node.dimse.storing import (
+    ArrivingObject,
+    StoreRequest,
+    store_request,
+    store_response,
+)
+from node.domain.errors import IdentityMismatch
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-    from pydicom.dataset import Dataset
     from pynetdicom.association import Association
     from pynetdicom.dimse import _QueueItem
     from pynetdicom.dimse_primitives import DimsePrimitiveType
-    from pynetdicom.presentation import PresentationContext
 
 logger = logging.getLogger(__name__)
 
-C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
 REQUESTS: Mapping[str, type | tuple[type, ...]] = {
     VERIFICATION: C_ECHO,
     STORAGE_COMMITMENT: (N_ACTION, N_EVENT_REPORT),
+    PERFORMED_PROCEDURE_STEP: (N_CREATE, N_SET),
+    INSTANCE_AVAILABILITY: N_CREATE,
     **dict.fromkeys(FIND_SOP_CLASSES, C_FIND),
     **dict.fromkeys(GET_SOP_CLASSES, C_GET),
     **dict.fromkeys(MOVE_SOP_CLASSES, C_MOVE),
 }
-"""Requests of the services beside storage, by abstract syntax (PS3.4 A.4, C.4, J.3)."""
+"""Requests of the services beside storage, by abstract syntax (PS3.4 A.4, C.4, F.7, J.3, R.3)."""
+LISTING = frozenset({STORAGE_COMMITMENT, PERFORMED_PROCEDURE_STEP, INSTANCE_AVAILABILITY})
+"""Those whose data sets list the instances of a study."""
 MAX_WAITING = 1
 """Messages that may wait while one is served: the asynchronous operations window is 1 (PS3.7 D.3.3.3)."""
 MAX_LIST_BYTES = 4 << 20
-"""A list of SOP instances to be committed, or that were; some 130 bytes each."""
+"""A list of SOP instances to be committed, or that were made; some 130 bytes each."""
 MAX_IDENTIFIER_BYTES = 1 << 20
 """The identifier of a query: some dozen short keys, or a list of UIDs."""
-WASTE_FACTOR = 2
-"""An object that is larger than the limit is read to its end so that it can be answered, but not beyond this
-multiple of the limit; then the association is aborted."""
-
+MAX_WASTE_BYTES = 1 << 25
+"""What asks for something is read this far, so that it can be answered that it is too large."""
 
 Serve: TypeAlias = "Callable[[int, Any], None]"
 NOT_SERVED: tuple[frozenset[str], Serve | None] = (frozenset(), None)
 
 
-class ArrivingDataSet(BytesIO):
-    """The data set of one message, passed on to a sink as it arrives.
-
-    A failure is kept, the rest of the fragments is dropped, and the request is answered when it is complete.
+class KeptDataSet(BytesIO):
+    """A data set that asks for something, kept in memory.
 
     Parameters
     ----------
-    open_sink : callable
-        Returns the sink; called at the first fragment, when the command set is known.
     max_bytes : int
-        Limit on the data set.
+        Limit on it; what is larger is not kept, and its request is answered so.
     """
 
-    def __init__(self, open_sink: Callable[[], ObjectSink], max_bytes: int) -> None:
+    def __init__(self, max_bytes: int) -> None:
         super().__init__()
-        self._open_sink = open_sink
         self._max_bytes = max_bytes
-        self._sink: ObjectSink | None = None
-        self._error: GroundglassError | None = None
-        self._done = False
-        self._lock = threading.Lock()
-        self.received = 0
+        self._received = 0
 
     @property
-    def excessive(self) -> bool:
-        """Whether so much has come beyond the limit that waiting for the end is no use."""
-        return self.received > WASTE_FACTOR * self._max_bytes
+    def is_whole(self) -> bool:
+        """Whether all that came was kept."""
+        return self._received <= self._max_bytes
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Pass one fragment on; never raises for what the sink or the limit say."""
+        """Take one fragment.
+
+        Raises
+        ------
+        ValueError
+            So much has come beyond the limit that waiting for the end is no use.
+        """
         fragment = bytes(data)
-        self.received += len(fragment)
-        with self._lock:
-            if self._error is None and not self._done:
-                try:
-                    self._pass_on(fragment)
-                except GroundglassError as error:
-                    self._error = error
-                    self._release()
-        return len(fragment)
-
-    def finish(self) -> Answer:
-        """Complete the object and return what to answer.
-
-        Raises
-        ------
-        GroundglassError
-            An error that neither the object nor the store can cause.
-        """
-        with self._lock:
-            try:
-                if self._error is not None:
-                    raise self._error
-                if self._sink is None or self._done:
-                    return Answer(status=Status.CANNOT_UNDERSTAND, comment="no data set")
-                self._sink.finish()
-                return Answer(status=Status.SUCCESS)
-            except GroundglassError as error:
-                logger.warning("an object was not stored: %s: %s", type(error).__name__, error)
-                return answer_to(error)
-            finally:
-                self._done = True
-                self._release()
-
-    def discard(self) -> None:
-        """Drop what has arrived; nothing happens after `finish`."""
-        with self._lock:
-            self._done = True
-            self._release()
-
-    def _pass_on(self, fragment: bytes) -> None:
-        if self.received > self._max_bytes:
-            raise ObjectTooLarge(f"object is larger than {self._max_bytes} bytes, the limit of this node")
-        if self._sink is None:
-            self._sink = self._open_sink()
-        self._sink.write(fragment)
-
-    def _release(self) -> None:
-        sink, self._sink = self._sink, None
-        if sink is not None:
-            sink.discard()
+        self._received += len(fragment)
+        if self._received > MAX_WASTE_BYTES:
+            raise ValueError("endless data set")
+        return super().write(fragment) if self.is_whole else len(fragment)
 
 
-class KeptDataSet:
-    """A data set that asks for something, kept in the buffer it arrives in.
+class _Deferred:
+    """A C-STORE whose data set is there while another request is being served: answered in its turn."""
 
-    Parameters
-    ----------
-    kept : BytesIO
-        Where the library looks for the data set of the message.
-    max_bytes : int
-        Limit on it.
-    """
+    MessageIDBeingRespondedTo = None  # it is a request, to who looks for responses
 
-    def __init__(self, kept: BytesIO, max_bytes: int) -> None:
-        self._kept = kept
-        self._max_bytes = max_bytes
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes.
-
-        Raises
-        ------
-        ObjectTooLarge
-            The data set is larger than any allowed one.
-        """
-        if self._kept.tell() + len(data) > self._max_bytes:
-            raise ObjectTooLarge(f"what asks for something is larger than {self._max_bytes} bytes")
-        BytesIO.write(self._kept, data)
-
-    def finish(self) -> None:
-        """Nothing is made durable: the service answers for what it does with it."""
-
-    def discard(self) -> None:
-        """Nothing is held."""
+    def __init__(self, answer: Callable[[], None]) -> None:
+        self.answer = answer
 
 
 class IncomingMessages(BoundedMessages):
@@ -212,7 +139,9 @@ class IncomingMessages(BoundedMessages):
         super().__init__(association, max_waiting=MAX_WAITING)
         self._open = open_sink
         self._max_object_bytes = max_object_bytes
-        self._arriving: list[ArrivingDataSet] = []
+        self._arriving: ArrivingObject | None = None
+        self._waiting_object: ArrivingObject | None = None
+        self._serving = False
         self._served: dict[type, tuple[frozenset[str], Serve]] = {}
 
     def serve(self, request: type, sop_classes: frozenset[str], serve: Serve) -> None:
@@ -230,19 +159,17 @@ class IncomingMessages(BoundedMessages):
         self._served[request] = (sop_classes, serve)
 
     def get_msg(self, block: bool = False) -> _QueueItem:
-        """Return the next request, but for those that are served here.
-
-        The library looks for the service by what the request names, and aborts the association where it knows
-        no such class. A C-STORE is therefore made one of its presentation context's SOP class: the object
-        alone is refused (see `_affected`), and the next one is served.
-        """
-        item = super().get_msg(block)
-        context_id, request = item
-        context = self._accepted().get(context_id)
+        """Return the next request, but for those that are served here."""
+        self._serving = True  # before the queue is looked at: see `_complete_object`
+        item = context_id, request = super().get_msg(block)
+        if isinstance(request, _Deferred):
+            request.answer()
+            return None, None
+        if request is None and not block:
+            self._serving = False
+        context = None if context_id is None else self.contexts.get(context_id)
         if context_id is None or context is None:
             return item
-        if isinstance(request, C_STORE):
-            request.AffectedSOPClassUID = context.abstract_syntax
         sop_classes, serve = self._served.get(type(request), NOT_SERVED)
         if block or serve is None or context.abstract_syntax not in sop_classes:
             return item
@@ -280,58 +207,97 @@ class IncomingMessages(BoundedMessages):
             return
         if not received.is_valid_request:
             raise MessageUnacceptable("a request without what is mandatory in it")  # the library ignores it
-        uid = str(self._accepted()[context_id].abstract_syntax)
-        kinds = REQUESTS.get(uid, C_STORE if uid in STORAGE_SOP_CLASSES else None)
-        if kinds is not None and not isinstance(received, kinds):
+        uid = str(self.contexts[context_id].abstract_syntax)
+        kinds = REQUESTS.get(uid)
+        if uid in STORAGE_SOP_CLASSES or (kinds is not None and not isinstance(received, kinds)):
             raise MessageUnacceptable("a request that its presentation context does not serve")
 
     def discard(self) -> None:
         """Drop every data set that was not answered; called when the association has ended."""
-        while self._arriving:
-            self._arriving.pop().discard()
+        for held in (self._arriving, self._waiting_object):
+            if held is not None:
+                held.discard()
 
-    def forget(self, data_set: ArrivingDataSet) -> None:
-        """Take note that a data set was answered."""
-        if data_set in self._arriving:
-            self._arriving.remove(data_set)
+    def buffer_for(self, context_id: int) -> KeptDataSet:
+        """Return what a data set that asks for something is kept in."""
+        is_list = self.contexts[context_id].abstract_syntax in LISTING
+        return KeptDataSet(MAX_LIST_BYTES if is_list else MAX_IDENTIFIER_BYTES)
 
-    def new_message(self) -> DIMSEMessage:
-        """Return where the next message is collected: its data set goes on to a sink."""
-        message = DIMSEMessage()
-        data_set = ArrivingDataSet(lambda: self._open_for(message, data_set), self._max_object_bytes)
-        message.data_set = data_set
-        return message
+    def commanded(self, context_id: int, command: bytes) -> TakeFragment | None:
+        """Take a whole command set: a C-STORE is served here, as its data set arrives."""
+        try:
+            request = store_request(command)
+        except ValueError as error:
+            raise MessageUnacceptable(str(error)) from error
+        if request is None:
+            return super().commanded(context_id, command)
+        self._require_storage(request, context_id)
+        arriving = ArrivingObject(
+            lambda: self._open(self._affected(request, context_id)), self._max_object_bytes
+        )
+        if not request.has_data_set:
+            self._complete_object(request, context_id, arriving)
+            return None
+        self._arriving = arriving
 
-    def is_excessive(self, data_set: BytesIO | None) -> bool:
-        """Whether so much of a data set has come that waiting for its end is no use."""
-        return isinstance(data_set, ArrivingDataSet) and data_set.excessive
+        def take(fragment: memoryview, is_last: bool) -> None:
+            arriving.write(fragment)
+            if arriving.excessive:
+                raise MessageUnacceptable("endless data set")
+            if is_last:
+                self._arriving = None
+                self._complete_object(request, context_id, arriving)
 
-    def _open_for(self, message: DIMSEMessage, data_set: ArrivingDataSet) -> ObjectSink:
-        context = self._accepted()[message.context_id]
-        if context.abstract_syntax == STORAGE_COMMITMENT:
-            return KeptDataSet(data_set, MAX_LIST_BYTES)
-        if context.abstract_syntax in FIND_SOP_CLASSES | GET_SOP_CLASSES | MOVE_SOP_CLASSES:
-            return KeptDataSet(data_set, MAX_IDENTIFIER_BYTES)
-        sink = self._open(self._affected(message))
-        self._arriving.append(data_set)
-        return sink
+        return take
 
-    def _affected(self, message: DIMSEMessage) -> AffectedInstance:
-        command: Dataset = message.command_set
-        if command.get("CommandField") != C_STORE_RQ:
-            raise ValueError("a data set came with a request that has none here")
-        if not command.get("AffectedSOPClassUID") or not command.get("AffectedSOPInstanceUID"):
-            raise ValueError("a C-STORE request names no SOP instance")
-        context = self._accepted()[message.context_id]
+    def _require_storage(self, request: StoreRequest, context_id: int) -> None:
+        """Check that a C-STORE request may come on its presentation context.
+
+        Raises
+        ------
+        MessageUnacceptable
+        """
+        context = self.contexts[context_id]
+        if str(context.abstract_syntax) in REQUESTS:
+            raise MessageUnacceptable("a request that its presentation context does not serve")
+        if not request.sop_class_uid or not request.sop_instance_uid:
+            raise MessageUnacceptable("a C-STORE request names no SOP instance")
         if not context.as_scp:
-            raise ValueError("a C-STORE request of a peer that may only take objects here")
-        if command.AffectedSOPClassUID != context.abstract_syntax:
+            raise MessageUnacceptable("a C-STORE request of a peer that may only take objects here")
+
+    def _complete_object(self, request: StoreRequest, context_id: int, arriving: ArrivingObject) -> None:
+        """Answer a C-STORE, at once unless another request is being served.
+
+        One operation at a time is negotiated (PS3.7 D.3.3.3), so that hardly happens; but two messages must
+        not be mixed on the connection.
+        """
+
+        def answer() -> None:
+            self._waiting_object = None
+            self._answer(request, context_id, arriving)
+
+        if self._serving or self.waiting:
+            self._waiting_object = arriving
+            self.msg_queue.put((context_id, _Deferred(answer)))  # type: ignore[arg-type]  # `get_msg` takes it out
+        else:
+            answer()
+
+    def _answer(self, request: StoreRequest, context_id: int, arriving: ArrivingObject) -> None:
+        try:
+            answer = arriving.finish()
+        except Exception:
+            # A fault of this node, not of the object: the sender learns that it is not stored.
+            logger.exception("an object was not stored")
+            answer = Answer(status=Status.OUT_OF_RESOURCES, comment="this node failed; send again later")
+        command = store_response(request, answer)
+        self.write(message(context_id, command, b"", max_pdu=self.maximum_pdu_size))
+
+    def _affected(self, request: StoreRequest, context_id: int) -> AffectedInstance:
+        context = self.contexts[context_id]
+        if request.sop_class_uid != context.abstract_syntax:
             raise IdentityMismatch("Affected SOP Class UID is not the one of the presentation context")
         return AffectedInstance(
-            sop_class_uid=str(command.AffectedSOPClassUID),
-            sop_instance_uid=str(command.AffectedSOPInstanceUID),
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
             transfer_syntax_uid=str(context.transfer_syntax[0]),
         )
-
-    def _accepted(self) -> dict[int | None, PresentationContext]:
-        return {context.context_id: context for context in self.assoc.accepted_contexts}

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from node.dimse.admission import Gate
 from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import Timeouts, application_entity
-from node.dimse.services import QueryProvider, RetrieveProvider, StorageServices
+from node.dimse.services import AnnouncementTaker, QueryProvider, RetrieveProvider, StorageServices
 from node.dimse.session import Session
-from node.dimse.transport import BoundedServer, SocketLimits
+from node.dimse.sockets import SocketLimits
+from node.dimse.transport import BoundedServer
 from node.domain.network import ListenLimits
 from node.domain.ports import Clock
 
@@ -52,6 +53,8 @@ class Listener:
         Who answers queries; by default nobody does.
     retrieve : RetrieveProvider, optional
         Who sends what is stored here; by default nobody does.
+    announcements : AnnouncementTaker, optional
+        Who takes procedure steps and notifications of availability; by default nobody does.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Listener:
         commitment: CommitmentServices = NO_COMMITMENT,
         query: QueryProvider | None = None,
         retrieve: RetrieveProvider | None = None,
+        announcements: AnnouncementTaker | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._address = (host, port)
@@ -77,6 +81,7 @@ class Listener:
         self._commitment = commitment
         self._query = query
         self._retrieve = retrieve
+        self._announcements = announcements
         self._places = threading.BoundedSemaphore(limits.max_associations)
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
@@ -120,6 +125,7 @@ class Listener:
                 pdu_seconds=limits.idle_seconds,
             ),
             clock=self._clock,
+            prompt=limits.prompt,
         )
         self._thread = threading.Thread(
             target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
@@ -175,6 +181,7 @@ class Listener:
             commitment=self._commitment,
             query=self._query,
             retrieve=self._retrieve,
+            announcements=self._announcements,
         )
         with self._changed:
             self._sessions[association] = session

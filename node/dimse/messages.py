@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pydicom.errors import BytesLengthException
 from pynetdicom import evt
@@ -21,11 +21,15 @@ from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_CANCEL
 from pynetdicom.pdu_primitives import P_DATA
 
+from node.dimse.framing import COMMAND, LAST
+from node.dimse.reactor import serve_meanwhile
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from pynetdicom.association import Association
     from pynetdicom.dimse import _QueueItem
     from pynetdicom.dimse_primitives import DimsePrimitiveType
+    from pynetdicom.presentation import PresentationContext
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +57,39 @@ MALFORMED = (
     struct.error,
 )
 """What decoding a malformed message raises."""
-COMMAND_FRAGMENT = 1
-"""Bit of the message control header that a fragment of a command set has (PS3.8 E.2)."""
+VALUE_HEAD = struct.Struct(">IBB")
+"""Length, presentation context, message control header (PS3.8 section 9.3.5.1, annex E.2)."""
 EVENT_INVALID_PDU = "Evt19"
 """Unrecognised or invalid PDU received (PS3.8 table 9-10): the association is aborted."""
 
 
 class MessageUnacceptable(ValueError):
     """What a peer sends is no message that is served here; the association is aborted."""
+
+
+TakeFragment: TypeAlias = "Callable[[memoryview, bool], object]"
+"""Takes a fragment of a data set and whether it is the last one."""
+
+
+def presentation_data_values(values: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield context, message control header and fragment of each value of a P-DATA-TF PDU.
+
+    Raises
+    ------
+    MessageUnacceptable
+        The lengths of the values are not that of the PDU (PS3.8 section 9.3.5).
+    """
+    position, end = 0, len(values)
+    if not end:
+        raise MessageUnacceptable("a P-DATA-TF PDU without content")
+    while position < end:
+        if end - position < VALUE_HEAD.size:
+            raise MessageUnacceptable("a fragment without message control header")
+        length, context_id, control = VALUE_HEAD.unpack_from(values, position)
+        begin, position = position + VALUE_HEAD.size, position + 4 + length
+        if position < begin or position > end:
+            raise MessageUnacceptable("a presentation data value that is longer or shorter than its PDU says")
+        yield context_id, control, values[begin:position]
 
 
 class BoundedBuffer(BytesIO):
@@ -105,65 +134,106 @@ class BoundedMessages(DIMSEServiceProvider):
         super().__init__(association)
         self._max_waiting = max_waiting
         self._collected_on: int | None = None
+        self._command = bytearray()
+        self._take_data: TakeFragment | None = None
         self._deferred: deque[_QueueItem] = deque()
         self._afterwards: list[Callable[[], object]] = []
         self._cancelled: set[int] = set()
 
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take a P-DATA primitive; a malformed or excessive one aborts the association.
+    @property
+    def waiting(self) -> bool:
+        """Whether a message waits to be served."""
+        return bool(self._deferred) or not self.msg_queue.empty()
 
-        Its fragments are taken one by one: with the last one of a message the next message may begin.
-        """
-        fragments = primitive.presentation_data_value_list
+    def receive_values(self, values: memoryview) -> None:
+        """Take the presentation data values of one P-DATA-TF PDU; what is none aborts the association."""
         try:
-            for context_id, value in fragments:
-                single = primitive
-                if len(fragments) > 1:
-                    single = P_DATA()
-                    single.presentation_data_value_list.append((context_id, value))
-                self._take(single, context_id, value)
+            for context_id, control, fragment in presentation_data_values(values):
+                self._take(context_id, control, fragment)
         except MessageUnacceptable as error:
             self.refuse(str(error))
 
-    def _take(self, fragment: P_DATA, context_id: int, value: bytes) -> None:
-        if self.message is None:
-            if self.msg_queue.qsize() + len(self._deferred) > self._max_waiting:
-                raise MessageUnacceptable("more messages at a time than are expected")
-            if context_id not in {context.context_id for context in self.assoc.accepted_contexts}:
-                raise MessageUnacceptable("a message on a presentation context that was not accepted")
-            self.message = self.new_message()
-            self._collected_on = context_id
-        message, data_set = self.message, self.message.data_set
-        self._require_place(message, context_id, value)
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Take a P-DATA primitive, on the library's reactor."""
         try:
-            complete = message.decode_msg(fragment, self.assoc)
-            received = message.message_to_primitive() if complete else None
-        except MALFORMED as error:
-            raise MessageUnacceptable(f"malformed message ({type(error).__name__})") from error
-        if received is not None:
-            self.require_served(received, context_id)
-            self._complete(message, received, context_id)
-        elif message.encoded_command_set.tell() > MAX_COMMAND_BYTES:
-            raise MessageUnacceptable("endless command set")
-        elif self.is_excessive(data_set):
-            raise MessageUnacceptable("endless data set")
+            for context_id, value in primitive.presentation_data_value_list:
+                if not value:
+                    raise MessageUnacceptable("a fragment without message control header")  # noqa: TRY301 - one handler
+                self._take(context_id, value[0], memoryview(value)[1:])
+        except MessageUnacceptable as error:
+            self.refuse(str(error))
 
-    def _require_place(self, message: DIMSEMessage, context_id: int, value: bytes) -> None:
-        """Check the place of a fragment in its message (PS3.7 6.3.1, PS3.8 E.2).
+    def _take(self, context_id: int, control: int, fragment: memoryview) -> None:
+        """Take one fragment at its place in its message (PS3.7 6.3.1, PS3.8 E.2).
 
         The library takes fragments in whatever order and context they come: a second command set would
         rename the object that is being stored.
         """
-        if not value:
-            raise MessageUnacceptable("a fragment without message control header")
-        if context_id != self._collected_on:
+        if self._collected_on is None:
+            self._begin(context_id)
+        elif context_id != self._collected_on:
             raise MessageUnacceptable("one message on two presentation contexts")
-        has_command = message.context_id is not None
-        is_command = bool(value[0] & COMMAND_FRAGMENT)
-        if is_command and has_command:
-            raise MessageUnacceptable("a command set after that of the message")
-        if not is_command and not has_command:
+        is_last = bool(control & LAST)
+        if control & COMMAND:
+            if self._take_data is not None:
+                raise MessageUnacceptable("a command set after that of the message")
+            self._command += fragment
+            if len(self._command) > MAX_COMMAND_BYTES:
+                raise MessageUnacceptable("endless command set")
+            if is_last:
+                self._take_data = self.commanded(context_id, bytes(self._command))
+                if self._take_data is None:
+                    self._ended()
+        elif self._take_data is None:
             raise MessageUnacceptable("a data set before its command set")
+        else:
+            self._take_data(fragment, is_last)
+            if is_last:
+                self._ended()
+
+    def _begin(self, context_id: int) -> None:
+        if self.msg_queue.qsize() + len(self._deferred) > self._max_waiting:
+            raise MessageUnacceptable("more messages at a time than are expected")
+        if context_id not in self.contexts:
+            raise MessageUnacceptable("a message on a presentation context that was not accepted")
+        self._collected_on = context_id
+
+    def _ended(self) -> None:
+        """Be ready for the next message: with the last fragment of one it may begin."""
+        self._collected_on = None
+        self._take_data = None
+        self._command.clear()
+
+    @property
+    def contexts(self) -> Mapping[int, PresentationContext]:
+        """The accepted presentation contexts by their number."""
+        return self.assoc._accepted_cx
+
+    def commanded(self, context_id: int, command: bytes) -> TakeFragment | None:
+        """Take a whole command set; return what takes the data set, None where there is none.
+
+        Raises
+        ------
+        MessageUnacceptable
+        """
+        message = DIMSEMessage()
+        message.data_set = self.buffer_for(context_id)
+
+        def take(fragment: memoryview, is_last: bool, kind: int = 0) -> bool:
+            single = P_DATA()
+            control = bytes([kind | (LAST if is_last else 0)])
+            single.presentation_data_value_list.append((context_id, control + bytes(fragment)))
+            try:
+                complete = message.decode_msg(single, self.assoc)
+                received = message.message_to_primitive() if complete else None
+            except MALFORMED as error:
+                raise MessageUnacceptable(f"malformed message ({type(error).__name__})") from error
+            if received is not None:
+                self.require_served(received, context_id)
+                self._complete(message, received, context_id)
+            return received is not None
+
+        return None if take(memoryview(command), True, COMMAND) else take
 
     def get_msg(self, block: bool = False) -> _QueueItem:
         """Return the next message.
@@ -183,7 +253,7 @@ class BoundedMessages(DIMSEServiceProvider):
             if message is None or context_id is None or message.MessageIDBeingRespondedTo is not None:
                 return item
             if self.assoc.is_requestor:
-                self.assoc._serve_request(message, context_id)
+                serve_meanwhile(self.assoc, message, context_id)
             else:
                 self._deferred.append(item)
         logger.warning("requests without end instead of a response")
@@ -206,15 +276,9 @@ class BoundedMessages(DIMSEServiceProvider):
         logger.warning("association aborted: %s", reason)
         self.dul.event_queue.put(EVENT_INVALID_PDU)
 
-    def new_message(self) -> DIMSEMessage:
-        """Return where the next message is collected."""
-        message = DIMSEMessage()
-        message.data_set = BoundedBuffer(MAX_ANSWER_BYTES)
-        return message
-
-    def is_excessive(self, _data_set: BytesIO | None) -> bool:
-        """Whether so much of a data set has come that waiting for its end is no use."""
-        return False
+    def buffer_for(self, _context_id: int) -> BytesIO:
+        """Return what a data set is kept in."""
+        return BoundedBuffer(MAX_ANSWER_BYTES)
 
     def require_served(self, received: DimsePrimitiveType, context_id: int) -> None:
         """Check that a message may come on its presentation context.
@@ -227,7 +291,6 @@ class BoundedMessages(DIMSEServiceProvider):
     def _complete(self, message: DIMSEMessage, received: DimsePrimitiveType, context_id: int) -> None:
         """Hand a whole message to who waits for it."""
         evt.trigger(self.assoc, evt.EVT_DIMSE_RECV, {"message": message})
-        self.message = None
         if isinstance(received, C_CANCEL):
             if len(self._cancelled) < MAX_CANCELLED:
                 self._cancelled.add(int(received.MessageIDBeingRespondedTo or 0))

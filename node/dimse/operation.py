@@ -1,4 +1,4 @@
-"""One operation of Query/Retrieve while it is served: its identifier and its responses (PS3.7 9.1)."""
+"""One operation while it is served: what it asks for and its responses (PS3.7 chapters 9 and 10)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from node.dimse.framing import DATA_SET, NO_DATA_SET, command_set, message
-from node.dimse.incoming import ArrivingDataSet
-from node.dimse.status import COMMENT_MAX_LENGTH, Status
+from node.dimse.incoming import KeptDataSet
+from node.dimse.status import COMMENT_MAX_LENGTH
 
 if TYPE_CHECKING:
     from io import BytesIO
 
     from pynetdicom.association import Association
-    from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
+    from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE, N_CREATE, N_SET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,11 @@ class Operation:
 
     @classmethod
     def of(
-        cls, association: Association, context_id: int, request: C_FIND | C_GET | C_MOVE, response_field: int
+        cls,
+        association: Association,
+        context_id: int,
+        request: C_FIND | C_GET | C_MOVE | N_CREATE | N_SET,
+        response_field: int,
     ) -> Operation:
         """Return the operation of a request."""
         return cls(
@@ -50,6 +54,8 @@ class Operation:
         identifier: bytes = b"",
         comment: str = "",
         counts: Mapping[int, int] | None = None,
+        sop_instance_uid: str = "",
+        error_id: int | None = None,
     ) -> bytes:
         """Return one response as PDUs.
 
@@ -62,6 +68,9 @@ class Operation:
             ErrorComment, without patient data.
         counts : mapping of int to int, optional
             Numbers of sub-operations by element number.
+        sop_instance_uid : str
+            AffectedSOPInstanceUID; empty for none.
+        error_id : int, optional
         """
         elements = {
             0x0002: even(self.sop_class_uid.encode("ascii"), b"\0"),
@@ -73,14 +82,18 @@ class Operation:
         }
         if comment:
             elements[0x0902] = even(comment[:COMMENT_MAX_LENGTH].encode("ascii", "replace"), b" ")
+        if error_id is not None:
+            elements[0x0903] = struct.pack("<H", error_id)
+        if sop_instance_uid:
+            elements[0x1000] = even(sop_instance_uid.encode("ascii"), b"\0")
         return message(self.context_id, command_set(elements), identifier, max_pdu=self.max_pdu)
 
 
 def identifier_of(kept: BytesIO | None) -> bytes | None:
-    """Return the identifier of a request, None when it was too large to be kept."""
+    """Return the data set of a request, None when it was too large to be kept."""
     if kept is None:
         return b""
-    if isinstance(kept, ArrivingDataSet) and kept.received and kept.finish().status is not Status.SUCCESS:
+    if isinstance(kept, KeptDataSet) and not kept.is_whole:
         return None
     return kept.getvalue()
 

@@ -6,20 +6,27 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
 
 from node.dimse.admission import Caller, Gate, Refused, Rejection
+from node.dimse.announcing import AnnouncementExchange
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.commitment_session import CommitmentExchange, CommitmentServices
 from node.dimse.contexts import commitment_context, supported_contexts
 from node.dimse.finding import FindExchange
-from node.dimse.incoming import ArrivingDataSet, IncomingMessages
+from node.dimse.incoming import IncomingMessages
 from node.dimse.retrieving import RetrieveExchange
-from node.dimse.services import AffectedInstance, ObjectSink, QueryProvider, RetrieveProvider, StorageServices
-from node.dimse.status import Answer, Status
-from node.dimse.transport import BoundedSocket
+from node.dimse.services import (
+    AffectedInstance,
+    AnnouncementTaker,
+    ObjectSink,
+    QueryProvider,
+    RetrieveProvider,
+    StorageServices,
+)
+from node.dimse.sockets import BoundedSocket
+from node.dimse.status import Status
 from node.domain.errors import GroundglassError, StoreError
 from node.domain.network import Right
 from node.domain.study import AssociationEnd
@@ -72,6 +79,8 @@ class Session:
         Who answers queries; by default nobody does.
     retrieve : RetrieveProvider, optional
         Who sends what is stored here; by default nobody does.
+    announcements : AnnouncementTaker, optional
+        Who takes procedure steps and notifications; by default nobody does.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class Session:
         commitment: CommitmentServices,
         query: QueryProvider | None = None,
         retrieve: RetrieveProvider | None = None,
+        announcements: AnnouncementTaker | None = None,
     ) -> None:
         self._association = association
         self._gate = gate
@@ -105,9 +115,11 @@ class Session:
         self._sends = retrieve is not None
         if retrieve is not None:
             RetrieveExchange(association, self._messages, retrieve, self._admitted)
+        self._takes_announcements = announcements is not None
+        if announcements is not None:
+            AnnouncementExchange(association, self._messages, announcements, self._admitted)
         association.bind(evt.EVT_REQUESTED, self._on_requested)
         association.bind(evt.EVT_C_ECHO, self._on_echo)
-        association.bind(evt.EVT_C_STORE, self._on_store)
         association.bind(evt.EVT_CONN_CLOSE, self._on_disconnected)
         association.bind(evt.EVT_RELEASED, self._on_end)
         association.bind(evt.EVT_ABORTED, self._on_end)
@@ -177,6 +189,7 @@ class Session:
             commitment=self._commitment_context(decision.rights),
             queries=self._answers_queries,
             retrievals=self._sends,
+            announcements=self._takes_announcements,
             storing=[uid for uid, role in event.assoc.requestor.role_selection.items() if role.scp_role],
         )
 
@@ -214,15 +227,6 @@ class Session:
     def _on_echo(self, _event: Event) -> int:
         return int(Status.SUCCESS)
 
-    def _on_store(self, event: Event) -> Dataset:
-        data_set = getattr(event.request, "DataSet", None)
-        if not isinstance(data_set, ArrivingDataSet):
-            return _response(Answer(status=Status.CANNOT_UNDERSTAND, comment="no data set"))
-        try:
-            return _response(data_set.finish())
-        finally:
-            self._messages.forget(data_set)
-
     def _on_end(self, _event: Event) -> None:
         self._close()
 
@@ -242,12 +246,3 @@ class Session:
             self._services.closed(association_id, end)
         except GroundglassError:
             logger.exception("the end of association %d cannot be recorded", association_id)
-
-
-def _response(answer: Answer) -> Dataset:
-    """Return the status elements of a C-STORE response (PS3.7 9.3.1.2)."""
-    elements = Dataset()
-    elements.Status = int(answer.status)
-    if answer.comment:
-        elements.ErrorComment = answer.comment
-    return elements

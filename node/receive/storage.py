@@ -143,7 +143,7 @@ class Reception:
             )
             self._held = held.pop_all()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises

@@ -105,6 +105,11 @@ class LimitSettings(Section):
     )
     acse_seconds: Seconds = Field(30.0, description="Longest wait for an answer of association control.")
     dimse_seconds: Seconds = Field(60.0, description="Longest wait for the next DIMSE message part.")
+    prompt_reactor: bool = Field(
+        True,
+        description="Associations wait for what happens; false: they run on pynetdicom's own reactors, which look "
+        "for it a thousand times a second.",
+    )
 
 
 class PeerSettings(Section):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.dimse.incoming import ArrivingDataSet
 from node.dimse.session import association_end
 from node.dimse.status import Status
+from node.dimse.storing import ArrivingObject
 from node.domain.errors import ModelError, NotDicom, OutOfSpace
 from node.domain.study import AssociationEnd
 
@@ -38,10 +38,10 @@ class MemorySink:
 @given(st.lists(st.binary(max_size=50), min_size=1), st.integers(1, 200))
 def test_fragments_arrive_whole_or_not_at_all(fragments, limit):
     sink = MemorySink()
-    arriving = ArrivingDataSet(lambda: sink, limit)
+    arriving = ArrivingObject(lambda: sink, limit)
 
     for fragment in fragments:
-        assert arriving.write(fragment) == len(fragment)
+        arriving.write(fragment)
     answer = arriving.finish()
 
     total = b"".join(fragments)
@@ -62,7 +62,7 @@ def test_fragments_arrive_whole_or_not_at_all(fragments, limit):
 )
 def test_a_failure_is_answered_and_released_once(when, error, status):
     sink = MemorySink(**{when: error})
-    arriving = ArrivingDataSet(lambda: sink, 100)
+    arriving = ArrivingObject(lambda: sink, 100)
     arriving.write(b"one")
     arriving.write(b"two")
 
@@ -76,7 +76,7 @@ def test_a_failure_to_open_is_answered():
     def refuse() -> MemorySink:
         raise OutOfSpace("full")
 
-    arriving = ArrivingDataSet(refuse, 100)
+    arriving = ArrivingObject(refuse, 100)
     arriving.write(b"one")
 
     assert arriving.finish().status is Status.OUT_OF_RESOURCES
@@ -84,7 +84,7 @@ def test_a_failure_to_open_is_answered():
 
 def test_an_unexpected_error_is_released_and_not_hidden():
     sink = MemorySink(on_finish=ModelError("a bug"))
-    arriving = ArrivingDataSet(lambda: sink, 100)
+    arriving = ArrivingObject(lambda: sink, 100)
     arriving.write(b"one")
 
     with pytest.raises(ModelError):
@@ -94,12 +94,12 @@ def test_an_unexpected_error_is_released_and_not_hidden():
 
 
 def test_nothing_arrived_is_not_understood():
-    assert ArrivingDataSet(MemorySink, 100).finish().status is Status.CANNOT_UNDERSTAND
+    assert ArrivingObject(MemorySink, 100).finish().status is Status.CANNOT_UNDERSTAND
 
 
 def test_after_the_end_nothing_is_taken():
     sink = MemorySink()
-    arriving = ArrivingDataSet(lambda: sink, 100)
+    arriving = ArrivingObject(lambda: sink, 100)
     arriving.write(b"one")
     arriving.discard()
 

@@ -1,0 +1,395 @@
+"""pynetdicom's reactors, woken by what happens instead of looking a thousand times a second.
+
+The library runs two threads an association. One reads the connection and keeps the state machine of PS3.8,
+the other serves the requests; both sleep for a millisecond between two looks, which is most of the time
+that a C-STORE takes. Here the first one waits for the connection or for what it is to send, reads as much
+as there is at once, and hands P-DATA on without a copy; the second one waits until there is something for
+it. Negotiation, state machine, services and TLS stay the library's.
+
+This is the one module that knows the library's inside. It serves the versions of ``KNOWN_VERSIONS``; under
+any other, and where the settings say so, associations run on the library's own reactors.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import pynetdicom
+from pynetdicom import evt
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
+
+from node.dimse.reading import PDU_HEAD, PduReader, UnknownPdu
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.dimse_primitives import DimsePrimitiveType
+
+logger = logging.getLogger(__name__)
+
+KNOWN_VERSIONS = frozenset({"3.0.4"})
+"""Of pynetdicom, whose inside was read."""
+P_DATA_TF = 0x04  # PS3.8 section 9.3.5
+DATA_TRANSFER = "Sta6"  # PS3.8 section 9.2.1
+IDLE = "Sta1"
+AWAITING_CLOSE = "Sta13"
+EVENT_CLOSED = "Evt17"  # PS3.8 table 9-10
+EVENT_ARTIM_EXPIRED = "Evt18"
+EVENT_INVALID_PDU = "Evt19"
+LONGEST_WAIT = 60.0
+"""Seconds after which a thread looks around though nothing woke it."""
+SHORTEST_WAIT = 0.001
+SETTLE_SECONDS = 0.5
+"""How long one who ends an association waits at a time for its connection to close."""
+ABORT_SOURCE_PROVIDER = 0x02  # PS3.8 table 9-26
+
+
+class ReadSocket(Protocol):
+    """What the reactor needs of an association's socket."""
+
+    socket: socket.socket | None
+    reader: PduReader
+    timed_out: bool
+
+    def send(self, bytestream: bytes) -> None:
+        """Send whole PDUs."""
+        ...
+
+
+class MessageReader(Protocol):
+    """What the reactor needs of an association's DIMSE provider."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message waits to be served."""
+        ...
+
+    def receive_values(self, values: memoryview) -> None:
+        """Take the presentation data values of one P-DATA-TF PDU."""
+        ...
+
+
+def is_known() -> bool:
+    """Whether the reactors here fit the library that is installed."""
+    return pynetdicom.__version__ in KNOWN_VERSIONS
+
+
+def make_prompt(association: Association) -> bool:
+    """Put the reactors of this module in the place of the library's; return whether that was done.
+
+    Parameters
+    ----------
+    association : Association
+        Made, without a socket and not started.
+    """
+    if not is_known():
+        logger.warning(
+            "pynetdicom %s is not one of %s: associations run on its own, slower reactors",
+            pynetdicom.__version__,
+            ", ".join(sorted(KNOWN_VERSIONS)),
+        )
+        return False
+    layer = PromptUpperLayer(association)
+    layer.artim_timer.timeout = association.acse_timeout
+    layer._idle_timer.timeout = association.network_timeout
+    association.dul = layer
+    association._reactor_checkpoint = _Checkpoint(layer.tell_user_if_waiting)
+    association._run_reactor = lambda: _serve(association, layer)  # type: ignore[method-assign]
+    return True
+
+
+class _Waker:
+    """A socket pair: a byte in it ends a wait for the connection."""
+
+    def __init__(self) -> None:
+        self.waiting_end, self._waking_end = socket.socketpair()
+        self.waiting_end.setblocking(False)
+        self._waking_end.setblocking(False)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def wake(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._waking_end.send(b"\0")
+            except BlockingIOError:
+                return  # so many wake it already
+
+    def drain(self) -> None:
+        try:
+            self.waiting_end.recv(4096)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self.waiting_end.close()
+            self._waking_end.close()
+
+
+class _WakingQueue(queue.Queue):  # type: ignore[type-arg]  # of several kinds of item
+    """A queue whose reader waits for something else as well."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._wake = wake
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        self._wake()
+
+
+class _Checkpoint(threading.Event):
+    """Holds the serving thread while another one sends a request and waits for the response to it."""
+
+    def __init__(self, released: Callable[[], None]) -> None:
+        super().__init__()
+        super().set()
+        self._released = released
+
+    def set(self) -> None:
+        super().set()
+        self._released()
+
+
+class PromptUpperLayer(DULServiceProvider):
+    """The upper layer of one association, waiting on the connection and on what is to be sent.
+
+    Parameters
+    ----------
+    association : Association
+    """
+
+    def __init__(self, association: Association) -> None:
+        super().__init__(association)
+        self._waker = _Waker()
+        self.event_queue = _WakingQueue(self._wake)
+        self.to_provider_queue = _WakingQueue(self._wake)
+        self.for_user = threading.Event()
+        self._settled = threading.Event()
+
+    def kill_dul(self) -> None:
+        """End the thread."""
+        super().kill_dul()
+        self._wake()
+
+    def stop_dul(self) -> bool:
+        """End the thread if the connection is closed; waits a moment for that."""
+        if threading.current_thread() is self:
+            return False
+        self._settled.wait(SETTLE_SECONDS)
+        if self.state_machine.current_state != IDLE:
+            return False
+        self.kill_dul()
+        self.join()
+        return True
+
+    def tell_user(self) -> None:
+        """Let the serving thread look."""
+        self.for_user.set()
+
+    def tell_user_if_waiting(self) -> None:
+        """Let the serving thread look if there is something for it."""
+        if not self.to_user_queue.empty() or self._messages.waiting:
+            self.for_user.set()
+
+    def run_reactor(self) -> None:
+        """Run until the association has ended."""
+        self._idle_timer.start()
+        self.assoc._dul_ready.set()
+        try:
+            while not self._kill_thread:
+                if self.artim_timer.expired:
+                    self.event_queue.put(EVENT_ARTIM_EXPIRED)
+                try:
+                    moved = self._process_recv_primitive() or self._is_transport_event()
+                except Exception:
+                    # The library's own way: whatever fails here ends this association alone.
+                    logger.exception("association ended: its upper layer failed")
+                    self._give_up()
+                    return
+                if not self._take_event() and not moved:
+                    self._wait()
+        finally:
+            self._settled.set()
+            self.tell_user()
+            self._waker.close()
+
+    def _take_event(self) -> bool:
+        """Let the state machine take one event; return whether there was one."""
+        try:
+            event = self.event_queue.get(block=False)
+        except queue.Empty:
+            return False
+        self.state_machine.do_action(event)
+        if self.state_machine.current_state == IDLE:
+            self._settled.set()
+        self.tell_user_if_waiting()
+        return True
+
+    def _is_transport_event(self) -> bool:
+        """Take one PDU that has come; return whether there was something to be taken."""
+        if self.state_machine.current_state == AWAITING_CLOSE:
+            return super()._is_transport_event()
+        place = self._place
+        if place is None or place.socket is None or not place._is_connected:  # type: ignore[attr-defined]
+            return False
+        taken = self._read()
+        if taken:
+            self._idle_timer.restart()
+        return taken
+
+    def _read_pdu_data(self) -> None:
+        self._read()
+
+    def _read(self) -> bool:
+        place = self._place
+        if place is None or place.socket is None:
+            return False
+        try:
+            pdu = place.reader.next(place.socket)
+        except UnknownPdu as error:
+            logger.warning("association ended: %s", error)
+            self.event_queue.put(EVENT_INVALID_PDU)
+            return True
+        except OSError as error:
+            place.timed_out = isinstance(error, TimeoutError)
+            logger.info("connection closed: %s", error.strerror or error)
+            self.event_queue.put(EVENT_CLOSED)
+            return True
+        if pdu is None:
+            return False
+        if pdu[0] == P_DATA_TF and self.state_machine.current_state == DATA_TRANSFER:
+            self._messages.receive_values(pdu[PDU_HEAD.size :])
+            if self.assoc._reactor_checkpoint.is_set():
+                self.tell_user_if_waiting()
+            return True
+        self._decode(bytes(pdu))
+        return True
+
+    def _decode(self, pdu: bytes) -> None:
+        """Hand a PDU to the library."""
+        try:
+            decoded, event = self._decode_pdu(bytearray(pdu))
+        except Exception:
+            # The library's decoders raise whatever comes of malformed bytes.
+            logger.warning("association ended: a PDU of type %02XH is malformed", pdu[0], exc_info=True)
+            self.event_queue.put(EVENT_INVALID_PDU)
+            return
+        self._recv_pdu.put(decoded)
+        self.event_queue.put(event)
+
+    def _wait(self) -> None:
+        """Wait for the connection, for what is to be sent, or for the end of a time limit."""
+        limits = [LONGEST_WAIT]
+        if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
+            limits.append(self.artim_timer.remaining)
+        place = self._place
+        waiting = select.poll()
+        waiting.register(self._waker.waiting_end, select.POLLIN)
+        if place is not None and place.socket is not None and place._is_connected:  # type: ignore[attr-defined]
+            patience = place.reader.patience()
+            if patience is not None:
+                limits.append(patience)
+            try:
+                waiting.register(place.socket, select.POLLIN)
+            except ValueError:  # closed by another thread, which aborts
+                self.event_queue.put(EVENT_CLOSED)
+                return
+        found = waiting.poll(max(min(limits), SHORTEST_WAIT) * 1000)
+        if any(descriptor == self._waker.waiting_end.fileno() for descriptor, _ in found):
+            self._waker.drain()
+
+    def _give_up(self) -> None:
+        abort = A_ABORT_RQ()
+        abort.source = ABORT_SOURCE_PROVIDER
+        abort.reason_diagnostic = 0x00
+        if self.socket is not None:
+            self.socket.send(abort.encode())
+        self.assoc.is_aborted = True
+        self.assoc.is_established = False
+        self.assoc._kill = True
+        self._kill_thread = True
+
+    def _wake(self) -> None:
+        if threading.current_thread() is not self:
+            self._waker.wake()
+
+    @property
+    def _place(self) -> ReadSocket | None:
+        return self.socket  # type: ignore[return-value]  # always one of `node.dimse.sockets`
+
+    @property
+    def _messages(self) -> MessageReader:
+        return self.assoc.dimse  # type: ignore[return-value]  # always one of `node.dimse.messages`
+
+
+def _serve(association: Association, layer: PromptUpperLayer) -> None:
+    """Serve what comes for the user of an association, until it ends.
+
+    One who sends a request clears the checkpoint and waits until this thread says that it is paused. The
+    checkpoint is looked at once more after that is taken back, so that one of the two sees the other.
+    """
+    association._is_paused = False
+    while not association._kill:
+        association._is_paused = True
+        layer.for_user.wait(_until_idle(layer))
+        association._reactor_checkpoint.wait()
+        association._is_paused = False
+        if not association._reactor_checkpoint.is_set():
+            continue
+        layer.for_user.clear()
+        while not association._kill and _serve_one(association, layer):
+            pass
+
+
+def serve_meanwhile(association: Association, message: DimsePrimitiveType, context_id: int) -> None:
+    """Serve a request on the thread of one who waits for a response, while the serving thread is paused.
+
+    The library takes back that the serving thread is paused, for it expects to be on it.
+    """
+    association._serve_request(message, context_id)
+    association._is_paused = True
+
+
+def _until_idle(layer: PromptUpperLayer) -> float:
+    """Return in how many seconds the association may have been silent for too long."""
+    timer = layer._idle_timer
+    if timer.timeout is None:
+        return LONGEST_WAIT
+    return min(max(timer.remaining, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _serve_one(association: Association, layer: PromptUpperLayer) -> bool:
+    """Serve one request, or the association's end; return whether more may be waiting."""
+    context_id, message = association.dimse.get_msg(block=False)
+    if message is not None and context_id is not None:
+        association._serve_request(message, context_id)
+    if association.is_established and association.acse.is_release_requested():
+        association.acse.send_release(is_response=True)
+        association.is_released = True
+        association.is_established = False
+        evt.trigger(association, evt.EVT_RELEASED, {})
+        association.kill()
+    elif association.acse.is_aborted():
+        layer.receive_pdu(wait=False)  # tells those who listen for it
+        association.is_aborted = True
+        association.is_established = False
+        evt.trigger(association, evt.EVT_ABORTED, {})
+        association.kill()
+    elif not layer.is_alive():
+        association.kill()
+    elif layer.idle_timer_expired():
+        logger.info("association ended: nothing came in the time allowed")
+        association.abort()
+        association.kill()
+    return layer.assoc.dimse.waiting  # type: ignore[attr-defined,no-any-return]
