@@ -221,7 +221,7 @@ class IncomingMessages(BoundedMessages):
     def buffer_for(self, context_id: int) -> KeptDataSet:
         """Return what a data set that asks for something is kept in."""
         is_list = self.contexts[context_id].abstract_syntax in LISTING
-        return KeptDataSet(MAX_LIST_BYTES if is_list else MAX_IDENTIFIER_BYTES)
+        return KeptDataSet(min(MAX_LIST_BYTES if is_list else MAX_IDENTIFIER_BYTES, self._max_object_bytes))
 
     def commanded(self, context_id: int, command: bytes) -> TakeFragment | None:
         """Take a whole command set: a C-STORE is served here, as its data set arrives."""

@@ -357,7 +357,7 @@ def serve_meanwhile(association: Association, message: DimsePrimitiveType, conte
 
     The library takes back that the serving thread is paused, for it expects to be on it.
     """
-    association._serve_request(message, context_id)
+    association._serve_request(message, context_id)  # type: ignore[arg-type]  # it cannot be a C-CANCEL
     association._is_paused = True
 
 
