@@ -101,7 +101,7 @@ def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Eviden
         return Wait(reason=_open_reason(ends.open_count), due_at=None)
     silent_since = max(series.last_arrival_at, ends.last_closed_at or series.last_arrival_at)
     cap_at = silent_since + quiet.cap
-    known = _by_what_is_known(situation, quiet, evidence, cap_at)
+    known = _by_what_is_known(situation, quiet, evidence, max(cap_at, series.not_before or cap_at))
     if known is not None:
         return known
     if series.not_before is not None and now < series.not_before:

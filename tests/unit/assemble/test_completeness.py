@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge, raised
+from node.domain.expectation import Expectation, Source
 from node.domain.network import QuietTimes
 from node.domain.study import AssociationEnd, AssociationFacts, Series, SeriesEvent, SeriesState, Verdict
 
@@ -39,6 +40,7 @@ def situation(
     closed_after: float = 0,
     gap: float | None = None,
     not_before: float | None = None,
+    known: tuple[Expectation, ...] = (),
 ) -> Situation:
     return Situation(
         series=Series(
@@ -64,7 +66,12 @@ def situation(
         ),
         sender_gap=None if gap is None else seconds(gap),
         now=START + seconds(after),
+        expectations=known,
     )
+
+
+def said(source: Source, missing: int = 0, *, final: bool = True) -> Expectation:
+    return Expectation(source=source, listed=62, missing=missing, final=final)
 
 
 def verdict_of(case: Situation, evidence: Evidence) -> Verdict | None:
@@ -100,6 +107,58 @@ def verdict_of(case: Situation, evidence: Evidence) -> Verdict | None:
 )
 def test_verdicts(case: Situation, evidence: Evidence, verdict: Verdict | None) -> None:
     assert verdict_of(case, evidence) is verdict
+
+
+STEP, ENDED, NOTICE, ARCHIVE, ASKED = (
+    Source.PROCEDURE_STEP,
+    Source.DISCONTINUED,
+    Source.AVAILABILITY,
+    Source.ARCHIVE,
+    Source.COMMITMENT,
+)
+
+
+@pytest.mark.parametrize(
+    ("case", "evidence", "verdict"),
+    [
+        (situation(0, known=(said(STEP),)), PART, Verdict.PROCEDURE_STEP),
+        (situation(0, known=(said(ARCHIVE),)), WHOLE, Verdict.ARCHIVE),
+        (situation(0, known=(said(ARCHIVE), said(STEP))), PART, Verdict.PROCEDURE_STEP),
+        (
+            situation(0, known=(said(STEP),), not_before=9, end=AssociationEnd.ABORTED),
+            PART,
+            Verdict.PROCEDURE_STEP,
+        ),
+        (situation(0, known=(said(STEP),), open_count=1), WHOLE, None),
+        (situation(0, known=(said(STEP, final=False),)), WHOLE, None),
+        (situation(30, known=(said(STEP, final=False),)), WHOLE, Verdict.GEOMETRY),
+        (situation(1799, known=(said(STEP, 1),)), WHOLE, None),
+        (situation(1800, known=(said(STEP, 1),)), WHOLE, Verdict.CAP),
+        (situation(1799, known=(said(STEP), said(NOTICE, 1, final=False))), WHOLE, None),
+        (situation(1799, known=(said(ASKED, 1, final=False),)), WHOLE, None),
+        (situation(1800, known=(said(ASKED, 1, final=False),)), WHOLE, Verdict.CAP),
+        (situation(0, known=(said(STEP), said(ASKED, 1, final=False))), WHOLE, Verdict.PROCEDURE_STEP),
+        (situation(30, known=(said(ASKED, final=False),)), WHOLE, Verdict.GEOMETRY),
+        (situation(0, known=(said(ENDED),)), PART, Verdict.DISCONTINUED),
+        (situation(0, known=(said(ENDED),)), WHOLE, Verdict.GEOMETRY),
+        (situation(0, known=(said(ENDED, 1),)), WHOLE, None),
+        (situation(0, known=(said(ENDED), said(ARCHIVE))), PART, Verdict.ARCHIVE),
+    ],
+)
+def test_what_others_know(case: Situation, evidence: Evidence, verdict: Verdict | None) -> None:
+    assert verdict_of(case, evidence) is verdict
+
+
+def test_a_discontinued_series_is_incomplete_and_a_whole_one_may_hold_whole_lungs() -> None:
+    ended = judge(situation(0, known=(said(ENDED),)), QUIET, lambda: PART)
+    whole = judge(situation(0, known=(said(STEP),)), QUIET, lambda: WHOLE)
+    assert isinstance(ended, Conclusion)
+    assert isinstance(whole, Conclusion)
+    assert (ended.event, ended.whole_lungs) == (SeriesEvent.DISCONTINUED, False)
+    assert (whole.event, whole.whole_lungs) == (SeriesEvent.EVIDENCE, True)
+    assert whole.reason == (
+        "Complete: all 62 instances that the completed procedure step lists are here; 62 slices without gap."
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,10 +219,25 @@ situations = st.builds(
     gap=st.none() | st.floats(0, 1000),
     not_before=st.none() | st.floats(0, 4000),
 )
+informed = st.builds(
+    dataclasses.replace,
+    situations,
+    expectations=st.lists(
+        st.builds(
+            Expectation,
+            source=st.sampled_from(Source),
+            listed=st.just(62),
+            missing=st.sampled_from([0, 0, 3]),
+            final=st.booleans(),
+        ),
+        max_size=4,
+        unique_by=lambda item: item.source,
+    ).map(tuple),
+)
 evidences = st.sampled_from([WHOLE, PART])
 
 
-@given(situations, evidences)
+@given(informed, evidences)
 def test_never_while_an_association_is_open(case: Situation, evidence: Evidence) -> None:
     held = dataclasses.replace(case, associations=dataclasses.replace(case.associations, open_count=1))
     assert verdict_of(held, evidence) is None
@@ -175,21 +249,21 @@ def test_never_before_the_time_after_a_restart(case: Situation, evidence: Eviden
         assert verdict_of(case, evidence) is None
 
 
-@given(situations, evidences, st.floats(0, 4000))
+@given(informed, evidences, st.floats(0, 4000))
 def test_a_verdict_stays_possible(case: Situation, evidence: Evidence, later: float) -> None:
     if verdict_of(case, evidence) is not None:
         after = dataclasses.replace(case, now=case.now + seconds(later))
         assert verdict_of(after, evidence) is not None
 
 
-@given(situations, evidences)
+@given(informed, evidences)
 def test_the_cap_ends_every_series(case: Situation, evidence: Evidence) -> None:
     closed = dataclasses.replace(case, associations=dataclasses.replace(case.associations, open_count=0))
     end = max(START + seconds(500) + QUIET.cap, closed.series.not_before or START)
     assert verdict_of(dataclasses.replace(closed, now=end), evidence) is not None
 
 
-@given(situations, evidences)
+@given(informed, evidences)
 def test_a_series_is_due_when_it_says_so(case: Situation, evidence: Evidence) -> None:
     """Following the due times leads to a verdict, and none is missed before."""
     for _ in range(6):
@@ -206,7 +280,7 @@ def test_a_series_is_due_when_it_says_so(case: Situation, evidence: Evidence) ->
     raise AssertionError("no verdict at any due time")
 
 
-@given(situations)
+@given(informed)
 def test_geometry_never_delays_a_verdict(case: Situation) -> None:
     if verdict_of(case, PART) is not None:
         assert verdict_of(case, WHOLE) is not None
