@@ -18,8 +18,10 @@ from node.web.negotiation import fresh
 
 logger = logging.getLogger(__name__)
 
-PIECE: Final = 1 << 20
-"""Bytes that are sent at a time; a shorter body is sent at once."""
+PIECE: Final = 1 << 19
+"""Bytes that are sent at a time."""
+SHORT: Final = 1 << 20
+"""Bytes of a body that is sent at once: a slice of a CT is."""
 REVALIDATED: Final = "private, no-cache"
 """Of patients' data: kept by the client alone, and asked about each time (RFC 9111 section 5.2.2)."""
 
@@ -114,9 +116,11 @@ def body_of(
         Bytes of the body, where they are known.
     status_code : int
     """
+    if length is not None and length <= SHORT:
+        return Response(b"".join(parts), status_code, headers=headers)
     pieces = gathered(parts)
     first = next(pieces, b"")
-    if len(first) < PIECE or len(first) == length:
+    if len(first) < PIECE:
         return Response(first, status_code, headers=headers)
     return StreamedResponse(_behind(first, pieces), headers=headers, length=length, status_code=status_code)
 
