@@ -91,6 +91,7 @@ class Retention:
         by : str
             For the audit trail.
         """
+        self._store.retention.drop_returned()
         self._store.retention.drop_files()
         done = []
         for planned in self.planned():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     Table,
     delete,
     exists,
@@ -139,7 +141,7 @@ class RetentionRecords:
                     size=weight.size,
                 )
             )
-            _note_files(connection, facts, extent)
+            _note_files(connection, files_of(study_id, uid, extent))
             _remove_rows(connection, facts, extent)
         self.drop_files()
         return weight
@@ -157,6 +159,24 @@ class RetentionRecords:
                 dropped += sum(drop_if_unnamed(connection, self._files, key) for key in keys)
                 connection.execute(delete(removed_files).where(removed_files.c.object_key.in_(keys)))
         return dropped
+
+    def drop_returned(self) -> int:
+        """Remove results of removed studies that an archive has sent back since; returns how many.
+
+        They are found by nobody. A study that is here again keeps its own.
+        """
+        returned = [
+            own_objects.c.study_instance_uid.in_(
+                select(removals.c.study_instance_uid).where(removals.c.extent == Extent.STUDY)
+            ),
+            ~exists().where(studies.c.study_instance_uid == own_objects.c.study_instance_uid),
+        ]
+        with self._database.read() as connection:
+            if connection.execute(select(own_objects.c.id).where(*returned).limit(1)).first() is None:
+                return 0
+        with self._database.write() as connection:
+            _note_files(connection, [select(own_objects.c.object_key).where(*returned)])
+            return connection.execute(delete(own_objects).where(*returned)).rowcount
 
     def hold(self, study_id: int, by: str, reason: str) -> None:
         """Let no rule remove a study."""
@@ -249,13 +269,9 @@ def _weight(connection: Connection, facts: StudyFacts, extent: Extent) -> Weight
     return Weight(instances=count, size=size)
 
 
-def _note_files(connection: Connection, facts: StudyFacts, extent: Extent) -> None:
-    keys = union(
-        *(
-            select(query.subquery().c.object_key)
-            for query in files_of(facts.study_id, facts.study_instance_uid, extent)
-        )
-    ).subquery()
+def _note_files(connection: Connection, queries: Sequence[Select[Any]]) -> None:
+    """Write down that the files of these queries are to go, each with ``object_key``."""
+    keys = union(*(select(query.subquery().c.object_key) for query in queries)).subquery()
     # A WHERE keeps SQLite from reading ON CONFLICT as the condition of a join.
     rows = select(keys.c.object_key).where(literal(value=True))
     connection.execute(upsert(removed_files).from_select(["object_key"], rows).on_conflict_do_nothing())

@@ -243,6 +243,13 @@ def test_a_removed_result_that_comes_back_is_known_as_ours(screened):
     (result, *_) = screened.results("recipe-1")
     remove(screened, Extent.STUDY)
     assert screened.add(3, sop_instance_uid=result.sop_instance_uid) is Intake.OWN
+    screened.add(1)
+    assert screened.store.retention.drop_returned() == 0, "its study is here again"
+    remove(screened, Extent.STUDY)
+    screened.add(3, sop_instance_uid=result.sop_instance_uid)
+    assert screened.store.retention.drop_returned() == 1
+    assert screened.store.retention.drop_files() == 1
+    assert list(screened.store.files.names()) == []
 
 
 def test_what_changed_meanwhile_is_looked_at_under_the_lock(screened):
