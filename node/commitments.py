@@ -6,7 +6,7 @@ from node.dimse.commitment_session import CommitmentServices
 from node.dimse.scu import Remote
 from node.domain.commitment import Ground
 from node.domain.errors import SettingsError
-from node.domain.network import DicomDestination
+from node.domain.network import DicomDestination, Right
 from node.domain.ports import Clock, UidSource
 from node.outlets import call_timeouts
 from node.receive.commitment import CommitmentReports
@@ -58,6 +58,22 @@ def commitment_services(
     """
     reports = CommitmentReports(store.proofs, settings.destination_records(), store.commitments)
     return CommitmentServices(user=reports, provider=committing_of(settings, store, clock=clock, uids=uids))
+
+
+def ground_of(settings: Settings) -> str:
+    """Return on what ground this node commits itself, and for whom.
+
+    Raises
+    ------
+    SettingsError
+        It could commit itself to nothing, or nobody may ask.
+    """
+    askers = sorted({peer.ae_title for peer in settings.peer_records() if Right.COMMITMENT in peer.rights})
+    if not askers:
+        raise SettingsError("no peer has the right `commitment`; add it under [[peers]], or disable it")
+    if settings.commitment.ground is Ground.KEEP:
+        return f"{', '.join(askers)} may ask; what is committed is never removed from here"
+    return f"{', '.join(askers)} may ask; {_archive(settings).remote} is asked in turn"
 
 
 def _archive(settings: Settings) -> Archive:

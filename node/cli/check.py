@@ -14,6 +14,7 @@ from node.cli.exits import ExitCode
 from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
+from node.commitments import ground_of
 from node.domain.errors import GroundglassError
 from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
 from node.operate.health import ask, port_is_free
@@ -69,6 +70,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
     if settings.web.enabled:
         yield _port("web.port", settings.web.host, settings.web.port, running=running)
         yield _attempt("web.token", lambda: _token(settings))
+    if settings.commitment.enabled:
+        yield _attempt("commitment", lambda: ground_of(settings))
     yield _attempt("model", lambda: _replay(settings))
     for destination in settings.destination_records():
         yield _attempt(f"destination {destination.name}", partial(_echo, destination, settings))

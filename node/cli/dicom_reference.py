@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
+from node.cli.dicom_announced import announced_services, announced_tables
 from node.cli.dicom_objects import object_tables
 from node.cli.dicom_query import query_services, query_tables
 from node.cli.dicom_web import web_tables
@@ -18,7 +19,6 @@ from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
 from node.dimse.admission import Rejection
 from node.dimse.commitment import (
     FAILURE_TEXTS,
-    STORAGE_COMMITMENT,
     CommitmentStatus,
     FailureReason,
 )
@@ -89,7 +89,7 @@ def dicom_reference() -> str:
             *_statuses(),
             *(
                 line
-                for title, columns, rows in (*query_tables(), *web_tables())
+                for title, columns, rows in (*announced_tables(), *query_tables(), *web_tables())
                 for line in _table(title, columns, rows)
             ),
             *_character_sets(),
@@ -117,7 +117,7 @@ def _services() -> Iterator[str]:
         (
             ("Verification", f"`{VERIFICATION}`", "yes", "yes"),
             ("Storage", "below", by_the_node, f"{len(STORAGE_SOP_CLASSES)} SOP classes"),
-            (UID(STORAGE_COMMITMENT).name, f"`{STORAGE_COMMITMENT}`", "yes", "no"),
+            *announced_services(),
             *query_services(),
         ),
     )

@@ -67,6 +67,10 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             {"destination": destination, "state": str(state), "count": count}
             for (destination, state), count in sorted(store.outbox.counts().items())
         ],
+        "commitments_asked": [
+            {"state": str(state), "count": count}
+            for state, count in sorted(store.commitments.counts().items())
+        ],
         "notes_to_be_made": [
             {"study": item.study_instance_uid, "withdrawn": item.at.isoformat(), "version": item.version}
             for item in store.withdrawals.to_note()
@@ -160,6 +164,7 @@ def _print(record: dict[str, Any]) -> None:
     _print_rows("Archives", record["archives"])
     _print_rows("Screenings", record["screenings"])
     _print_rows("Deliveries", record["deliveries"])
+    _print_rows("Storage commitments asked of this node", record["commitments_asked"])
     held = [
         {"study": study["study_instance_uid"], "reason": study["hold_reason"]}
         for study in record["held_studies"]
