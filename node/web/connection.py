@@ -46,7 +46,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._receiving = True
         self._look: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
         """Begin to look after a new connection."""
         super().connection_made(transport)
         self._look = self.loop.call_later(self.timeout_keep_alive, self._look_after)
