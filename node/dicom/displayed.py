@@ -22,8 +22,9 @@ from node.domain.errors import DecodeFailed
 from node.imaging.greyscale import LookUpTable, Window
 from node.imaging.viewing import Picture, shown_levels
 
-MOST_PIXELS: Final = 1 << 26
-"""Of one frame."""
+MOST_PIXELS: Final = 1 << 25
+"""Of one frame; the largest detectors have 21 million."""
+MOST_COLOURED_PIXELS: Final = 1 << 24
 MOST_WIDE_PIXELS: Final = 1 << 22
 """Of one frame whose pixels have more than 16 bits: each costs many times its bytes."""
 GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -80,11 +81,16 @@ class DisplayedImage:
     def __init__(self, path: Path, codecs: Codecs) -> None:
         self._file = PixelFile(path, codecs)
         layout = self._file.layout
-        pixels = layout.rows * layout.columns
-        if pixels > (MOST_WIDE_PIXELS if layout.bits_allocated > 16 else MOST_PIXELS):
+        most = MOST_WIDE_PIXELS if layout.bits_allocated > 16 else MOST_PIXELS
+        if self.pixels > (min(most, MOST_COLOURED_PIXELS) if layout.samples > 1 else most):
             raise DecodeFailed(f"{layout.rows} x {layout.columns} pixels are too many for a picture")
         with path.open("rb") as stream:
             self._attributes = scan(stream, DISPLAY).attributes
+
+    @property
+    def pixels(self) -> int:
+        """Return how many pixels a frame has."""
+        return self._file.layout.rows * self._file.layout.columns
 
     @property
     def number_of_frames(self) -> int:
@@ -158,9 +164,13 @@ class DisplayedImage:
 
     def _palette(self, decoded: DecodedImage) -> Picture:
         tables = [self._table(descriptor, data) for descriptor, data in PALETTES]
-        stored = stored_words(self._file, decoded.words).stored.astype(np.float64)
+        words = _all_words(decoded.words)
+        if words is None or self.pixels > MOST_COLOURED_PIXELS:
+            raise DecodeFailed(f"{self.pixels} pixels of {decoded.words.itemsize} bytes have no palette")
+        stored = stored_words(self._file, words).stored.astype(np.float64)
         planes = [table(stored) / ((1 << table.bits) - 1) for table in tables]
-        return np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+        colours = np.rint(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+        return np.asarray(colours[_places(decoded.words)], dtype=np.uint8)
 
     def _table(self, descriptor: int, data: int) -> LookUpTable:
         found = self._attributes.elements

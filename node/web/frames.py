@@ -102,9 +102,7 @@ class FrameResource:
         )
         if form is None:
             raise NotAcceptable("the frames are in no media type and transfer syntax that is accepted")
-        name = representation(
-            instance.object_key, form.content_type, str(form.multipart), ",".join(map(str, numbers))
-        )
+        name = representation(instance.object_key, form.content_type, str(form.multipart), repr(numbers))
         headers = headers_of(
             name, multipart_type(form.media_type, name) if form.multipart else form.content_type
         )
@@ -170,7 +168,7 @@ class _Body:
 
     def length(self, numbers: Sequence[int]) -> int | None:
         """Return the bytes of the body, None where they are not known before."""
-        if self.transcoder is not None:
+        if self.transcoder is not None or len(numbers) > MOST_FRAMES:
             return None
         content = sum(map(self.frames.size, numbers))
         if not self.form.multipart:

@@ -53,6 +53,8 @@ WITHOUT_PICTURE: Final = (
 """Beginnings of SOP classes that stand for no study or series."""
 AT_ONCE: Final = 4
 """Pictures that are made at the same time; each takes several times the memory of a frame."""
+LARGE: Final = 1 << 22
+"""Pixels of a frame beyond which its picture is made while no other such one is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ class RenderedResource:
         self._files = files
         self._codecs = codecs
         self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._large_room = threading.BoundedSemaphore(1)
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
@@ -149,11 +152,11 @@ class RenderedResource:
     def _made(self, instance: StoredInstance, frame: int | None, how: Rendering) -> bytes:
         """Return the file of a picture; of the frame that stands for all where none is named."""
         try:
-            with self._room:
-                image = DisplayedImage(self._files.path(instance.object_key), self._codecs)
-                number = image.representative if frame is None else frame
-                if number > image.number_of_frames:
-                    raise NotFound("the object has no such frame")
+            image = DisplayedImage(self._files.path(instance.object_key), self._codecs)
+            number = image.representative if frame is None else frame
+            if number > image.number_of_frames:
+                raise NotFound("the object has no such frame")
+            with self._large_room if image.pixels > LARGE else self._room:
                 picture = image.picture(number, how.window)
                 if how.viewport is not None:
                     picture = fitted(picture, how.viewport)
