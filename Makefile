@@ -2,25 +2,28 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Without --no-compile pip would compile every module of every package, one after the other.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 NODE_STAMP := $(VENV)/.installed-node
 TEST_STAMP := $(VENV)/.installed-test
 # The inference server's own environment: its python backend needs another numpy than the node.
 TRITON_STAMP := .venv-triton/installed-pins.sha256
 SOURCES := node trainer tests benchmarks
+# One more than there are cores: many tests wait, for a peer, a server or a quiet time.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test test-all faults validators parity lint types imports system-packages all-system-packages triton-env docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
-test: $(TEST_STAMP) triton-env system-packages
-	@$(MAKE) --no-print-directory --jobs 3 lint types imports
-	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not long and not faults"
+test: $(TEST_STAMP) system-packages
+	@$(MAKE) --no-print-directory --jobs 4 lint types imports triton-env
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not long and not faults"
 
-test-all: $(TEST_STAMP) triton-env all-system-packages
-	@$(MAKE) --no-print-directory --jobs 3 lint types imports
-	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not faults"
+test-all: $(TEST_STAMP) all-system-packages
+	@$(MAKE) --no-print-directory --jobs 4 lint types imports triton-env
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not faults"
 
 # What the node bears: killed processes, full and failing disks, hostile peers, any bytes at all.
 faults: $(TEST_STAMP) all-system-packages

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import Connection, create_engine
 
 from node.domain.identity import PatientKey
 from node.domain.study import FrameGeometry, InstanceHeader
+from node.store import database, migrate
+
+# Several processes of tests share the cores: a second thread of torch only spins for one that others use.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A machine under load is slow, not wrong: no example has a deadline.
 settings.register_profile("groundglass", deadline=None)
 settings.load_profile("groundglass")
+
+
+def pytest_collection() -> None:
+    """Do not look for garbage in what is being imported: it stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage in what the tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,6 +82,30 @@ def _log_as_before() -> Iterator[None]:
     root.setLevel(level)
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _index_migrated_once() -> Iterator[None]:
+    """Make every new index of this process by the statements that the migrations leave, not by migrating.
+
+    Processes of their own and indexes that exist migrate as ever.
+    """
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        migrate.upgrade(connection)
+        made = list(connection.connection.driver_connection.iterdump())
+    engine.dispose()
+
+    def upgrade(connection: Connection) -> None:
+        if connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar_one():
+            migrate.upgrade(connection)
+            return
+        for statement in made[1:-1]:  # between BEGIN and COMMIT, which are the caller's
+            connection.exec_driver_sql(statement)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "upgrade", upgrade)
+        yield
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ CHEST_X_RAY_TABLE = "patientid,sex,age,finding,RT_PCR_positive,view,modality,fol
 """Columns of the late table that tell something here."""
 
 
-def patients() -> Iterator[tuple[int, bool]]:
-    """Yield patients' numbers and whether they have the disease."""
-    for number in range(1, 2 * PATIENTS + 1):
-        yield number, number <= PATIENTS
+def patients(each: int = PATIENTS) -> Iterator[tuple[int, bool]]:
+    """Yield patients' numbers and whether they have the disease, so many of each class."""
+    for number in range(1, 2 * each + 1):
+        yield number, number <= each
 
 
 def phantom_slices(number: int, positive: bool, side: int) -> list[NDArray[np.uint16]]:
@@ -69,9 +69,9 @@ def covid_ctset(root: Path, side: int) -> str:
     return f"covid-ctset-fold1:{root}"
 
 
-def covid_ct(root: Path, side: int) -> str:
+def covid_ct(root: Path, side: int, each: int = PATIENTS) -> str:
     """COVID-CT's class folders by its official split."""
-    for number, positive in patients():
+    for number, positive in patients(each):
         split = ("train", "train", "train", "val")[number % 4]
         folder = root / split / ("COVID" if positive else "NonCOVID")
         for index, values in enumerate(phantom_slices(number, positive, side)):
@@ -98,10 +98,10 @@ def radiograph(number: int, positive: bool, side: int) -> NDArray[np.uint8]:
     return cv2.resize(scaled.astype(np.float32), (side, side)).astype(np.uint8)
 
 
-def chexpert(root: Path, side: int) -> str:
+def chexpert(root: Path, side: int, each: int = PATIENTS) -> str:
     """CheXpert with its table; the finding of half of the images is uncertain or not mentioned."""
     rows = []
-    for number, positive in patients():
+    for number, positive in patients(each):
         inside = f"train/patient{number:05d}/study1/view1_frontal.jpg"
         write_grey(root / inside, radiograph(number, positive, side))
         values = {name: str(float((number + index) % 2)) for index, name in enumerate(SIX)}
@@ -113,9 +113,9 @@ def chexpert(root: Path, side: int) -> str:
     return f"chexpert:{root}"
 
 
-def kaggle_pneumonia(root: Path, side: int) -> str:
+def kaggle_pneumonia(root: Path, side: int, each: int = PATIENTS) -> str:
     """The chest X-ray pneumonia set."""
-    for number, positive in patients():
+    for number, positive in patients(each):
         split = ("train", "train", "train", "test")[number % 4]
         folder = root / "chest_xray" / split / ("PNEUMONIA" if positive else "NORMAL")
         name = f"person{number}_virus_{number}.jpeg" if positive else f"IM-{number:04d}-0001.jpeg"
@@ -123,10 +123,10 @@ def kaggle_pneumonia(root: Path, side: int) -> str:
     return f"kaggle-pneumonia:{root}"
 
 
-def covid_chestxray(root: Path, side: int) -> str:
+def covid_chestxray(root: Path, side: int, each: int = PATIENTS) -> str:
     """The ieee8023 radiographs with their table."""
     rows = []
-    for number, positive in patients():
+    for number, positive in patients(each):
         name = f"{number}.png"
         write_grey(root / "images" / name, radiograph(number, positive, side))
         finding = "Pneumonia/Viral/COVID-19" if positive else "No Finding"

@@ -12,6 +12,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from node.cli.main import app
 from tests.free_ports import free_port
 from tests.journey.orthanc import wait_for
 
@@ -155,8 +158,10 @@ class NodeProcess:
         return answer
 
     def json(self, *arguments: str) -> Any:
-        """Run a command with ``--json`` and return what it printed."""
-        return json.loads(self.run(*arguments, "--json").stdout)
+        """Return what a command with ``--json`` prints; asked often, so within this process."""
+        answer = CliRunner().invoke(app, [*arguments, "--json", "--config", str(self.config)])
+        assert answer.exit_code == 0, answer.output
+        return json.loads(answer.stdout)
 
 
 def environment() -> dict[str, str]:
