@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
 
 from node.dicom.read import read_header
 from node.domain.errors import DicomError, ObjectMissing
@@ -42,6 +42,13 @@ HEADER_FIELDS: Mapping[str, str] = {
     "BitsAllocated": "bits_allocated",
 }
 """Field of `InstanceHeader` by keyword."""
+
+OTHERS = (
+    select(studies.c.id, own_objects.c.object_key)
+    .select_from(studies)
+    .join(own_objects, others_of_study())
+    .where(studies.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +134,7 @@ def other_headers(
     connection: Connection, files: LocalObjectFiles, ids: Sequence[int]
 ) -> Iterator[tuple[int, InstanceHeader]]:
     """Yield the row of the study and the header of what other nodes have made of these studies."""
-    query = (
-        select(studies.c.id, own_objects.c.object_key)
-        .select_from(studies)
-        .join(own_objects, others_of_study())
-        .where(studies.c.id.in_(ids))
-    )
-    for row in connection.execute(query):
+    for row in connection.execute(OTHERS, {"ids": list(ids)}):
         header = read_stored_header(files, row.object_key)
         if header is not None:
             yield row.id, header

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from node.domain.result import RESULT_MODALITIES, ResultKind
 from node.store.found_objects import (
@@ -42,6 +42,35 @@ COUNTED_OF_PATIENT = frozenset(
 ABOVE_SERIES = {**PATIENT_COLUMNS, **STUDY_COLUMNS}
 ABOVE_INSTANCE = {**ABOVE_SERIES, **SERIES_COLUMNS}
 COUNTED_IN_SERIES = {"NumberOfSeriesRelatedInstances": series.c.instance_count}
+IDS = "ids"
+# Written once: to build a statement takes longer than to run it.
+RECEIVED = (
+    select(series.c.study_id, series.c.modality, func.count(), func.sum(series.c.instance_count))
+    .where(series.c.study_id.in_(bindparam(IDS, expanding=True)))
+    .group_by(series.c.study_id, series.c.modality)
+)
+CLASSES = (
+    select(series.c.study_id, instances.c.sop_class_uid)
+    .join(instances, instances.c.series_id == series.c.id)
+    .where(series.c.study_id.in_(bindparam(IDS, expanding=True)))
+    .distinct()
+)
+MADE = (
+    select(
+        result_objects.c.study_id,
+        result_objects.c.series_instance_uid,
+        result_objects.c.kind,
+        result_objects.c.sop_class_uid,
+        func.count(),
+    )
+    .where(result_objects.c.study_id.in_(bindparam(IDS, expanding=True)), may_be_sent())
+    .group_by(
+        result_objects.c.study_id,
+        result_objects.c.series_instance_uid,
+        result_objects.c.kind,
+        result_objects.c.sop_class_uid,
+    )
+)
 
 
 @dataclass(kw_only=True)
@@ -163,24 +192,14 @@ def figures_of(
 ) -> defaultdict[int, Figures]:
     """Return what these studies hold, by the row of ``studies``: images, results, and others' results."""
     found: defaultdict[int, Figures] = defaultdict(Figures)
-    received = (
-        select(series.c.study_id, series.c.modality, func.count(), func.sum(series.c.instance_count))
-        .where(series.c.study_id.in_(ids))
-        .group_by(series.c.study_id, series.c.modality)
-    )
-    for study, modality, members, count in connection.execute(received):
+    of_studies = {IDS: list(ids)}
+    for study, modality, members, count in connection.execute(RECEIVED, of_studies):
         figures = found[study]
         figures.modalities.add(modality)
         figures.series += members
         figures.instances += count
     if "SOPClassesInStudy" in wanted:
-        classes = (
-            select(series.c.study_id, instances.c.sop_class_uid)
-            .join(instances, instances.c.series_id == series.c.id)
-            .where(series.c.study_id.in_(ids))
-            .distinct()
-        )
-        for study, uid in connection.execute(classes):
+        for study, uid in connection.execute(CLASSES, of_studies):
             found[study].sop_classes.add(uid)
     _add_own(connection, files, ids, found)
     return found
@@ -189,24 +208,8 @@ def figures_of(
 def _add_own(
     connection: Connection, files: LocalObjectFiles, ids: Sequence[int], found: defaultdict[int, Figures]
 ) -> None:
-    made = (
-        select(
-            result_objects.c.study_id,
-            result_objects.c.series_instance_uid,
-            result_objects.c.kind,
-            result_objects.c.sop_class_uid,
-            func.count(),
-        )
-        .where(result_objects.c.study_id.in_(ids), may_be_sent())
-        .group_by(
-            result_objects.c.study_id,
-            result_objects.c.series_instance_uid,
-            result_objects.c.kind,
-            result_objects.c.sop_class_uid,
-        )
-    )
     members: set[tuple[int, str]] = set()
-    for study, series_uid, kind, sop_class, count in connection.execute(made):
+    for study, series_uid, kind, sop_class, count in connection.execute(MADE, {IDS: list(ids)}):
         found[study].modalities.add(RESULT_MODALITIES[ResultKind(kind)])
         found[study].sop_classes.add(sop_class)
         found[study].instances += count
