@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+ANSWER_SECONDS = 3.0
+"""For a report on the association of the request: who waits for it answers at once, and who has asked for the
+release instead must not wait for long."""
 TRUNCATED = MessageRefused(status=CommitmentStatus.RESOURCE_LIMITATION, comment="the list is too long")
 
 
@@ -122,7 +125,10 @@ class CommitmentExchange:
 
     def _send(self, report: CommitmentReport) -> bool:
         """Report on the association of the request (PS3.4 J.3.3)."""
+        if not self._messages.alive:
+            return False
         self._reports += 1
+        usual, self._association.dimse_timeout = self._association.dimse_timeout, ANSWER_SECONDS
         answer, _ = self._association.send_n_event_report(
             report_data_set(report),
             event_type(report),
@@ -130,6 +136,7 @@ class CommitmentExchange:
             STORAGE_COMMITMENT_INSTANCE,
             msg_id=self._reports,
         )
+        self._association.dimse_timeout = usual
         if answer.get("Status") != CommitmentStatus.SUCCESS:
             logger.warning("a storage commitment report was not acknowledged")
             return False
