@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Select, Table, bindparam, func, select
 
 from node.store.database import Database
 from node.store.found_objects import read_stored_header
@@ -17,6 +17,8 @@ from node.store.schema import instances, own_objects, result_objects, series, st
 from node.store.versions import may_be_sent
 
 PAGE = 500
+UIDS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
+AFTER = "after"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,15 @@ class Scope:
     """Empty for all of the study."""
     sop_instance_uid: str = ""
     """Empty for all of the series."""
+
+    def __post_init__(self) -> None:
+        """Refuse an instance without its series."""
+        if self.sop_instance_uid and not self.series_instance_uid:
+            raise ValueError("a scope that names an instance names its series, too")
+
+    def uids(self) -> dict[str, str]:
+        """Return the UIDs that it names, from the study down."""
+        return {name: uid for name in UIDS if (uid := str(getattr(self, name)))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +74,12 @@ class StoredInstances:
         ------
         StoreError
         """
-        for query in (_received(scope), _results(scope)):
+        uids = scope.uids()
+        for query in STATEMENTS[len(uids) - 1]:
             after = 0
             while True:
                 with self._database.read() as connection:
-                    rows = connection.execute(query, {"after": after}).all()
+                    rows = connection.execute(query, {**uids, AFTER: after}).all()
                 if rows:
                     yield [_instance(scope, row) for row in rows]
                 if len(rows) < PAGE:
@@ -126,7 +138,7 @@ class StoredInstances:
                 )
 
 
-def _received(scope: Scope) -> Select[Any]:
+def _received(depth: int) -> Select[Any]:
     syntax: ColumnElement[str] = func.json_extract(instances.c.header, "$.transfer_syntax_uid")
     query = (
         select(
@@ -141,14 +153,11 @@ def _received(scope: Scope) -> Select[Any]:
         .select_from(instances)
         .join(series, series.c.id == instances.c.series_id)
         .join(studies, studies.c.id == series.c.study_id)
-        .where(studies.c.study_instance_uid == scope.study_instance_uid)
     )
-    if scope.series_instance_uid:
-        query = query.where(series.c.series_instance_uid == scope.series_instance_uid)
-    return _paged(query, instances, scope)
+    return _within(query, (studies, series, instances), depth)
 
 
-def _results(scope: Scope) -> Select[Any]:
+def _results(depth: int) -> Select[Any]:
     query = (
         select(
             result_objects.c.id,
@@ -161,18 +170,21 @@ def _results(scope: Scope) -> Select[Any]:
         )
         .select_from(result_objects)
         .join(studies, studies.c.id == result_objects.c.study_id)
-        .where(studies.c.study_instance_uid == scope.study_instance_uid, may_be_sent())
+        .where(may_be_sent())
     )
-    if scope.series_instance_uid:
-        query = query.where(result_objects.c.series_instance_uid == scope.series_instance_uid)
-    return _paged(query, result_objects, scope)
+    return _within(query, (studies, result_objects, result_objects), depth)
 
 
-def _paged(query: Select[Any], table: Any, scope: Scope) -> Select[Any]:
-    if scope.sop_instance_uid:
-        query = query.where(table.c.sop_instance_uid == scope.sop_instance_uid)
-    number = table.c.id + 0  # an expression is no key: rows are found by their study
-    return query.where(number > bindparam("after", type_=Integer)).order_by(number).limit(PAGE)
+def _within(query: Select[Any], tables: tuple[Table, Table, Table], depth: int) -> Select[Any]:
+    for table, name in list(zip(tables, UIDS, strict=True))[:depth]:
+        query = query.where(table.c[name] == bindparam(name))
+    number = tables[-1].c.id + 0  # an expression is no key: rows are found by their study
+    return query.where(number > bindparam(AFTER, type_=Integer)).order_by(number).limit(PAGE)
+
+
+# Written once: to build a statement takes longer than to run it.
+STATEMENTS = tuple((_received(depth), _results(depth)) for depth in range(1, len(UIDS) + 1))
+"""By the number of UIDs that a scope names, less one."""
 
 
 def _instance(scope: Scope, row: Row[Any]) -> StoredInstance:
