@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,31 +14,33 @@ import pytest
 
 from node.dicom.write import PhantomLabels, write_phantom
 from node.imaging.phantom import ThoraxPhantom
+from tests.faults.forked_node import ForkedNode
 from tests.journey.hospital import Hospital
 from tests.journey.orthanc import wait_for
 from tests.journey.test_killed import Scanner, index
 
-KILLS = int(os.environ.get("GROUNDGLASS_WHOLE_KILLS", "5"))
+KILLS = int(os.environ.get("GROUNDGLASS_WHOLE_KILLS", "25"))
 ASSOCIATIONS = 4
-LONGEST_SECONDS = 12.0
-SECONDS_A_STUDY = 30
-PHANTOM = ThoraxPhantom(seed=8, slices=24, rows=128, patches=4)
+LONGEST_SECONDS = 2.0
+SECONDS_A_STUDY = 10
+PHANTOM = ThoraxPhantom(seed=8, slices=12, rows=128, patches=4)
 VERSIONS = """
     SELECT studies.study_instance_uid, count(*), sum(result_versions.state = 'current')
     FROM studies JOIN result_versions ON result_versions.study_id = studies.id
     GROUP BY studies.id
 """
 WAITING = """
-    SELECT (SELECT count(*) FROM screenings WHERE state IN ('queued', 'running', 'parked'))
-         + (SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'cancelled'))
-         + (SELECT count(*) FROM series WHERE state = 'receiving')
+    SELECT (SELECT count(*) FROM screenings WHERE state IN ('queued', 'running', 'parked')),
+           (SELECT count(*) FROM deliveries WHERE state NOT IN ('delivered', 'cancelled')),
+           (SELECT count(*) FROM series WHERE state = 'receiving')
 """
+RUNNING = "SELECT count(*) FROM screenings WHERE state = 'running'"
 pytestmark = [pytest.mark.faults, pytest.mark.heavy]
 
 
 @pytest.fixture
 def hospital(tmp_path: Path) -> Iterator[Hospital]:
-    place = Hospital(tmp_path / "hospital", quiet=6.0)
+    place = Hospital(tmp_path / "hospital", quiet=0.5, node=ForkedNode)
     try:
         place.open()
         yield place
@@ -50,22 +53,21 @@ class Modality:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._unsent: dict[str, list[Path]] = {}
+        self._unsent: list[Path] = []
         self.acknowledged: dict[str, Path] = {}
         self.studies: list[str] = []
 
-    def scan(self, count: int) -> None:
-        """Make so many studies."""
-        for _ in range(count):
-            labels = PhantomLabels(identity=f"killed {len(self.studies)}", patient_id=f"K{len(self.studies)}")
-            self._unsent[labels.study_instance_uid] = write_phantom(
-                self._folder / str(len(self.studies)), PHANTOM, labels
-            )
-            self.studies.append(labels.study_instance_uid)
+    def scan(self) -> None:
+        """Make a study."""
+        number = len(self.studies)
+        labels = PhantomLabels(identity=f"killed {number}", patient_id=f"K{number}")
+        self._unsent += write_phantom(self._folder / str(number), PHANTOM, labels)
+        self.studies.append(labels.study_instance_uid)
 
     def send(self, port: int) -> list[Scanner]:
-        """Begin to send what is left of each study, on an association of its own."""
-        scanners = [Scanner(files, port) for files in self._unsent.values() if files]
+        """Begin to send what is left, spread over the associations."""
+        parts = [self._unsent[number::ASSOCIATIONS] for number in range(ASSOCIATIONS)]
+        scanners = [Scanner(files, port) for files in parts if files]
         for scanner in scanners:
             scanner.start()
         return scanners
@@ -77,20 +79,28 @@ class Modality:
             assert not scanner.is_alive()
             self.acknowledged |= scanner.acknowledged
         done = set(self.acknowledged.values())
-        self._unsent = {
-            study: [file for file in files if file not in done] for study, files in self._unsent.items()
-        }
+        self._unsent = [file for file in self._unsent if file not in done]
+
+
+def under_way(hospital: Hospital, scanners: list[Scanner]) -> Counter[str]:
+    """Return what the node is doing."""
+    with index(hospital) as database:
+        _screenings, deliveries, _series = database.execute(WAITING).fetchone()
+        (running,) = database.execute(RUNNING).fetchone()
+    sending = any(scanner.is_alive() for scanner in scanners)
+    return Counter(receives=int(sending), screens=int(running > 0), delivers=int(deliveries > 0))
 
 
 def test_every_series_is_answered_once_however_often_the_node_is_killed(
     hospital: Hospital, tmp_path: Path, figure: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(2026)
-    modality = Modality(tmp_path)
+    modality, hits = Modality(tmp_path), Counter[str]()
     for _ in range(KILLS):
-        modality.scan(ASSOCIATIONS)
+        modality.scan()
         scanners = modality.send(hospital.node.port)
         time.sleep(chance.uniform(0, LONGEST_SECONDS))  # the moment is what is tried
+        hits += under_way(hospital, scanners)
         hospital.node.kill()
         modality.note(scanners)
         hospital.node.start()
@@ -100,7 +110,11 @@ def test_every_series_is_answered_once_however_often_the_node_is_killed(
     def settled() -> bool:
         with index(hospital) as database:
             versions = database.execute(VERSIONS).fetchall()
-            return len(versions) == len(modality.studies) and database.execute(WAITING).fetchone() == (0,)
+            return len(versions) == len(modality.studies) and database.execute(WAITING).fetchone() == (
+                0,
+                0,
+                0,
+            )
 
     wait_for(settled, seconds=SECONDS_A_STUDY * len(modality.studies), what="every result to be delivered")
     with index(hospital) as database:
@@ -115,6 +129,8 @@ def test_every_series_is_answered_once_however_often_the_node_is_killed(
         assert current == 1
         assert len(hospital.pacs.instances(study, "SR")) == made, "each version has gone out once"
     figure("kills of the whole node while four associations send and screenings run", KILLS)
+    for what, times in hits.items():
+        figure(f"of them while the node {what}", times)
     figure("series", len(versions))
-    figure("of them with exactly one result in force, delivered and proven", len(versions))
+    figure("series with exactly one result in force, delivered and proven", len(versions))
     figure("instances acknowledged, indexed and whole", len(rows))

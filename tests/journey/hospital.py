@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +31,20 @@ class Hospital:
         select: str = "",
         infer: str = "",
         authority: bool = False,
+        node: Callable[..., NodeProcess] = NodeProcess,
     ) -> None:
         self.folder = folder
         node_port = free_port()
         self.pacs = Orthanc(folder / "pacs", node_port=node_port, node_ae_title="GROUNDGLASS")
-        self.node = NodeProcess(
+        more = {"infer": infer} if infer else {}
+        self.node = node(
             folder / "node",
             port=node_port,
             pacs_port=self.pacs.dicom_port,
             quiet=quiet,
             select=select,
-            infer=infer,
             authority=authority,
+            **more,
         )
 
     def open(self, *, live: bool = True) -> None:
