@@ -6,11 +6,12 @@ one patient. What contradicts the rows that are there is kept aside and the stud
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from node.decide.matching import sought_name
 from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
@@ -48,6 +49,8 @@ from node.store.intake_statements import (
 )
 from node.store.schema import asides, patients, series, studies
 
+Row: TypeAlias = Mapping[str, Any]
+
 STUDY_TEXTS = {
     "patient_name": "patient_name",
     "patient_birth_date": "patient_birth_date",
@@ -74,7 +77,7 @@ class Admission:
     """When its association last brought an instance of that series."""
 
 
-def same_patient(row: RowMapping, key: PatientKey) -> bool:
+def same_patient(row: Row, key: PatientKey) -> bool:
     """Whether the row's patient is the one of ``key``."""
     return bool(row["patient_id"] == clean_text(key.patient_id) and row["issuer"] == clean_text(key.issuer))
 
@@ -97,20 +100,13 @@ def admit(connection: Connection, arrival: Arrival, known_id: int | None) -> Adm
     header = arrival.header
     if known_id is not None:
         return _admit_again(connection, arrival, known_id)
-    owner = (
-        connection.execute(
-            SERIES_WITH_STUDY,
-            {
-                "series_instance_uid": header.series_instance_uid,
-                "association_id": arrival.association_id,
-            },
-        )
-        .mappings()
-        .first()
+    owner = SERIES_WITH_STUDY.first(
+        connection,
+        {"series_instance_uid": header.series_instance_uid, "association_id": arrival.association_id},
     )
     if owner is None or owner["study_instance_uid"] != header.study_instance_uid:
         by_uid = {"study_instance_uid": header.study_instance_uid}
-        study = connection.execute(STUDY_WITH_PATIENT, by_uid).mappings().first()
+        study = STUDY_WITH_PATIENT.first(connection, by_uid)
     else:
         study = owner
     if owner is not None and owner is not study:
@@ -177,7 +173,7 @@ def set_aside(
     )
 
 
-def contradictions(row: RowMapping, header: InstanceHeader) -> list[str]:
+def contradictions(row: Row, header: InstanceHeader) -> list[str]:
     """Return the keywords of patient attributes in which the header contradicts its study.
 
     An absent value (they are of type 2, PS3.3 C.7.1.1) contradicts nothing.
@@ -213,7 +209,7 @@ def _admit_again(connection: Connection, arrival: Arrival, known_id: int) -> Adm
     """Handle a SOP Instance UID that the index has already."""
     header = arrival.header
     by_id = {"instance_id": known_id, "association_id": arrival.association_id}
-    known = connection.execute(KNOWN_INSTANCE, by_id).mappings().one()
+    (known,) = KNOWN_INSTANCE.rows(connection, by_id)
     here = {"series_id": known["series_id"], "carried_at": known["carried_at"]}
     if known["sha256"] == arrival.sha256:
         return Admission(intake=Intake.REPEATED, **here)
@@ -256,13 +252,13 @@ def _new_study(connection: Connection, arrival: Arrival) -> int:
     )
 
 
-def _grow_study(connection: Connection, arrival: Arrival, study: RowMapping, *, reopens: bool) -> int:
+def _grow_study(connection: Connection, arrival: Arrival, study: Row, *, reopens: bool) -> int:
     """Count one more instance; a late image opens a settled study again, a held one stays held."""
     study_id = int(study["id"])
     state = StudyState(study["state"])
     unmoved = state is StudyState.SETTLED and not reopens
-    connection.execute(
-        GROW_STUDY,
+    GROW_STUDY.rows(
+        connection,
         {
             "study_id": study_id,
             "next_state": state if unmoved else STUDY.step(state, StudyEvent.ARRIVAL),
@@ -299,11 +295,11 @@ def _new_series(connection: Connection, arrival: Arrival, study_id: int) -> int:
     )
 
 
-def _grow_series(connection: Connection, arrival: Arrival, owner: RowMapping) -> int:
+def _grow_series(connection: Connection, arrival: Arrival, owner: Row) -> int:
     """Count one more instance; a series with a verdict is open again."""
     series_id = int(owner["series_id"])
-    connection.execute(
-        GROW_SERIES,
+    GROW_SERIES.rows(
+        connection,
         {
             "series_id": series_id,
             "next_state": SERIES.step(SeriesState(owner["series_state"]), SeriesEvent.ARRIVAL),
@@ -316,8 +312,8 @@ def _grow_series(connection: Connection, arrival: Arrival, owner: RowMapping) ->
 
 def _new_instance(connection: Connection, arrival: Arrival, series_id: int) -> None:
     header = arrival.header
-    connection.execute(
-        INSERT_INSTANCE,
+    INSERT_INSTANCE.rows(
+        connection,
         {
             "series_id": series_id,
             "sop_instance_uid": header.sop_instance_uid,

@@ -164,10 +164,10 @@ def _translated() -> Iterator[None]:
     """Turn the errors of SQLAlchemy into those of the store."""
     try:
         yield
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_FULL:
+    except (DBAPIError, sqlite3.Error) as error:  # the second from statements of `prepared`
+        refusal = error.orig if isinstance(error, DBAPIError) else error
+        if getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise OutOfSpace("no room is left for the index; free space on its disk") from error
-        raise StoreError(f"the index refused: {error.orig}") from error
+        raise StoreError(f"the index refused: {refusal}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"the index failed: {error}") from error

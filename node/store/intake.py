@@ -20,6 +20,7 @@ from node.store.schema import (
     refused_callers,
     sender_gaps,
 )
+from node.store.together import Together
 
 REFUSED_KEPT = 1000  # newest refused callers; anybody on the network can make a row
 
@@ -30,6 +31,7 @@ class IntakeRecords:
     def __init__(self, database: Database, files: LocalObjectFiles) -> None:
         self._database = database
         self._files = files
+        self._adding = Together(database, self._add)
 
     def association_opened(self, calling_ae_title: str, address: str) -> int:
         """Record an accepted association; returns its row."""
@@ -113,21 +115,22 @@ class IntakeRecords:
             The bytes are gone; the sender must send again.
         OutOfSpace, StoreError
         """
-        with self._database.write() as connection:
-            self._files.path(arrival.object_key)  # nothing can remove it while the write lock is held
-            by_uid = {"sop_instance_uid": arrival.header.sop_instance_uid}
-            holder = connection.execute(WHO_HAS_UID, by_uid).one()
-            ours = holder.result_id is not None or not own_device_uids.isdisjoint(arrival.header.device_uids)
-            if ours:
-                _record_own(connection, arrival)
-                intake = Intake.OWN
-            else:
-                admission = admit(connection, arrival, holder.instance_id)
-                _record_carrier(connection, arrival, admission)
-                intake = admission.intake
+        intake = self._adding.do((arrival, own_device_uids))
         if intake is Intake.OWN:
             drop_unnamed(self._database, self._files, [arrival.object_key])
         return intake
+
+    def _add(self, connection: Connection, work: tuple[Arrival, frozenset[str]]) -> Intake:
+        arrival, own_device_uids = work
+        self._files.path(arrival.object_key)  # nothing can remove it while the write lock is held
+        (holder,) = WHO_HAS_UID.rows(connection, {"sop_instance_uid": arrival.header.sop_instance_uid})
+        ours = holder["result_id"] is not None or not own_device_uids.isdisjoint(arrival.header.device_uids)
+        if ours:
+            _record_own(connection, arrival)
+            return Intake.OWN
+        admission = admit(connection, arrival, holder["instance_id"])
+        _record_carrier(connection, arrival, admission)
+        return admission.intake
 
 
 def _record_own(connection: Connection, arrival: Arrival) -> None:
@@ -157,8 +160,8 @@ def _record_carrier(connection: Connection, arrival: Arrival, admission: Admissi
     """Note by which association the series grows, and learn the sender's rhythm from it."""
     if admission.series_id is None or arrival.association_id is None:
         return
-    connection.execute(
-        CARRY,
+    CARRY.rows(
+        connection,
         {
             "series_id": admission.series_id,
             "association_id": arrival.association_id,
@@ -169,8 +172,8 @@ def _record_carrier(connection: Connection, arrival: Arrival, admission: Admissi
         return
     sender = arrival.calling_ae_title
     bucket = bucket_of(arrival.received_at - admission.carried_at)
-    count = connection.execute(COUNT_GAP, {"calling_ae_title": sender, "bucket": bucket}).scalar_one()
-    if count >= HALVE_AT:
+    (gap,) = COUNT_GAP.rows(connection, {"calling_ae_title": sender, "bucket": bucket})
+    if gap["count"] >= HALVE_AT:
         connection.execute(
             update(sender_gaps)
             .where(sender_gaps.c.calling_ae_title == sender)

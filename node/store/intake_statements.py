@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BindParameter, and_, bindparam, func, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from node.store.prepared import Prepared
 from node.store.schema import (
     association_series,
     instances,
@@ -22,20 +23,24 @@ REMOVED = 0
 """In place of the row of a result that was removed."""
 
 # Whether the UID is that of a result of this node, removed ones too, and which instance has it already.
-WHO_HAS_UID = select(
-    func.coalesce(
-        select(result_objects.c.id)
-        .where(result_objects.c.sop_instance_uid == SOP_INSTANCE)
-        .scalar_subquery(),
-        select(literal(REMOVED)).where(removed_results.c.sop_instance_uid == SOP_INSTANCE).scalar_subquery(),
-    ).label("result_id"),
-    select(instances.c.id)
-    .where(instances.c.sop_instance_uid == SOP_INSTANCE)
-    .scalar_subquery()
-    .label("instance_id"),
+WHO_HAS_UID = Prepared(
+    select(
+        func.coalesce(
+            select(result_objects.c.id)
+            .where(result_objects.c.sop_instance_uid == SOP_INSTANCE)
+            .scalar_subquery(),
+            select(literal(REMOVED))
+            .where(removed_results.c.sop_instance_uid == SOP_INSTANCE)
+            .scalar_subquery(),
+        ).label("result_id"),
+        select(instances.c.id)
+        .where(instances.c.sop_instance_uid == SOP_INSTANCE)
+        .scalar_subquery()
+        .label("instance_id"),
+    )
 )
 
-KNOWN_INSTANCE = (
+KNOWN_INSTANCE = Prepared(
     select(
         instances.c.id,
         instances.c.sha256,
@@ -60,13 +65,13 @@ KNOWN_INSTANCE = (
     .where(instances.c.id == bindparam("instance_id"))
 )
 
-STUDY_WITH_PATIENT = (
+STUDY_WITH_PATIENT = Prepared(
     select(studies, patients.c.patient_id, patients.c.issuer)
     .join(patients, patients.c.id == studies.c.patient_key)
     .where(studies.c.study_instance_uid == bindparam("study_instance_uid"))
 )
 
-SERIES_WITH_STUDY = (
+SERIES_WITH_STUDY = Prepared(
     select(
         studies,
         patients.c.patient_id,
@@ -89,7 +94,7 @@ SERIES_WITH_STUDY = (
     .where(series.c.series_instance_uid == bindparam("series_instance_uid"))
 )
 
-GROW_STUDY = (
+GROW_STUDY = Prepared(
     update(studies)
     .where(studies.c.id == bindparam("study_id"))
     .values(
@@ -99,7 +104,7 @@ GROW_STUDY = (
     )
 )
 
-GROW_SERIES = (
+GROW_SERIES = Prepared(
     update(series)
     .where(series.c.id == bindparam("series_id"))
     .values(
@@ -112,19 +117,34 @@ GROW_SERIES = (
     )
 )
 
-INSERT_INSTANCE = insert(instances)
+INSTANCE_COLUMNS = (
+    "series_id",
+    "sop_instance_uid",
+    "sop_class_uid",
+    "object_key",
+    "sha256",
+    "size",
+    "received_at",
+    "calling_ae_title",
+    "header",
+)
+INSERT_INSTANCE = Prepared(insert(instances), columns=INSTANCE_COLUMNS)
 
 _carrier = upsert(association_series)
-CARRY = _carrier.on_conflict_do_update(
-    index_elements=["series_id", "association_id"],
-    set_={"last_arrival_at": _carrier.excluded.last_arrival_at},
+CARRY = Prepared(
+    _carrier.on_conflict_do_update(
+        index_elements=["series_id", "association_id"],
+        set_={"last_arrival_at": _carrier.excluded.last_arrival_at},
+    ),
+    columns=("series_id", "association_id", "last_arrival_at"),
 )
 
-COUNT_GAP = (
+COUNT_GAP = Prepared(
     upsert(sender_gaps)
     .values(count=1)
     .on_conflict_do_update(
         index_elements=["calling_ae_title", "bucket"], set_={"count": sender_gaps.c.count + 1}
     )
-    .returning(sender_gaps.c.count)
+    .returning(sender_gaps.c.count),
+    columns=("calling_ae_title", "bucket"),
 )

@@ -19,6 +19,8 @@ from node.domain.ports import UidSource
 
 KEY = re.compile(r"[0-9a-f]{64}")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+"""What file systems say that have no hard links."""
 PRIVATE = 0o700  # patients' data: for the node's user alone
 BLOCK = 1 << 20  # bytes read at a time while hashing a file
 
@@ -58,7 +60,7 @@ class SpooledFile:
         return self._path
 
     def commit(self) -> StoredObject:
-        """Make the bytes durable under their final name: file synced, renamed, directory synced.
+        """Make the bytes durable under their final name: file named and synced, directory synced.
 
         Returns
         -------
@@ -73,10 +75,9 @@ class SpooledFile:
         """
         if self._stored is None:
             with _room():
-                os.fsync(self._raw.fileno())
-                self._raw.close()
                 key = self._writer.digest()
-                self._files.adopt(self._path, key)
+                self._files.adopt(self._path, key, self._raw.fileno())
+                self._raw.close()
             self._stored = StoredObject(key=key, sha256=key, size=self._writer.size)
         return self._stored
 
@@ -175,12 +176,40 @@ class LocalObjectFiles:
             path.unlink(missing_ok=True)
         return len(left)
 
-    def adopt(self, temporary: Path, key: str) -> None:
-        """Give a synced temporary file its final name and make the name durable."""
+    def adopt(self, temporary: Path, key: str, descriptor: int) -> None:
+        """Give a temporary file its final name and make both durable.
+
+        The name comes first: where the file system journals names, one commit then takes name, size and place
+        of the bytes together, and the sync of the directory finds its work done. After a power failure in
+        between a file may lie there that has not the bytes of its name. It was not acknowledged and no row
+        names it; whoever brings those bytes again finds it out and replaces it.
+
+        Parameters
+        ----------
+        temporary : Path
+        key : str
+            Digest of its bytes.
+        descriptor : int
+            The open temporary file.
+        """
         place = self._place(key)
         folder, parent = place.parent, place.parent.parent
-        folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
-        temporary.replace(place)
+        with self._lock:
+            known = folder in self._linked
+        if not known:
+            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
+        try:
+            os.link(temporary, place)
+        except FileExistsError:
+            self._keep_or_replace(temporary, key, descriptor)
+        except OSError as error:
+            if error.errno not in WITHOUT_LINKS:
+                raise
+            os.fsync(descriptor)
+            temporary.replace(place)
+        else:
+            temporary.unlink()
+            os.fsync(descriptor)
         # Innermost first: where the file system journals names, its first sync writes them all.
         _sync_directory(folder)
         for child, above in ((folder, parent), (parent, self._objects)):
@@ -190,6 +219,16 @@ class LocalObjectFiles:
                 _sync_directory(above)
                 with self._lock:
                     self._linked.add(child)
+
+    def _keep_or_replace(self, temporary: Path, key: str, descriptor: int) -> None:
+        """The name is taken: by the same bytes, unless a power failure came between their name and them."""
+        if self.verify(key):
+            with self._place(key).open("rb") as present:
+                os.fsync(present.fileno())  # another thread may have named it a moment ago
+            temporary.unlink()
+        else:
+            os.fsync(descriptor)
+            temporary.replace(self._place(key))
 
     def _place(self, key: str) -> Path:
         if KEY.fullmatch(key) is None:

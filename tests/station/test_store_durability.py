@@ -55,7 +55,7 @@ def test_file_name_and_row_are_synced_in_this_order_before_the_answer(tmp_path):
     subprocess.run(
         [
             *("strace", "-y", "-s", "256", "-o", trace),
-            *("-e", "trace=fsync,fdatasync,rename,renameat,renameat2,write,pwrite64"),
+            *("-e", "trace=fsync,fdatasync,link,linkat,write,pwrite64"),
             *(sys.executable, CHILD, root, "0", "4", "1"),
         ],
         check=True,
@@ -67,8 +67,8 @@ def test_file_name_and_row_are_synced_in_this_order_before_the_answer(tmp_path):
     folder = re.escape(f"/objects/{key[:2]}/{key[2:4]}")
     order = [
         position(calls, "write", r"\.part>", last=True),
-        position(calls, "fsync", r"/spool/[0-9a-f]+\.part>"),
-        position(calls, "rename", rf'\.part", ".*{folder}/{key}\.dcm"'),
+        position(calls, "link|linkat", rf'\.part", .*{folder}/{key}\.dcm"'),
+        position(calls, "fsync", r"/spool/[0-9a-f]+\.part"),
         position(calls, "fsync", rf"{folder}>"),
         position(calls, "fsync", rf"/objects/{key[:2]}>"),
         position(calls, "pwrite64", r"index\.sqlite-wal>", last=True),

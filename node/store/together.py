@@ -1,0 +1,88 @@
+"""Work of several threads done in one transaction: one sync of the index for all of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from node.domain.errors import StoreError
+from node.store.database import Database
+
+MOST = 64
+"""Pieces of work in one transaction: a bound on how long the first of them waits for the last."""
+
+Work = TypeVar("Work")
+Outcome = TypeVar("Outcome")
+
+
+class _Entry(Generic[Work, Outcome]):
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.outcome: Outcome | None = None
+        self.error: BaseException | None = None
+        self.done = False
+
+
+class Together(Generic[Work, Outcome]):
+    """A queue in front of the write lock; whoever is first does what all others wait for.
+
+    Parameters
+    ----------
+    database : Database
+    action : callable
+        Does one piece of work within a transaction. When one fails, those of the same transaction are done
+        again one by one, so that each fails for itself alone.
+    """
+
+    def __init__(self, database: Database, action: Callable[[Connection, Work], Outcome]) -> None:
+        self._database = database
+        self._action = action
+        self._waiting: deque[_Entry[Work, Outcome]] = deque()
+        self._turn = threading.Lock()
+
+    def do(self, work: Work) -> Outcome:
+        """Do a piece of work; when this returns it is durable.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+            The transaction failed.
+        Exception
+            Whatever the action raises for this piece of work.
+        """
+        entry: _Entry[Work, Outcome] = _Entry(work)
+        self._waiting.append(entry)
+        with self._turn:
+            if not entry.done:
+                self._lead()
+        if entry.error is not None:
+            raise entry.error
+        if not entry.done:
+            raise StoreError("the thread that wrote the index for several ended; send again")
+        return entry.outcome  # type: ignore[return-value]  # set by who led
+
+    def _lead(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST))]
+        try:
+            self._commit(batch)
+        except Exception:  # noqa: BLE001 - which one failed is found out alone, where its error is kept
+            for entry in batch:
+                self._alone(entry)
+
+    def _alone(self, entry: _Entry[Work, Outcome]) -> None:
+        try:
+            self._commit([entry])
+        except Exception as error:  # noqa: BLE001 - raised in the thread that brought the work
+            entry.error = error
+            entry.done = True
+
+    def _commit(self, batch: list[_Entry[Work, Outcome]]) -> None:
+        with self._database.write() as connection:
+            for entry in batch:
+                entry.outcome = self._action(connection, entry.work)
+        for entry in batch:
+            entry.done = True
