@@ -217,8 +217,9 @@ class FetchingAssociation:
         )
 
     def abort(self) -> None:
-        """End the association at once; called from any thread."""
+        """End the association at once, and the wait for its answers; called from any thread."""
         self._association.abort()
+        self._association.dimse.msg_queue.put((None, None))
 
     def _retrieved(self, answers: Iterator[tuple[Dataset, Dataset | None]], service: str) -> Retrieved:
         for answer, _ in answers:

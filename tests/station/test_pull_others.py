@@ -49,6 +49,7 @@ url = "http://127.0.0.1:{web_port}/dicom-web"
 [pull]
 look_seconds = 0.2
 count_seconds = 0.3
+answer_seconds = 20
 first_retry_seconds = 0.3
 """
 
