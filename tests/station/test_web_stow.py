@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,8 +23,10 @@ from pydicom.uid import (
 )
 
 from node.domain.identity import derived_uid
+from node.domain.network import SecretSource
 from tests.station.receiving_node import wait_until, write_instance
 from tests.station.stow_ground import BOUNDARY, LIMITS, TOKEN, TYPE, Serving, body_of, head_of, serving
+from tests.station.web_ground import always, outgoing, stow
 
 STORED, FAILED, OTHERS, URL = "00081199", "00081198", "0008119A", "00081190"
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": TYPE}
@@ -290,6 +293,20 @@ def test_dicomweb_client_stores(web: Serving, tmp_path: Path) -> None:
     assert [item.ReferencedSOPInstanceUID for item in answer.ReferencedSOPSequence] == [
         uid for _, uid in paths
     ]
+
+
+def test_another_node_delivers_by_its_own_sender(web: Serving, tmp_path: Path) -> None:
+    good, uid = write_instance(tmp_path / "good.dcm", 4200)
+    bad = tmp_path / "bad.dcm"
+    bad.write_bytes(good.read_bytes()[:-10])
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    sender = stow(web.base, token=SecretSource(file=token))
+    sender.echo()
+    items = [replace(outgoing(path, number), sop_instance_uid=uid) for number, path in enumerate((good, bad))]
+    replies = sender.send(items, may_leave=always)
+    assert [(reply.delivered, reply.retryable) for reply in replies] == [(True, False), (False, False)]
+    assert "C000H" in replies[1].detail
 
 
 def test_a_whole_slide_image_of_many_pieces_passes_through(web: Serving, tmp_path: Path) -> None:
