@@ -72,6 +72,8 @@ def publish(
         ) from error
     opened.callback(server.stop)
     logger.info("DICOMweb on %s:%d%s", web.host, port, web.path)
+    if web.anonymous:
+        logger.warning("DICOMweb asks for no token: who calls from %s may read", ", ".join(web.addresses))
 
 
 def web_server(settings: Settings, store: Store, storage: StorageServices, *, visits: Visits) -> WebServer:

@@ -54,7 +54,7 @@ class MetadataService:
             raise NotFound("there is no such study, series or instance here")
         base = self._url.of(request)
         name = hashlib.sha256(f"{digest} {base}".encode()).hexdigest()
-        headers = {"ETag": f'W/"{name}"', "Cache-Control": "no-cache"}
+        headers = {"ETag": f'W/"{name}"', "Cache-Control": "private, no-cache"}
         if fresh(request, headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return json_answer(request, media_type, array(self._pages(scope, base)), headers)

@@ -65,7 +65,7 @@ class SearchService:
         headers = {"Warning": ", ".join(f'299 {base}: "{text}"' for text in query.warnings)}
         if not query.warnings:
             headers = {}
-        headers["Cache-Control"] = "no-cache"
+        headers["Cache-Control"] = "private, no-cache"
         pages = _selected(self._search.entities(query), query)
         first = next(pages, None)
         if first is None:

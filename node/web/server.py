@@ -110,6 +110,7 @@ class WebServer:
                 log_level="warning",
                 access_log=False,  # a URL may hold the name of a patient
                 server_header=False,
+                headers=[("X-Content-Type-Options", "nosniff")],  # nothing that was stored here is a page
                 proxy_headers=False,
                 limit_concurrency=bind.max_connections,
                 timeout_keep_alive=cast("int", bind.idle_seconds),
