@@ -99,9 +99,9 @@ class InProcessCodecs:
             "pixel_keyword": "PixelData",
             "correct_unused_bits": False,
         }
-        lone = encapsulate([codestream], has_bot=False)
         plugin = DECODERS[transfer_syntax_uid]
         try:
+            lone = encapsulate([codestream], has_bot=False)
             words, found = get_decoder(uid).as_array(
                 lone, index=0, raw=True, decoding_plugin=plugin, **options
             )

@@ -40,8 +40,8 @@ GET_SOP_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
-KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 3
-"""A pair of SOP class and transfer syntax takes up to three contexts, see `proposed_contexts`."""
+KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
+"""A pair of SOP class and transfer syntax takes up to two contexts, see `proposed_contexts`."""
 
 PRIVATE_STORAGE = {
     "SiemensCSANonImageStorage": "1.3.12.2.1107.5.9.1",
@@ -205,23 +205,23 @@ def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
     """Return the contexts to propose for objects to be sent.
 
     One context for each pair of SOP class and transfer syntax, so that every object can go as it lies, and
-    one for each uncompressed syntax that it can be given in: Implicit VR Little Endian is the default
-    transfer syntax, which every peer must take (PS3.5 section 10.1).
+    one for its SOP class without compression, where the peer has the choice between explicit and implicit VR:
+    Implicit VR Little Endian is the default transfer syntax, which every peer must take (PS3.5 section 10.1).
 
     Raises
     ------
     ValueError
         When more than 128 contexts would be needed; split the objects with `batches`.
     """
-    contexts = []
+    unique: dict[tuple[str, frozenset[str]], PresentationContext] = {}
     for item in sorted(set(needed)):
-        contexts.append(build_context(item.sop_class_uid, item.transfer_syntax_uid))
-        contexts.extend(
-            build_context(item.sop_class_uid, other)
-            for other in CONVERTIBLE
-            if other != item.transfer_syntax_uid and possible(item.transfer_syntax_uid, other)
-        )
-    unique = {(context.abstract_syntax, context.transfer_syntax[0]): context for context in contexts}
+        stored = item.transfer_syntax_uid
+        choices = [[stored]] if stored not in CONVERTIBLE else []
+        if possible(stored, CONVERTIBLE[0]):
+            choices.append(sorted(CONVERTIBLE, key=lambda uid: uid != stored))
+        for syntaxes in choices:
+            key = item.sop_class_uid, frozenset(syntaxes)
+            unique.setdefault(key, build_context(item.sop_class_uid, list(syntaxes)))
     if len(unique) > MAX_CONTEXTS:
         raise ValueError(
             f"{len(unique)} presentation contexts are needed, {MAX_CONTEXTS} are possible: send fewer kinds"

@@ -13,5 +13,5 @@ class CodecLimits:
     """At the same time; each is started when it is first needed."""
     memory_bytes: int = 1 << 30
     """Of one process, beyond what its libraries take."""
-    seconds: int = 60
+    seconds: int = 30
     """Of processor time for one frame; on the clock it may be twice as many."""

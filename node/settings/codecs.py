@@ -22,7 +22,7 @@ class CodecSettings(Section):
         1024, ge=64, le=65_536, description="Memory of one process, beyond its libraries."
     )
     seconds: int = Field(
-        60,
+        30,
         ge=1,
         le=3_600,
         description="Of processor time for one frame; on the clock it may be twice as many.",
