@@ -39,6 +39,8 @@ SOONEST = timedelta(seconds=5)
 """Before a request is looked at again, and then after as long as it has been here."""
 LATEST = timedelta(hours=1)
 MOST_DOUBLINGS = 16
+REPORT_WAIT = timedelta(minutes=10)
+"""Before an archive that has taken a request and not reported on it is asked once more."""
 WHILE_ASSOCIATED = timedelta(seconds=60)
 """A report that goes out on the association of the request is not sent on another one meanwhile."""
 
@@ -226,7 +228,10 @@ class Committing:
         return whole
 
     def _relay(self, request: OpenRequest, archive: Archive, planned: Sequence[_Planned]) -> None:
-        """Ask the archive; its report comes at once, or to the listener."""
+        """Ask the archive; its report comes at once, or to the listener, which is waited for."""
+        asked_at = self._records.relaying_since(request.id)
+        if asked_at is not None and timedelta(0) <= self._clock.now() - asked_at < REPORT_WAIT:
+            return
         transaction_uid = self._uids.uid()
         references = tuple(_reference(item.facts.asked) for item in planned)
         wanted = CommitmentRequest(transaction_uid=transaction_uid, references=references)
@@ -235,6 +240,7 @@ class Committing:
             report = self._ask(archive, wanted)
         except DeliveryError as error:
             logger.warning("%s cannot be asked for a commitment: %s", archive.name, error)
+            self._records.not_relayed(transaction_uid)
             return
         if report is not None:
             take_relayed(self._records, report, destinations=[archive.name])

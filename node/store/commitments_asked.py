@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, and_, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, case, delete, func, insert, or_, select, update
 
 from node.domain.commitment import (
     COMMITTED,
@@ -250,6 +250,21 @@ class CommitmentRecords:
                     asked_at=self._database.clock.now(),
                 )
             )
+
+    def not_relayed(self, transaction_uid: str) -> None:
+        """Forget a question that did not reach the archive."""
+        with self._database.write() as connection:
+            connection.execute(
+                delete(commitment_relays).where(commitment_relays.c.transaction_uid == transaction_uid)
+            )
+
+    def relaying_since(self, request_id: int) -> datetime | None:
+        """Return when an archive was last asked that has not answered yet."""
+        query = select(func.max(commitment_relays.c.asked_at)).where(
+            commitment_relays.c.request_id == request_id, commitment_relays.c.answered_at.is_(None)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
 
     def relayed(
         self, transaction_uid: str, *, destinations: Collection[str], committed: Collection[str]

@@ -170,6 +170,7 @@ def test_an_archive_may_answer_later_and_no_other_for_it(node, tmp_path, study, 
         node.provider.current = committing = node.committing(archive_port=archive_port, scanner_port=port)
         scanner.ask(node, uids, transaction)
         committing.run_once()
+        node.pass_time(timedelta(minutes=9), committing)
         (request,) = archive.requests
         assert archive.report_later(node.port, request, ae_title="CT1") == 0x0115
         assert node.state(transaction) is RequestState.OPEN
