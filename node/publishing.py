@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from contextlib import ExitStack
 
 from node.dicom.transcode import Transcoder
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_TOKEN = 16
 """Bytes of a token."""
+SWITCH_SECONDS = 0.0005
+"""After which a thread that computes lets another go on. An answer passes through several threads, and would
+wait at each of them for Python's 5 ms while the node screens or makes metadata."""
 
 
 def publish(
@@ -60,6 +64,8 @@ def publish(
     web = settings.web
     if not web.enabled:
         return
+    opened.callback(sys.setswitchinterval, sys.getswitchinterval())
+    sys.setswitchinterval(SWITCH_SECONDS)
     visits = Visits(storage, clock)
     opened.callback(visits.close)
     server = web_server(settings, store, storage, visits=visits)

@@ -77,7 +77,6 @@ def headers_of(name: str, content_type: str) -> dict[str, str]:
         "ETag": f'"{name}"',
         "Vary": "Accept",
         "Cache-Control": REVALIDATED,
-        "X-Content-Type-Options": "nosniff",
     }
 
 
