@@ -26,6 +26,9 @@ PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})  # float, double fl
 SHORT_LENGTH_VRS = frozenset(  # PS3.5 table 7.1-2: the VRs with a 16-bit length; all others have 32 bits
     b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()
 )
+PLAIN_VRS = {code: code.decode("ascii") for code in SHORT_LENGTH_VRS}
+PLAIN_HEAD_BYTES = 8
+ODD_GROUPS = frozenset({0x7FE0, 0xFFFE})  # pixel data; items and delimiters
 BINARY_INTEGERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
 BINARY_REALS = {"FL": "f", "FD": "d"}
 
@@ -48,6 +51,16 @@ class Encoding:
     def order(self) -> str:
         """Return the byte order character of `struct`."""
         return "<" if self.little_endian else ">"
+
+
+HEADS = {
+    Encoding(implicit=implicit, little_endian=little): struct.Struct(
+        ("<" if little else ">") + ("HH0sI" if implicit else "HH2sH")
+    )
+    for implicit in (False, True)
+    for little in (False, True)
+}
+"""Tag, value representation if there is one, and length of a plain element (PS3.5 section 7.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +197,10 @@ class Walk:
         """Read elements up to ``end``, an item delimiter, or the end of the source at the top level."""
         found: dict[int, Element] = {}
         while end is None or self.source.position < end:
-            if depth == 0 and self._at_end():
-                break
+            if depth == 0:
+                self._advance(encoding, found)
+                if self._at_end():
+                    break
             tag, vr, length = self._element_head(encoding)
             if tag == ITEM_END:
                 break
@@ -199,6 +214,9 @@ class Walk:
         if end is not None and self.source.position > end:
             raise NotDicom("an item of a sequence ends before the last element in it does")
         return Attributes(found, encoding, self.character_set)
+
+    def _advance(self, encoding: Encoding, found: dict[int, Element]) -> None:
+        """Take what can be taken in another way than element by element."""
 
     def _element(self, tag: int, vr: str, length: int, encoding: Encoding, depth: int) -> Element | None:
         enter = tag in self.wanted.sequences
@@ -285,6 +303,34 @@ class Walk:
                 f"the object ends within the head of an element, {len(rest)} bytes after the last"
             )
         return True
+
+
+class HeaderWalk(Walk):
+    """A walk for every image that arrives: plain elements that lie in memory are taken at once.
+
+    What is done with them is what `Walk` does; whatever needs more thought is left to it.
+    """
+
+    def _advance(self, encoding: Encoding, found: dict[int, Element]) -> None:
+        window, base = self.source.window()
+        begin = position = self.source.position - base
+        last = len(window) - PLAIN_HEAD_BYTES
+        head, wanted, largest = HEADS[encoding], self.wanted.values, self.wanted.largest_value
+        while position <= last:
+            group, element, code, length = head.unpack_from(window, position)
+            vr = "" if encoding.implicit else PLAIN_VRS.get(code)
+            tag = group << 16 | element
+            end = position + PLAIN_HEAD_BYTES + length
+            if vr is None or end > len(window) or group in ODD_GROUPS:
+                break
+            if tag == SPECIFIC_CHARACTER_SET or tag in self.wanted.sequences:
+                break
+            if tag in wanted and length <= largest:
+                found[tag] = Element(vr, window[position + PLAIN_HEAD_BYTES : end])
+                self._kept += length
+            position = end
+            self._count += 1
+        self.source.skip(max(position - begin, 0))
 
 
 def require_pixel_data(source: ByteSource, place: PixelData) -> None:

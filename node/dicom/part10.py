@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from node.dicom.elements import Attributes, Encoding, PixelData, Walk, Wanted
+from node.dicom.elements import Attributes, Encoding, HeaderWalk, PixelData, Walk, Wanted
 from node.dicom.stream import ByteSource, FileBytes, InflatedBytes, open_bytes
 from node.domain.errors import NotDicom, TruncatedObject
 from node.domain.identity import derived_uid, is_valid_uid
@@ -71,7 +71,7 @@ def scan(stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = Non
     """
     source, syntax = _data_set(stream, transfer_syntax_uid)
     begin = source.position
-    walk = Walk(source, _encoding(source, syntax), wanted)
+    walk = HeaderWalk(source, _encoding(source, syntax), wanted)
     attributes = walk.run()
     return Scan(
         transfer_syntax_uid=syntax,

@@ -13,6 +13,8 @@ INFLATED_LIMIT = 1 << 30
 """Bytes that a deflated data set may become."""
 
 CHUNK = 1 << 16
+WINDOW = 1 << 14
+"""First bytes of a file that are read at once: most headers of images end within."""
 
 
 class ByteSource(Protocol):
@@ -32,6 +34,10 @@ class ByteSource(Protocol):
         """Move ``count`` bytes forward or raise `TruncatedObject`."""
         ...
 
+    def window(self) -> tuple[bytes, int]:
+        """Return bytes that are in memory, and the position of the first of them."""
+        ...
+
 
 class FileBytes:
     """A seekable file, from its present position to its end.
@@ -43,24 +49,20 @@ class FileBytes:
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.position = stream.tell()
+        self.position = self._base = stream.tell()
         self._stream = stream
+        self._window = stream.read(WINDOW)
         self._size = stream.seek(0, os.SEEK_END)
-        stream.seek(self.position)
 
     def read(self, count: int) -> bytes:
         """Return exactly ``count`` bytes or raise `TruncatedObject`."""
-        end = self.position + count
-        if end > self._size:
-            raise TruncatedObject(_too_short(count, self._size - self.position))
-        self.position = end
-        return self._stream.read(count)
+        begin = self.position
+        self.skip(count)
+        return self._bytes(begin, count)
 
     def peek(self, count: int) -> bytes:
         """Return up to ``count`` bytes without moving."""
-        found = self._stream.read(count)
-        self._stream.seek(self.position)
-        return found
+        return self._bytes(self.position, min(count, self._size - self.position))
 
     def skip(self, count: int) -> None:
         """Move ``count`` bytes forward or raise `TruncatedObject`."""
@@ -68,7 +70,17 @@ class FileBytes:
         if end > self._size:
             raise TruncatedObject(_too_short(count, self._size - self.position))
         self.position = end
-        self._stream.seek(end)
+
+    def window(self) -> tuple[bytes, int]:
+        """Return bytes that are in memory, and the position of the first of them."""
+        return self._window, self._base
+
+    def _bytes(self, begin: int, count: int) -> bytes:
+        offset = begin - self._base
+        if offset + count <= len(self._window):
+            return self._window[offset : offset + count]
+        self._stream.seek(begin)
+        return self._stream.read(count)
 
 
 class InflatedBytes:
@@ -110,6 +122,10 @@ class InflatedBytes:
             step = min(count, CHUNK)
             self.read(step)
             count -= step
+
+    def window(self) -> tuple[bytes, int]:
+        """Return nothing: what is inflated comes piece by piece."""
+        return b"", 0
 
     def _fill(self, count: int) -> None:
         if self.position + count > self._limit:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 ESCAPE = b"\x1b"
 
@@ -89,13 +90,17 @@ class CharacterSet:
         return text.strip(" \0")
 
     def _decode_declared(self, value: bytes) -> str:
-        first = _defined_term(self.terms[0]) if self.terms else ""
+        first = self._first
         stand_alone = STAND_ALONE.get(first)
         if stand_alone is not None:
             return value.decode(stand_alone)
         if value.isascii() and ESCAPE not in value:
             return value.decode("ascii")
         return "".join(_decode_extended(value, self._upper_half(first)))
+
+    @cached_property
+    def _first(self) -> str:
+        return _defined_term(self.terms[0]) if self.terms else ""
 
     def _upper_half(self, first: str) -> str | None:
         """Return what the upper half is before any escape sequence designates it.
