@@ -191,7 +191,7 @@ def _asked(connection: Connection, series_id: int) -> Expectation | None:
 
 def _counted(connection: Connection, listed: Select[Any]) -> tuple[int, int]:
     """Return how many instances a query lists, and how many of them are not here."""
-    those = listed.subquery()
+    those = listed.subquery("those")
     uid = those.c.sop_instance_uid
     query = select(func.count(), func.count(case((~_is_here(uid), 1)))).select_from(those)
     row = connection.execute(query).one()
@@ -202,6 +202,6 @@ def _is_here(uid: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether an object of a SOP Instance UID has arrived, wherever it lies now."""
     return (
         exists().where(instances.c.sop_instance_uid == uid)
-        | uid.in_(select(asides.c.sop_instance_uid))
+        | exists().where(asides.c.sop_instance_uid == uid)
         | exists().where(own_objects.c.sop_instance_uid == uid)
     )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, Update, and_, delete, exists, func, insert, or_, select, update
 
 from node.domain.commitment import (
     COMMITTED,
@@ -118,16 +118,8 @@ class CommitmentRecords:
     def undecided(self, request_id: int) -> list[InstanceFacts]:
         """Return what the decisions on the instances of a request depend on that are still to be made."""
         uid = asked_instances.c.sop_instance_uid
-        beside = (
-            select(
-                asides.c.sop_instance_uid,
-                func.count(case((asides.c.reason == AsideReason.TO_COMPARE, 1))).label("waiting"),
-                func.count(case((asides.c.reason != AsideReason.TO_COMPARE, 1))).label("judged"),
-            )
-            .where(asides.c.reason != AsideReason.REPLACED)
-            .group_by(asides.c.sop_instance_uid)
-            .subquery()
-        )
+        beside = exists().where(asides.c.sop_instance_uid == uid)
+        judged = asides.c.reason.not_in((AsideReason.TO_COMPARE, AsideReason.REPLACED))
         query = (
             select(
                 uid,
@@ -135,11 +127,10 @@ class CommitmentRecords:
                 asked_instances.c.verified_key,
                 instances.c.sop_class_uid,
                 instances.c.object_key,
-                beside.c.waiting,
-                beside.c.judged,
+                beside.where(asides.c.reason == AsideReason.TO_COMPARE).label("waiting"),
+                beside.where(judged).label("judged"),
             )
             .outerjoin(instances, instances.c.sop_instance_uid == uid)
-            .outerjoin(beside, beside.c.sop_instance_uid == uid)
             .where(asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None))
             .order_by(uid)
         )

@@ -121,7 +121,7 @@ asides = Table(
     Column("detail", Text, nullable=False, server_default=""),
     Column("study_id", ForeignKey("studies.id"), nullable=False, index=True),
     Column("existing_id", ForeignKey("instances.id"), index=True),
-    Column("sop_instance_uid", String, nullable=False),
+    Column("sop_instance_uid", String, nullable=False, index=True),
     Column("object_key", String, nullable=False, unique=True),
     Column("sha256", String, nullable=False),
     Column("size", Integer, nullable=False),

@@ -8,12 +8,16 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event
 
+from node.domain.announcement import AnnouncedInstance, Status, StepEvent
+from node.domain.commitment import NO_SUCH_INSTANCE, AskedInstance, RequestEvent, RequestState
+from node.domain.expectation import Source
 from node.domain.study import AssociationEnd
 
 SMALL = {
     "open_destinations",
     "refused_callers",  # bounded
     "alembic_version",
+    "those",  # of a subquery: the instances that one series is said to have
 }
 WHOLE_TABLE = re.compile(r"^SCAN (\w+)$")
 
@@ -38,6 +42,30 @@ def plans(engine, work) -> dict[str, list[str]]:
     return found
 
 
+def announce(store) -> None:
+    """Hear of a series, and be asked to keep an instance of it."""
+    listed = [AnnouncedInstance(series_instance_uid="1.2.3.1", sop_instance_uid="1.2.3.1.1")]
+    store.announcements.create(
+        Source.PROCEDURE_STEP, "1.5", Status.IN_PROGRESS, listed, calling_ae_title="CT1"
+    )
+    store.announcements.set_step("1.5", StepEvent.COMPLETE, listed)
+    (series, *_) = store.studies.receiving_series()
+    store.announcements.expectations(series)
+    store.announcements.missing(series.id)
+    instance = AskedInstance(sop_class_uid="1.2", sop_instance_uid="1.2.3.1.1")
+    number = store.commitments.ask("1.6", "CT1", [instance])
+    store.commitments.due(RequestState.OPEN, limit=10)
+    store.commitments.undecided(number)
+    store.commitments.verified(number, {instance.sop_instance_uid: "key"})
+    store.commitments.relaying(number, "1.7", "pacs")
+    store.commitments.relaying_since(number)
+    store.commitments.relayed("1.7", destinations=["pacs"], committed=[instance.sop_instance_uid])
+    store.commitments.fail(number, {instance.sop_instance_uid: NO_SUCH_INSTANCE})
+    store.commitments.outcomes(number)
+    store.commitments.not_reported(number, store.database.clock.now(), "away")
+    store.commitments.ended(number, RequestEvent.REPORT, "")
+
+
 def day(ward) -> None:
     """Do everything that happens all day long, once."""
     store, clock = ward.store, ward.clock
@@ -52,6 +80,7 @@ def day(ward) -> None:
     store.studies.associations(1)
     store.studies.sender_gap("CT1")
     store.studies.unsettled()
+    announce(store)
     store.studies.pending_comparisons(1)
     store.asides.same(store.asides.to_compare()[0].id)
     ward.screened()

@@ -28,6 +28,8 @@ def upgrade() -> None:
     _rebuild()
     _announcements()
     _requests()
+    # What was set aside is looked up by the instance that it is like.
+    op.create_index(op.f("ix_asides_sop_instance_uid"), "asides", ["sop_instance_uid"], unique=False)
 
 
 def _rebuild() -> None:
