@@ -130,7 +130,13 @@ def _resources(
             requests=settings.web.max_connections,
         ),
     )
-    search = SearchService(Search(store.matches, store.files), url=url, ae_title=settings.node.ae_title)
+    search = SearchService(
+        Search(store.matches, store.files),
+        store.database.clock,
+        seconds=settings.web.search_seconds,
+        url=url,
+        ae_title=settings.node.ae_title,
+    )
     metadata = MetadataService(store.stored, store.metadata, url=url)
     return [
         *search.resources(),

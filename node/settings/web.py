@@ -76,6 +76,9 @@ class WebSettings(Section):
     max_request_bytes: int = Field(
         16 * 1024 * MEBIBYTE, ge=MEBIBYTE, description="Largest body of a request; a larger one is refused."
     )
+    search_seconds: Seconds = Field(
+        60.0, description="A search that takes longer is given up; answers that were sent by then stay valid."
+    )
     idle_seconds: Seconds = Field(
         30.0, description="A client that is waited for and moves next to nothing for so long is let go."
     )

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from node.decide.queries import Entity, Key
 from node.dicom.json_model import JsonElement, json_texts, tag_name, written
 from node.domain.network import Right
+from node.domain.ports import Clock
 from node.domain.query import Level
 from node.store.searching import TIMEZONE, Search
+from node.web.errors import Busy
 from node.web.json_answers import array, json_answer, json_type
 from node.web.query_text import WebQuery, read_search
 from node.web.resources import Resource, ServiceUrl
@@ -41,13 +43,20 @@ class SearchService:
     Parameters
     ----------
     search : Search
+    clock : Clock
+    seconds : float
+        Longest time that is spent on one search, not counting what the client takes to read the answers.
     url : ServiceUrl
     ae_title : str
         This node's, from which what is found is retrieved by DIMSE.
     """
 
-    def __init__(self, search: Search, *, url: ServiceUrl, ae_title: str) -> None:
+    def __init__(
+        self, search: Search, clock: Clock, *, seconds: float, url: ServiceUrl, ae_title: str
+    ) -> None:
         self._search = search
+        self._clock = clock
+        self._seconds = seconds
         self._url = url
         self._ae_title = ae_title
 
@@ -66,12 +75,25 @@ class SearchService:
         if not query.warnings:
             headers = {}
         headers["Cache-Control"] = "private, no-cache"
-        pages = _selected(self._search.entities(query), query)
+        pages = _selected(self._in_time(self._search.entities(query)), query)
         first = next(pages, None)
         if first is None:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
         writer = _Writer(query, base=base, ae_title=self._ae_title)
         return json_answer(request, media_type, array(writer.pages(first, pages)), headers)
+
+    def _in_time(self, pages: Iterator[list[Entity]]) -> Iterator[list[Entity]]:
+        """Yield pages until the time is up: one that searches all files would keep others waiting."""
+        spent = 0.0
+        while True:
+            began = self._clock.monotonic()
+            page = next(pages, None)
+            spent += self._clock.monotonic() - began
+            if page is None:
+                return
+            if spent > self._seconds:
+                raise Busy("the search takes too long; narrow it")
+            yield page
 
 
 class _Writer:

@@ -27,8 +27,21 @@ from tests.station.receiving_node import CountedUids, WallClock, migrated_index
 TOKEN = "correct-horse-battery"
 ORIGIN = "https://viewer.example"
 IDLE_SECONDS = 0.4
+SEARCH_SECONDS = 60.0
 LARGE = "/large"
 LARGE_BYTES = 32 << 20
+
+
+class LeapingClock(WallClock):
+    """A clock that leaps whenever somebody looks at it."""
+
+    def __init__(self) -> None:
+        self.leap = 0.0
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        self._seconds += self.leap
+        return self._seconds
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class Searching:
     client: httpx.Client
     base: str
     port: int
+    clock: LeapingClock
+    """Of searches."""
 
     def add(self, path: Path) -> None:
         stored = self.store.files.store(path.read_bytes())
@@ -81,7 +96,10 @@ def searching(root: Path) -> Iterator[Searching]:
     (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=WallClock(), uids=CountedUids())
     url = ServiceUrl(path="/dicom-web", public="", any_name=False)
-    search = SearchService(Search(store.matches, store.files), url=url, ae_title="GROUND")
+    clock = LeapingClock()
+    search = SearchService(
+        Search(store.matches, store.files), clock, seconds=SEARCH_SECONDS, url=url, ae_title="GROUND"
+    )
     resources = [
         *search.resources(),
         *MetadataService(store.stored, store.metadata, url=url).resources(),
@@ -97,7 +115,8 @@ def searching(root: Path) -> Iterator[Searching]:
     try:
         port = server.start()
         with httpx.Client(verify=False, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-            yield Searching(store=store, client=client, base=f"http://127.0.0.1:{port}/dicom-web", port=port)
+            base = f"http://127.0.0.1:{port}/dicom-web"
+            yield Searching(store=store, client=client, base=base, port=port, clock=clock)
     finally:
         server.stop()
         store.close()

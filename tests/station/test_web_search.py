@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 
 from node.domain.identity import derived_uid
 from tests.station.receiving_node import wait_until, write_instance
-from tests.station.search_ground import LARGE, ORIGIN, TOKEN, Searching, searching
+from tests.station.search_ground import LARGE, ORIGIN, SEARCH_SECONDS, TOKEN, Searching, searching
 
 STUDY = derived_uid("test", "study", "1")
 SERIES = derived_uid("test", "series", "1")
@@ -150,6 +150,16 @@ def test_what_is_not_json_is_not_answered(service: Searching, accept: str) -> No
     assert service.get(f"{SERIES_PATH}/metadata", accept=accept).status_code == 406
     latin = "application/dicom+json;charset=iso-8859-1"
     assert service.get("/studies", accept=latin).status_code == 406
+
+
+def test_a_search_without_end_is_given_up(service: Searching) -> None:
+    service.clock.leap = SEARCH_SECONDS * 1.1
+    try:
+        answer = service.get("/instances?ContentLabel=nothing")
+        assert (answer.status_code, answer.text) == (503, "the search takes too long; narrow it\n")
+    finally:
+        service.clock.leap = 0.0
+    assert service.get("/instances?ContentLabel=nothing").status_code == 204
 
 
 def test_metadata_are_the_data_set_without_its_bulk(service: Searching, files: list[Path]) -> None:
