@@ -99,7 +99,7 @@ def main() -> None:
     if arguments.out is not None:
         arguments.out.write_text(text, encoding="utf-8")
     if failed:
-        raise SystemExit(f"with problems, see above: {', '.join(failed)}")
+        raise SystemExit(f"with problems, see above and the node's log in --work: {', '.join(failed)}")
 
 
 class Kit:
@@ -132,14 +132,14 @@ def measured(kit: Kit, command: str, arguments: argparse.Namespace) -> bool:
         options.append(f"--sizes={arguments.sizes}")
     with (
         tempfile.TemporaryDirectory(prefix="node-", dir=arguments.work) as folder,
-        running_node(Path(folder)) as node,
+        running_node(Path(folder), log=arguments.work / f"node-{command}.log") as node,
     ):
         return kit.run(command, f"--node={node.address}", f"--node-pid={node.pid}", *options)
 
 
 @contextmanager
-def running_node(folder: Path) -> Iterator[RunningNode]:
-    """Start a node that keeps its store in ``folder``, and stop it at the end.
+def running_node(folder: Path, *, log: Path) -> Iterator[RunningNode]:
+    """Start a node that keeps its store in ``folder`` and tells of itself in ``log``; stop it at the end.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def running_node(folder: Path) -> Iterator[RunningNode]:
         It does not start; its log is printed.
     """
     dicom, web = _free_ports(2)
-    settings, log = folder / "groundglass.toml", folder / "log"
+    settings = folder / "groundglass.toml"
     settings.write_text(SETTINGS.format(dicom=dicom, web=web, sink=SINK_PORT), encoding="utf-8")
     with log.open("wb") as output:
         process = subprocess.Popen(
