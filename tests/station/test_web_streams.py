@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.dicom.read import read_header
 from node.domain.study import Arrival
 from node.store.stored_instances import Scope
-from tests.station.receiving_node import wait_until
+from tests.station.receiving_node import wait_until, write_instance
 from tests.station.wado_ground import Reading, parts_of, reading, write_image
 
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -181,3 +181,24 @@ def test_two_gibibytes_go_out_with_flat_memory(web: Reading, tmp_path: Path) -> 
 def _resident() -> int:
     """Return the bytes of this process that are in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.long
+def test_a_study_of_5000_instances_goes_out_with_flat_memory(web: Reading, tmp_path: Path) -> None:
+    file = tmp_path / "one.dcm"
+    sizes = 0
+    for number in range(5000):
+        made, _ = write_instance(file, number, study="many", pixel_bytes=64 * 64 * 2)
+        path = web.add(made)
+        sizes += made.stat().st_size
+    study = web.base + path.partition("/series")[0]
+    before = _resident()
+    for accept in (DICOM, 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2'):
+        count = size = 0
+        with web.client.stream("GET", study, headers={"Accept": accept}) as response:
+            for piece in response.iter_bytes(1 << 16):
+                count += piece.count(b"DICM")
+                size += len(piece)
+        assert abs(count - 5000) < 20  # some are cut in two
+        assert size > 0.9 * sizes
+        assert _resident() - before < 64 << 20
