@@ -22,6 +22,9 @@ MOST_HEAD_BYTES = 64 * 1024
 """Of the head of a request, and of what stands between two pieces of its body or behind them."""
 LEAST_BYTES = 4096
 """What a client that is waited for must send or take within each idle time."""
+SPARE = 64
+"""Connections beyond the limit that are still told that they are too many; further ones are cut at once, for
+each takes a file descriptor from the whole node."""
 TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
@@ -49,6 +52,9 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
         """Begin to look after a new connection."""
         super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency + SPARE:
+            self._cut()
+            return
         self._look = self.loop.call_later(self.timeout_keep_alive, self._look_after)
 
     def connection_lost(self, exc: Exception | None) -> None:
