@@ -154,7 +154,7 @@ class Committing:
             return None
         number = self._records.number(request.transaction_uid, caller.calling_ae_title)
         open_request = self._records.get(number)
-        self.look_at(open_request)
+        self.look_at(open_request, set())
         if self._records.state(number) is not RequestState.DECIDED:
             return None
         self._records.wait(number, self._clock.now() + WHILE_ASSOCIATED)
@@ -171,16 +171,27 @@ class Committing:
         self._records.ended(number, RequestEvent.REPORT, "on the association of the request")
 
     def run_once(self) -> None:
-        """Decide on what is due, and report what is decided; for a tick."""
+        """Decide on what is due, and report what is decided; for a tick.
+
+        Who cannot be reached is called once: time limits of many calls would add up.
+        """
+        unreachable: set[str] = set()
         for state, step in ((RequestState.OPEN, self.look_at), (RequestState.DECIDED, self._tell)):
             for request in self._records.due(state, limit=BATCH):
                 try:
-                    step(request)
+                    step(request, unreachable)
                 except Exception:  # one request must not keep every other one waiting, tick after tick
                     logger.exception("request for storage commitment %d is looked at again", request.id)
 
-    def look_at(self, request: OpenRequest) -> None:
-        """Decide on what can be decided of a request now."""
+    def look_at(self, request: OpenRequest, unreachable: set[str]) -> None:
+        """Decide on what can be decided of a request now.
+
+        Parameters
+        ----------
+        request : OpenRequest
+        unreachable : set of str
+            Names of those that did not answer just now; one that does not is added.
+        """
         planned = self._planned(request)
         if planned[Step.VERIFY]:
             self._verify(request, planned[Step.VERIFY])
@@ -188,7 +199,7 @@ class Committing:
         self._records.fail(request.id, {item.uid: item.decision.reason for item in planned[Step.FAIL]})
         self._records.commit(request.id, [item.uid for item in planned[Step.COMMIT]])
         if planned[Step.RELAY] and self._archive is not None:
-            self._relay(request, self._archive, planned[Step.RELAY])
+            self._relay(request, self._archive, planned[Step.RELAY], unreachable)
         if self._records.state(request.id) is RequestState.OPEN:
             self._records.wait(request.id, self._next_look(request))
 
@@ -227,10 +238,13 @@ class Committing:
             logger.error("object file %s is damaged, so nothing is committed to", key)
         return whole
 
-    def _relay(self, request: OpenRequest, archive: Archive, planned: Sequence[_Planned]) -> None:
+    def _relay(
+        self, request: OpenRequest, archive: Archive, planned: Sequence[_Planned], unreachable: set[str]
+    ) -> None:
         """Ask the archive; its report comes at once, or to the listener, which is waited for."""
         asked_at = self._records.relaying_since(request.id)
-        if asked_at is not None and timedelta(0) <= self._clock.now() - asked_at < REPORT_WAIT:
+        waits = asked_at is not None and timedelta(0) <= self._clock.now() - asked_at < REPORT_WAIT
+        if waits or archive.name in unreachable:
             return
         transaction_uid = self._uids.uid()
         references = tuple(_reference(item.facts.asked) for item in planned)
@@ -241,6 +255,7 @@ class Committing:
         except DeliveryError as error:
             logger.warning("%s cannot be asked for a commitment: %s", archive.name, error)
             self._records.not_relayed(transaction_uid)
+            unreachable.add(archive.name)
             return
         if report is not None:
             take_relayed(self._records, report, destinations=[archive.name])
@@ -260,12 +275,15 @@ class Committing:
                 raise DestinationRefused(f"{archive.remote} answered N-ACTION with {meaning.text}")
             return association.await_report(seconds=archive.report_seconds)
 
-    def _tell(self, request: OpenRequest) -> None:
+    def _tell(self, request: OpenRequest, unreachable: set[str]) -> None:
         """Report to who has asked; when it does not work, again later."""
         remote = self._requester(request.calling_ae_title).remote
         if remote is None:
             detail = "it has no address in [[commitment.requesters]], and took no report when it asked"
             self._abandon(request, detail)
+            return
+        if request.calling_ae_title in unreachable:
+            self._records.wait(request.id, self._clock.now() + self._pause(request))
             return
         report = self._report(request)
         try:
@@ -278,8 +296,8 @@ class Committing:
                 self._abandon(request, str(error))
                 return
             logger.warning("a storage commitment is not reported yet: %s", error)
-            pause = min(SOONEST * 2 ** min(request.attempts, MOST_DOUBLINGS), LATEST)
-            self._records.not_reported(request.id, now + pause, str(error))
+            self._records.not_reported(request.id, now + self._pause(request), str(error))
+            unreachable.add(request.calling_ae_title)
             return
         logger.info(
             "reported to %s: %d instances committed, %d not",
@@ -288,6 +306,9 @@ class Committing:
             len(report.failed),
         )
         self._records.ended(request.id, RequestEvent.REPORT, "")
+
+    def _pause(self, request: OpenRequest) -> timedelta:
+        return min(SOONEST * (1 << min(request.attempts, MOST_DOUBLINGS)), LATEST)
 
     def _abandon(self, request: OpenRequest, detail: str) -> None:
         logger.error("%s will not be told of a commitment: %s", request.calling_ae_title, detail)

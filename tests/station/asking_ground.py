@@ -168,6 +168,8 @@ class Scanner:
     answer: int = 0x0000
     """Status of its N-EVENT-REPORT responses."""
     reports: list[tuple[int, Dataset]] = field(default_factory=list)
+    port: int = 1
+    """Where it takes reports; where it does not listen, nobody does."""
 
     def take(self, event: evt.Event) -> tuple[int, None]:
         self.reports.append((event.event_type, event.event_information))
@@ -220,6 +222,7 @@ class Scanner:
             ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, self.take)]
         )
         try:
-            yield server.server_address[1]
+            self.port = server.server_address[1]
+            yield self.port
         finally:
             server.shutdown()

@@ -25,6 +25,20 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def listening() -> Iterator[Scanner]:
+    scanner = Scanner()
+    with scanner.listening():
+        yield scanner
+
+
+@pytest.fixture
+def scanner(listening: Scanner) -> Scanner:
+    listening.reports.clear()
+    listening.answer = KEPT
+    return listening
+
+
 @pytest.fixture
 def transaction() -> str:
     return f"2.25.7{next(NUMBERS)}"
@@ -52,49 +66,46 @@ def test_who_waits_is_told_on_its_association(node, tmp_path, study, transaction
     assert kept_for_good(node) & set(uids) == set(uids[:2])
 
 
-def test_a_report_comes_later_once_everything_is_decided(node, tmp_path, study, transaction):
+def test_a_report_comes_later_once_everything_is_decided(node, scanner, tmp_path, study, transaction):
     here = node.receive(tmp_path, 2, study=study)
     late = node.receive(tmp_path, 1, study=f"{study}-late")[0]
-    scanner = Scanner()
-    with scanner.listening() as port:
-        node.provider.current = committing = node.committing(scanner_port=port)
-        absent = "1.2.3.4.5"
-        assert scanner.ask(node, [*here, late, absent], transaction) == KEPT
-        committing.run_once()
-        assert node.state(transaction) is RequestState.OPEN
-        assert kept_for_good(node) >= {*here, late, absent}  # undecided: nothing may be removed
-        node.pass_time(WAITS.arrival, committing)
-        committing.run_once()
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    absent = "1.2.3.4.5"
+    assert scanner.ask(node, [*here, late, absent], transaction) == KEPT
+    committing.run_once()
+    assert node.state(transaction) is RequestState.OPEN
+    assert kept_for_good(node) >= {*here, late, absent}  # undecided: nothing may be removed
+    node.pass_time(WAITS.arrival, committing)
+    committing.run_once()
     assert scanner.outcome == {here[0]: 0, here[1]: 0, late: 0, absent: 0x0112}
     assert len(scanner.reports) == 1
     assert absent not in kept_for_good(node)
 
 
-def test_what_comes_in_meanwhile_is_committed(node, tmp_path, study, transaction):
+@pytest.mark.long
+def test_what_comes_in_meanwhile_is_committed(node, scanner, tmp_path, study, transaction):
     first = node.receive(tmp_path, 1, study=study)
-    scanner = Scanner()
-    with scanner.listening() as port:
-        node.provider.current = committing = node.committing(scanner_port=port)
-        (tmp_path / "later").mkdir()
-        path_of_next = tmp_path / "later"
-        next_uid = node.receive(path_of_next, 1, study=f"{study}b")[0]
-        with node.store.database.write() as connection:  # as if it had not come yet
-            connection.exec_driver_sql(
-                f"UPDATE instances SET sop_instance_uid = '1.9.{next(NUMBERS)}' "
-                f"WHERE sop_instance_uid = '{next_uid}'"
-            )
-        scanner.ask(node, [*first, next_uid], transaction)
-        committing.run_once()
-        assert scanner.reports == []
-        with node.store.database.write() as connection:
-            connection.exec_driver_sql(
-                f"UPDATE instances SET sop_instance_uid = '{next_uid}' WHERE sop_instance_uid LIKE '1.9.%'"
-            )
-        node.pass_time(timedelta(seconds=30), committing)
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    (tmp_path / "later").mkdir()
+    path_of_next = tmp_path / "later"
+    next_uid = node.receive(path_of_next, 1, study=f"{study}b")[0]
+    with node.store.database.write() as connection:  # as if it had not come yet
+        connection.exec_driver_sql(
+            f"UPDATE instances SET sop_instance_uid = '1.9.{next(NUMBERS)}' "
+            f"WHERE sop_instance_uid = '{next_uid}'"
+        )
+    scanner.ask(node, [*first, next_uid], transaction)
+    committing.run_once()
+    assert scanner.reports == []
+    with node.store.database.write() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE instances SET sop_instance_uid = '{next_uid}' WHERE sop_instance_uid LIKE '1.9.%'"
+        )
+    node.pass_time(timedelta(seconds=30), committing)
     assert scanner.outcome == {first[0]: 0, next_uid: 0}
 
 
-def test_doubt_is_no_success(node, tmp_path, study, transaction):
+def test_doubt_is_no_success(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 3, study=study)
     with node.store.database.write() as connection:
         for uid, reason in ((uids[0], AsideReason.OTHER_PIXELS), (uids[1], AsideReason.TO_COMPARE)):
@@ -105,15 +116,13 @@ def test_doubt_is_no_success(node, tmp_path, study, transaction):
                 "received_at, instances.calling_ae_title, header FROM instances JOIN series ON series.id = "
                 f"series_id WHERE sop_instance_uid = '{uid}'"
             )
-    scanner = Scanner()
-    with scanner.listening() as port:
-        node.provider.current = committing = node.committing(scanner_port=port)
-        scanner.ask(node, uids, transaction)
-        committing.run_once()
-        node.pass_time(WAITS.arrival, committing)
-        other = f"{transaction}.1"
-        scanner.ask(node, uids[2:], other, sop_class=MRImageStorage)
-        committing.run_once()
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    scanner.ask(node, uids, transaction)
+    committing.run_once()
+    node.pass_time(WAITS.arrival, committing)
+    other = f"{transaction}.1"
+    scanner.ask(node, uids[2:], other, sop_class=MRImageStorage)
+    committing.run_once()
     (_, first), (_, second) = scanner.reports
     assert [item.FailureReason for item in first.FailedSOPSequence] == [0x0110, 0x0110]
     assert [item.ReferencedSOPInstanceUID for item in first.ReferencedSOPSequence] == uids[2:]
@@ -138,6 +147,7 @@ def test_a_scanner_that_is_away_is_told_after_a_restart(node, tmp_path, study, t
     assert len(scanner.reports) == 2
 
 
+@pytest.mark.long
 def test_a_scanner_that_never_listens_is_given_up_and_nothing_else(node, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 1, study=study)
     node.provider.current = committing = node.committing()
@@ -148,11 +158,13 @@ def test_a_scanner_that_never_listens_is_given_up_and_nothing_else(node, tmp_pat
     assert kept_for_good(node) >= set(uids)
 
 
-def test_the_archive_commits_itself_first(node, tmp_path, study, transaction):
+def test_the_archive_commits_itself_first(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 3, study=study)
-    archive, scanner = Archive(failing={uids[1]: 0x0112}), Scanner()
-    with archive.running() as archive_port, scanner.listening() as port:
-        node.provider.current = committing = node.committing(archive_port=archive_port, scanner_port=port)
+    archive = Archive(failing={uids[1]: 0x0112})
+    with archive.running() as archive_port:
+        node.provider.current = committing = node.committing(
+            archive_port=archive_port, scanner_port=scanner.port
+        )
         scanner.ask(node, uids, transaction)
         committing.run_once()
         assert scanner.reports == []  # it is asked again about the one that it does not have yet
@@ -163,11 +175,13 @@ def test_the_archive_commits_itself_first(node, tmp_path, study, transaction):
     assert scanner.outcome == dict.fromkeys(uids, 0)
 
 
-def test_an_archive_may_answer_later_and_no_other_for_it(node, tmp_path, study, transaction):
+def test_an_archive_may_answer_later_and_no_other_for_it(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 2, study=study)
-    archive, scanner = Archive(silent=True), Scanner()
-    with archive.running() as archive_port, scanner.listening() as port:
-        node.provider.current = committing = node.committing(archive_port=archive_port, scanner_port=port)
+    archive = Archive(silent=True)
+    with archive.running() as archive_port:
+        node.provider.current = committing = node.committing(
+            archive_port=archive_port, scanner_port=scanner.port
+        )
         scanner.ask(node, uids, transaction)
         committing.run_once()
         node.pass_time(timedelta(minutes=9), committing)
@@ -179,18 +193,18 @@ def test_an_archive_may_answer_later_and_no_other_for_it(node, tmp_path, study, 
     assert scanner.outcome == dict.fromkeys(uids, 0)
 
 
-def test_what_the_archive_does_not_take_is_refused_in_the_end(node, tmp_path, study, transaction):
+@pytest.mark.long
+def test_what_the_archive_does_not_take_is_refused_in_the_end(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 1, study=study)
-    scanner = Scanner()
-    with scanner.listening() as port:
-        node.provider.current = committing = node.committing(archive_port=1, scanner_port=port)
-        scanner.ask(node, uids, transaction)
-        committing.run_once()
-        assert node.state(transaction) is RequestState.OPEN
-        node.pass_time(WAITS.relay, committing)
+    node.provider.current = committing = node.committing(archive_port=1, scanner_port=scanner.port)
+    scanner.ask(node, uids, transaction)
+    committing.run_once()
+    assert node.state(transaction) is RequestState.OPEN
+    node.pass_time(WAITS.relay, committing)
     assert scanner.outcome == {uids[0]: 0x0110}
 
 
+@pytest.mark.long
 def test_a_file_that_changed_after_it_was_verified_is_not_committed(node, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 1, study=study)
     archive, scanner = Archive(silent=True), Scanner()
@@ -207,15 +221,15 @@ def test_a_file_that_changed_after_it_was_verified_is_not_committed(node, tmp_pa
     assert node.state(transaction) is RequestState.OPEN
 
 
-def test_the_same_request_again_and_another_under_its_transaction(node, tmp_path, study, transaction):
+def test_the_same_request_again_and_another_under_its_transaction(
+    node, scanner, tmp_path, study, transaction
+):
     uids = node.receive(tmp_path, 2, study=study)
-    scanner = Scanner()
-    with scanner.listening() as port:
-        node.provider.current = committing = node.committing(scanner_port=port)
-        for _ in range(2):
-            assert scanner.ask(node, uids, transaction) == KEPT
-            committing.run_once()
-        assert scanner.ask(node, uids[:1], transaction) == 0x0115
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    for _ in range(2):
+        assert scanner.ask(node, uids, transaction) == KEPT
+        committing.run_once()
+    assert scanner.ask(node, uids[:1], transaction) == 0x0115
     assert [report.TransactionUID for _, report in scanner.reports] == [transaction] * 2
 
 
@@ -224,6 +238,13 @@ def test_who_may_ask_and_how_much(node, tmp_path, study, transaction):
     assert Scanner("SENDER").ask(node, uids, transaction) == -1
     assert Scanner("CT1").ask(node, [], transaction) == 0x0115
     asked = [AskedInstance(sop_class_uid="1.2", sop_instance_uid=uids[0])]
-    for number in range(MOST_OPEN):
+    for number in (1, 2):
         node.store.commitments.ask(f"1.8.{number}", "BUSY", asked)
+    with node.store.database.write() as connection:  # and many more of them
+        connection.exec_driver_sql(
+            f"WITH RECURSIVE n(i) AS (VALUES (3) UNION ALL SELECT i + 1 FROM n WHERE i < {MOST_OPEN}) INSERT "
+            "INTO commitment_requests (transaction_uid, calling_ae_title, state, received_at, due_at, changed_at) "
+            "SELECT '1.8.' || i, 'BUSY', state, received_at, due_at, changed_at FROM n JOIN "
+            "commitment_requests ON transaction_uid = '1.8.1'"
+        )
     assert Scanner("BUSY").ask(node, uids, transaction) == 0x0213
