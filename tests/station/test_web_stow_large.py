@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.station.receiving_node import write_instance
-from tests.station.stow_ground import BOUNDARY, TOKEN, TYPE, Serving, StowLimits, serving
+from tests.station.receiving_node import wait_until, write_instance
+from tests.station.stow_ground import BOUNDARY, TOKEN, TYPE, Serving, StowLimits, head_of, serving
 
 GIBIBYTE = 1 << 30
 LIMITS = StowLimits(request_bytes=16 * GIBIBYTE, object_bytes=2 * GIBIBYTE, requests=8)
@@ -114,3 +116,18 @@ def test_a_million_parts_are_refused_with_flat_memory(web: Serving) -> None:
     assert response.status_code == 413
     assert len(response.json()["0008119A"]["Value"]) == LIMITS.parts
     assert web.stored() == set()
+
+
+def test_a_stop_waits_for_no_body_that_does_not_come(tmp_path: Path) -> None:
+    data = write_instance(tmp_path / "one.dcm")[0].read_bytes()
+    with ExitStack() as running:
+        web = running.enter_context(serving(tmp_path / "data", limits=LIMITS))
+        with socket.create_connection(("127.0.0.1", web.port), timeout=20) as connection:
+            connection.sendall(head_of(1_000_000) + HEAD + data + b"\r\n" + HEAD + data[:2000])
+            wait_until(lambda: len(web.stored()) == len(web.spooled()) == 1, "one is whole, one arrives")
+            begun = time.monotonic()
+            running.close()
+            assert time.monotonic() - begun < 10
+    with serving(tmp_path / "data") as web:
+        assert (web.open_associations(), web.spooled()) == (0, [])
+        assert len(web.stored()) == 1
