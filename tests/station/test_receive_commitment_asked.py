@@ -243,8 +243,8 @@ def test_who_may_ask_and_how_much(node, tmp_path, study, transaction):
     with node.store.database.write() as connection:  # and many more of them
         connection.exec_driver_sql(
             f"WITH RECURSIVE n(i) AS (VALUES (3) UNION ALL SELECT i + 1 FROM n WHERE i < {MOST_OPEN}) INSERT "
-            "INTO commitment_requests (transaction_uid, calling_ae_title, state, received_at, due_at, changed_at) "
-            "SELECT '1.8.' || i, 'BUSY', state, received_at, due_at, changed_at FROM n JOIN "
+            "INTO commitment_requests (transaction_uid, calling_ae_title, state, received_at, due_at, "
+            "changed_at) SELECT '1.8.' || i, 'BUSY', state, received_at, due_at, changed_at FROM n JOIN "
             "commitment_requests ON transaction_uid = '1.8.1'"
         )
     assert Scanner("BUSY").ask(node, uids, transaction) == 0x0213
