@@ -365,7 +365,7 @@ levels = st.sampled_from(["/studies", "/series", "/instances", f"/studies/{STUDY
 
 
 @given(levels, st.lists(st.tuples(names, texts), max_size=4))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_search_fails(target: Target, level: str, keys: list[tuple[str, str]]) -> None:
     query = "&".join(
         f"{quote(name, errors='replace')}={quote(value, errors='replace')}" for name, value in keys
@@ -378,7 +378,7 @@ def test_no_search_fails(target: Target, level: str, keys: list[tuple[str, str]]
         st.one_of(st.binary(min_size=1, max_size=8), st.sampled_from([b"studies", b"series"])), max_size=8
     )
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_path_fails(target: Target, pieces: list[bytes]) -> None:
     path = "/studies/" + "/".join(quote_from_bytes(piece, safe="") for piece in pieces)
     assert harmless(target.get(path, Accept="*/*")) in {200, 204, 307, 400, 404}

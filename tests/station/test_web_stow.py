@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -225,6 +227,21 @@ def test_a_body_without_end_is_given_up_and_what_was_whole_is_stored(web: Servin
     assert post(web, b"x" * (LIMITS.request_bytes + 1)).status_code == 413
     pieces = [f"--{BOUNDARY}\r\n\r\n".encode(), *[bytes(1 << 20)] * 9]
     assert post(web, (piece for piece in pieces)).status_code == 413
+
+
+@given(st.data())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damaged_request_brings_a_failure(
+    web: Serving, tmp_path: Path, caplog: pytest.LogCaptureFixture, data: st.DataObject
+) -> None:
+    body = body_of([instance(tmp_path, 5000)[0][:3000], b"x" * 50])
+    request = bytearray(head_of(len(body)) + body)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(request) - 1))
+        request[at : at + data.draw(st.integers(0, 5))] = data.draw(st.binary(max_size=5))
+    answered = web.raw([bytes(request)], shut=True)
+    assert not answered or 200 <= int(answered.split()[1]) < 500
+    assert [item for item in caplog.records if item.levelno >= logging.ERROR] == []
 
 
 def test_a_client_that_goes_away_leaves_nothing_half(web: Serving, tmp_path: Path) -> None:
