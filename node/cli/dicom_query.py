@@ -6,10 +6,18 @@ from collections.abc import Iterator
 
 from pydicom.uid import UID
 
-from node.dimse.contexts import FIND_SOP_CLASSES, GET_SOP_CLASSES, MOVE_SOP_CLASSES, STUDY_ROOT_FIND
+from node.dimse.contexts import (
+    FIND_SOP_CLASSES,
+    GET_SOP_CLASSES,
+    MOVE_SOP_CLASSES,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+)
 from node.dimse.finding import FindStatus
 from node.dimse.retrieving import RetrieveStatus
 from node.domain.query import ATTRIBUTES, UNIQUE_KEYS, Level, QueryAttribute
+from node.pull.matches import INSTANCE_KEYS, SERIES_KEYS, STUDY_KEYS
 
 FIND_ANSWERS = {
     FindStatus.SUCCESS: "Matching is complete.",
@@ -47,14 +55,34 @@ TEXT_MATCHING = "single value, wild card, list"
 """Of all others."""
 
 
-USED = frozenset({STUDY_ROOT_FIND})
-"""By which destinations are asked, too."""
+USED = {
+    STUDY_ROOT_FIND: "destinations, IMAGE level; `[[archives]]`, STUDY, SERIES and IMAGE levels",
+    STUDY_ROOT_MOVE: '`[[archives]]` with `retrieve = "move"`, to this node',
+    STUDY_ROOT_GET: '`[[archives]]` with `retrieve = "get"`',
+}
+"""By which others are asked, too, and who."""
+ASKED = {
+    Level.STUDY: STUDY_KEYS,
+    Level.SERIES: ("StudyInstanceUID", *SERIES_KEYS),
+    Level.IMAGE: ("StudyInstanceUID", "SeriesInstanceUID", *INSTANCE_KEYS),
+}
+SOUGHT = {
+    (Level.STUDY, "StudyInstanceUID"): "single value, one query for each",
+    (Level.STUDY, "StudyDate"): "single value or range",
+    (Level.STUDY, "ModalitiesInStudy"): "single value",
+    (Level.STUDY, "PatientID"): "single value or wild card",
+    (Level.STUDY, "AccessionNumber"): "single value",
+    (Level.SERIES, "StudyInstanceUID"): "single value",
+    (Level.IMAGE, "StudyInstanceUID"): "single value",
+    (Level.IMAGE, "SeriesInstanceUID"): "single value",
+}
+"""How keys of archives are matched."""
 
 
 def query_services() -> Iterator[tuple[str, str, str, str]]:
     """Yield service, SOP class UID, SCU and SCP of the classes that are served."""
     for uid in sorted(FIND_SOP_CLASSES | MOVE_SOP_CLASSES | GET_SOP_CLASSES):
-        yield UID(uid).name, f"`{uid}`", "yes, IMAGE level" if uid in USED else "no", "yes"
+        yield UID(uid).name, f"`{uid}`", USED.get(uid, "no"), "yes"
 
 
 def query_tables() -> Iterator[tuple[str, tuple[str, ...], list[tuple[object, ...]]]]:
@@ -69,6 +97,12 @@ def query_tables() -> Iterator[tuple[str, tuple[str, ...], list[tuple[object, ..
         ("status", "meaning"),
         [(f"{status:04X}H", RETRIEVE_ANSWERS[status]) for status in RetrieveStatus],
     )
+    for level, keys in ASKED.items():
+        yield (
+            f"Keys asked of archives at the {level} level",
+            ("attribute", "matched with"),
+            [(keyword, SOUGHT.get((level, keyword), "nothing: returned only")) for keyword in keys],
+        )
     for level in Level:
         yield (
             f"Keys of the {level} level",

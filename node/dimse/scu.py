@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
+from pynetdicom._globals import DEFAULT_MAX_LENGTH
 from pynetdicom.presentation import PresentationContext, build_context, build_role
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
@@ -271,6 +272,7 @@ def open_association(
         The peer accepted no presentation context at all.
     """
     entity = entity or application_entity(calling_ae_title, timeouts=timeouts)
+    takes = list(roles)
     try:
         association = entity.associate(
             remote.host,
@@ -278,7 +280,8 @@ def open_association(
             contexts=contexts,
             ae_title=remote.ae_title,
             evt_handlers=list(handlers),
-            ext_neg=[build_role(uid, scp_role=True) for uid in roles],
+            max_pdu=entity.maximum_pdu_size if takes else DEFAULT_MAX_LENGTH,
+            ext_neg=[build_role(uid, scp_role=True) for uid in takes],
         )
     except (OSError, UnicodeError) as error:
         raise DestinationUnavailable(
