@@ -12,6 +12,8 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGLosslessSV1
 from typer.testing import CliRunner
 
 from node.cli.main import app
@@ -29,6 +31,7 @@ from node.receive.sink import FolderSink
 from node.report.identity import SERIES_NUMBERS
 from node.report.render import report_text
 from node.run.progress import ScreeningEnd
+from tests.hostile_frames import SIDE, ends_its_process
 from tests.radiograph_objects import (
     HIGHEST,
     STUDY,
@@ -186,6 +189,16 @@ def test_an_unreadable_series_gives_way_to_the_next(ground: Ground, ends: Ends, 
     assert finding.outcome is Outcome.POSITIVE
     assert [item.chosen for item in finding.choices] == [False, True]
     assert "malformed" in finding.choices[0].reason
+
+
+def test_an_image_that_ends_its_decoder_is_not_analysed(ground: Ground, ends: Ends, bundle: Bundle) -> None:
+    hostile = radiograph_object(Rows=SIDE, Columns=SIDE)
+    hostile.PixelData = encapsulate([ends_its_process()])
+    hostile["PixelData"].is_undefined_length = True
+    hostile.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+    finding, _ = screened(ground, ends, bundle, [hostile])
+    assert finding.run_outcome is RunOutcome.FAILED
+    assert "its codec ended by SIGSEGV" in finding.reason
 
 
 def test_a_damaged_file_is_not_analysed(ground: Ground, ends: Ends, bundle: Bundle) -> None:
