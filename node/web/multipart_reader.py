@@ -14,8 +14,8 @@ from typing import Final
 
 from node.web.errors import BadRequest, TooLarge
 
-BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
-"""RFC 2046 section 5.1.1: at most 70 characters, the last one no space."""
+BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,127}[0-9A-Za-z'()+_,./:=?-]")
+"""The characters of RFC 2046 section 5.1.1, the last one no space. It allows 70; Orthanc sends 73."""
 FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\x00-\x08\x0a-\x1f\x7f]*)")
 """A header field (RFC 9110 section 5.5)."""
 FOLD: Final = re.compile(rb"\r\n[ \t]+")
