@@ -14,7 +14,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
-from node.dicom.codecs import InProcessCodecs
 from node.dicom.read import read_header
 from node.dicom.transcode import Transcoder
 from node.domain.identity import derived_uid
@@ -69,7 +68,7 @@ def reading(root: Path) -> Iterator[Reading]:
     (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=WallClock(), uids=CountedUids())
     url = ServiceUrl(path="/dicom-web", public="", any_name=False)
-    codecs = InProcessCodecs()
+    codecs = store.codecs
     transcoder = Transcoder(codecs)
     frames = FrameResource(store.stored, store.files, transcoder, url=url)
     server = WebServer(
