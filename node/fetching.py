@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -17,11 +17,11 @@ from node.domain.expectation import Expectation
 from node.domain.ports import Clock
 from node.domain.study import Series
 from node.http.credentials import SecretReader
-from node.pull.archive import ArchiveClient
+from node.pull.archive import ArchiveClient, ArchiveSession
 from node.pull.counter import Counter
 from node.pull.dicom_archive import DicomArchiveClient
 from node.pull.fetcher import Fetcher, FetchLimits
-from node.pull.incoming import IncomingObjects
+from node.pull.incoming import IncomingObjects, NothingComes
 from node.pull.poller import Poller
 from node.pull.rules import Watching, expectation_of
 from node.pull.web_archive import WebArchiveClient
@@ -76,6 +76,18 @@ def client_of(
             )
         case _:
             raise SettingsError(f"archives: {archive.name}: nothing asks {archive.address}")
+
+
+@contextmanager
+def searching(archive: Archive, settings: Settings, *, clock: Clock) -> Iterator[ArchiveSession]:
+    """Open a connection on which one archive is searched, and from which nothing is fetched.
+
+    Raises
+    ------
+    DestinationUnavailable, DestinationRefused
+    """
+    with client_of(archive, settings, NothingComes(), clock=clock).session() as session:
+        yield session
 
 
 def fetch_studies(

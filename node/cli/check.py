@@ -1,4 +1,4 @@
-"""``check``: whether the node would run with these settings, and whether its destinations answer."""
+"""``check``: whether the node would run with these settings, and whether destinations and archives answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.commitments import ground_of
+from node.domain.archives import Archive, Sought
 from node.domain.errors import GroundglassError
+from node.domain.identity import derived_uid
 from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
+from node.fetching import searching
 from node.operate.health import ask, port_is_free
 from node.outlets import sender_to
 from node.publishing import access_of
 from node.serving import open_engine
 from node.settings.settings import Settings
+
+NOBODYS_STUDY = derived_uid("groundglass", "a study that is nowhere")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check settings, ports, model with its golden replay, and whether every destination answers."""
+    """Check settings, ports, model with its golden replay, and whether destinations and archives answer."""
     checks = list(_checks(settings_of(config)))
     if as_json:
         show_json([asdict(item) for item in checks])
@@ -77,6 +82,15 @@ def _checks(settings: Settings) -> Iterator[Check]:
         yield _attempt(f"destination {destination.name}", partial(_echo, destination, settings))
         if isinstance(destination, DicomDestination):
             yield from _proof(destination, settings.peer_records())
+    for archive in settings.archive_records():
+        yield _attempt(f"archive {archive.name}", partial(_search, archive, settings))
+
+
+def _search(archive: Archive, settings: Settings) -> str:
+    """Look for a study that is nowhere: the archive must let the node ask."""
+    with searching(archive, settings, clock=SystemClock()) as session:
+        session.studies(Sought(study_instance_uids=(NOBODYS_STUDY,)), limit=1)
+    return f"{archive.address} answers queries"
 
 
 def _proof(destination: DicomDestination, peers: Iterable[Peer]) -> Iterator[Check]:

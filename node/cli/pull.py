@@ -25,10 +25,9 @@ from node.domain.archives import (
 )
 from node.domain.errors import SettingsError, UnknownSubject
 from node.domain.identity import is_valid_uid
-from node.fetching import client_of
+from node.fetching import searching
 from node.operate.health import ask
 from node.pull.rules import is_sought, series_sought
-from node.receive.storage import StorageService
 from node.settings.settings import Settings
 from node.store.store import Store
 
@@ -186,28 +185,25 @@ def _is_date(text: str) -> bool:
 
 def _look(settings: Settings, archive: Archive, sought: Sought) -> list[dict[str, Any]]:
     """Return the studies that an archive shows, with their series."""
-    with store_of(settings, create=True) as store:
-        storage = StorageService(files=store.files, records=store.intake, clock=SystemClock())
-        client = client_of(archive, settings, storage, clock=SystemClock())
-        with client.session() as session:
-            studies = session.studies(sought, limit=settings.pull.max_studies)
-            return [
-                _study_record(study)
-                | {
-                    "series": [
-                        {
-                            "series_instance_uid": series.series_instance_uid,
-                            "modality": series.modality,
-                            "body_part_examined": series.body_part_examined,
-                            "series_description": series.series_description,
-                            "instances": series.instance_count,
-                        }
-                        for series in series_sought(session.series(study.study_instance_uid), sought.modality)
-                    ]
-                }
-                for study in studies
-                if is_sought(study, sought)
-            ]
+    with searching(archive, settings, clock=SystemClock()) as session:
+        studies = session.studies(sought, limit=settings.pull.max_studies)
+        return [
+            _study_record(study)
+            | {
+                "series": [
+                    {
+                        "series_instance_uid": series.series_instance_uid,
+                        "modality": series.modality,
+                        "body_part_examined": series.body_part_examined,
+                        "series_description": series.series_description,
+                        "instances": series.instance_count,
+                    }
+                    for series in series_sought(session.series(study.study_instance_uid), sought.modality)
+                ]
+            }
+            for study in studies
+            if is_sought(study, sought)
+        ]
 
 
 def _study_record(study: ArchivedStudy) -> dict[str, Any]:

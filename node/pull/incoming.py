@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from node.dimse.admission import Caller
 from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
+from node.domain.errors import StoreError
 from node.domain.study import AssociationEnd
 
 
@@ -39,3 +40,31 @@ class IncomingObjects:
             self._services.closed(number, AssociationEnd.ABORTED)
             raise
         self._services.closed(number, AssociationEnd.RELEASED)
+
+
+class NothingComes:
+    """The storage of who only searches. Implements `StorageServices`."""
+
+    def opened(self, _caller: Caller) -> int:
+        """Refuse.
+
+        Raises
+        ------
+        StoreError
+        """
+        raise StoreError("nothing is fetched here; let the running node do it")
+
+    def closed(self, association_id: int, end: AssociationEnd) -> None:
+        """Nothing was opened."""
+
+    def refused(self, caller: Caller, reason: str) -> None:
+        """Nobody calls."""
+
+    def receive(self, _affected: AffectedInstance, **_origin: object) -> ObjectSink:
+        """Refuse.
+
+        Raises
+        ------
+        StoreError
+        """
+        raise StoreError("nothing is fetched here; let the running node do it")

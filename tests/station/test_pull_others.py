@@ -107,6 +107,8 @@ def test_orthanc_is_pulled_from_and_its_count_completes_the_series(
     for path in series:
         orthanc.post("/instances", path.read_bytes())
     study = study_of(series[0])
+    checks = {item["subject"]: item["passed"] for item in json.loads(place.command("check", "--json").stdout)}
+    assert checks[f"archive {archive}"]
     found = place.json("pull", "--from", archive, "--study", study, "--dry-run")
     assert [len(item["series"]) for item in found] == [1]
     with running(place) as node:
