@@ -5,7 +5,7 @@ set -euo pipefail
 
 declare -A package=(
     [dcmsend]=dcmtk [storescp]=dcmtk [dsrdump]=dcmtk [echoscu]=dcmtk
-    [openssl]=openssl
+    [curl]=curl [openssl]=openssl
     [Orthanc]=orthanc
     [strace]=strace
     [systemd-analyze]=systemd
