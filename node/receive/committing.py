@@ -28,7 +28,7 @@ from node.domain.commitment import (
 from node.domain.errors import DeliveryError, DestinationRefused, ObjectMissing
 from node.domain.ports import Clock, UidSource
 from node.receive.commitment import take_relayed
-from node.store.commitments_asked import CommitmentRecords
+from node.store.commitments_asked import LONGEST_PAUSE, CommitmentRecords
 from node.store.object_files import LocalObjectFiles
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ BATCH = 64
 """Files that are read before what was found is written down; and requests looked at in one tick."""
 SOONEST = timedelta(seconds=5)
 """Before a request is looked at again, and then after as long as it has been here."""
-LATEST = timedelta(hours=1)
 MOST_DOUBLINGS = 16
 REPORT_WAIT = timedelta(minutes=10)
 """Before an archive that has taken a request and not reported on it is asked once more."""
@@ -179,7 +178,10 @@ class Committing:
         for state, step in ((RequestState.OPEN, self.look_at), (RequestState.DECIDED, self._tell)):
             for request in self._records.due(state, limit=BATCH):
                 try:
-                    step(request, unreachable)
+                    if request.received_at > self._clock.now():
+                        self._records.bring_back(request.id)
+                    else:
+                        step(request, unreachable)
                 except Exception:  # one request must not keep every other one waiting, tick after tick
                     logger.exception("request for storage commitment %d is looked at again", request.id)
 
@@ -206,15 +208,14 @@ class Committing:
     def _planned(self, request: OpenRequest) -> dict[Step, list[_Planned]]:
         """Return what is to be done about each instance that is not decided on."""
         here = self._clock.now() - request.received_at
-        backwards = here < timedelta(0)  # the clock was set back: nobody knows how long it has been here
         ground = Ground.KEEP if self._archive is None else Ground.RELAY
         planned: dict[Step, list[_Planned]] = {step: [] for step in Step}
         for facts in self._records.undecided(request.id):
             decision = decide(
                 facts,
                 ground,
-                arrival_over=backwards or here >= self._waits.arrival,
-                relay_over=backwards or here >= self._waits.relay,
+                arrival_over=here >= self._waits.arrival,
+                relay_over=here >= self._waits.relay,
             )
             planned[decision.step].append(_Planned(facts=facts, decision=decision))
         return planned
@@ -292,7 +293,7 @@ class Committing:
             )
         except DeliveryError as error:
             now = self._clock.now()
-            if not timedelta(0) <= now - request.received_at < self._waits.report:
+            if now - request.received_at >= self._waits.report:
                 self._abandon(request, str(error))
                 return
             logger.warning("a storage commitment is not reported yet: %s", error)
@@ -308,7 +309,7 @@ class Committing:
         self._records.ended(request.id, RequestEvent.REPORT, "")
 
     def _pause(self, request: OpenRequest) -> timedelta:
-        return min(SOONEST * (1 << min(request.attempts, MOST_DOUBLINGS)), LATEST)
+        return min(SOONEST * (1 << min(request.attempts, MOST_DOUBLINGS)), LONGEST_PAUSE)
 
     def _abandon(self, request: OpenRequest, detail: str) -> None:
         logger.error("%s will not be told of a commitment: %s", request.calling_ae_title, detail)
@@ -329,7 +330,7 @@ class Committing:
     def _next_look(self, request: OpenRequest) -> datetime:
         """Return when to look again: after as long as it has been here, and when a wait is over."""
         now = self._clock.now()
-        pause = min(max(now - request.received_at, SOONEST), LATEST)
+        pause = min(max(now - request.received_at, SOONEST), LONGEST_PAUSE)
         ends = (request.received_at + wait for wait in (self._waits.arrival, self._waits.relay))
         return min([now + pause, *(end for end in ends if end > now)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, Update, and_, delete, exists, func, insert, or_, select, update
@@ -24,6 +24,8 @@ from node.store.inserting import insert_row
 from node.store.schema import asides, instances
 from node.store.schema_announced import asked_instances, commitment_relays, commitment_requests
 
+LONGEST_PAUSE = timedelta(hours=1)
+"""A request is looked at again after this long at the latest."""
 MOST_OPEN = 256
 """Requests of one peer that may wait at a time: a scanner asks once for a study."""
 
@@ -90,10 +92,15 @@ class CommitmentRecords:
         now = self._database.clock.now()
         query = (
             select(commitment_requests)
-            # What was received later than now was so before the clock was set back.
+            # What was received later than now, or waits longer than anything may, was so before the clock was
+            # set back.
             .where(
                 commitment_requests.c.state == state,
-                or_(commitment_requests.c.due_at <= now, commitment_requests.c.received_at > now),
+                or_(
+                    commitment_requests.c.due_at <= now,
+                    commitment_requests.c.due_at > now + LONGEST_PAUSE,
+                    commitment_requests.c.received_at > now,
+                ),
             )
             .order_by(commitment_requests.c.due_at, commitment_requests.c.id)
             .limit(limit)
@@ -162,6 +169,12 @@ class CommitmentRecords:
             kept = _commit(connection, request_id, uids)
             _decided(connection, request_id, self._database.clock.now())
             return kept
+
+    def bring_back(self, request_id: int) -> None:
+        """Let a request wait from now on that was received later, before the clock was set back."""
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            _change(connection, request_id, now, received_at=now, due_at=now)
 
     def wait(self, request_id: int, due_at: datetime, detail: str = "") -> None:
         """Look at a request again later."""

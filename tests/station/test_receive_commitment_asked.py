@@ -158,6 +158,17 @@ def test_a_scanner_that_never_listens_is_given_up_and_nothing_else(node, tmp_pat
     assert kept_for_good(node) >= set(uids)
 
 
+def test_a_clock_that_was_set_back_makes_no_scanner_wait(node, scanner, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 1, study=study)
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    scanner.ask(node, [*uids, f"1.7.{next(NUMBERS)}"], transaction)
+    committing.run_once()  # one is waited for
+    for back in (timedelta(days=2), timedelta(0), WAITS.arrival):
+        assert scanner.reports == []
+        node.pass_time(back if back == WAITS.arrival else -back, committing)
+    assert sorted(scanner.outcome.values()) == [0, 0x0112]
+
+
 def test_the_archive_commits_itself_first(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 3, study=study)
     archive = Archive(failing={uids[1]: 0x0112})
