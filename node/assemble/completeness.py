@@ -42,6 +42,12 @@ class Situation:
     expectations: tuple[Expectation, ...] = ()
     """What others say of how many instances the series has."""
 
+    def is_ahead(self, quiet: QuietTimes) -> bool:
+        """Whether something is written of a time to come: the clock was set back from it."""
+        waits_for = self.series.not_before or self.now
+        written = (self.series.last_arrival_at, self.associations.last_closed_at or self.now)
+        return max(written) > self.now or waits_for > self.now + quiet.plain
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:

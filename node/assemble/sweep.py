@@ -97,7 +97,10 @@ class Sweep:
         )
 
     def _judge(self, series: Series) -> bool:
-        outcome = judge(self.situation(series), self._quiet, lambda: self._evidence_of(series))
+        situation = self.situation(series)
+        if situation.is_ahead(self._quiet):
+            return self._bring_back()
+        outcome = judge(situation, self._quiet, lambda: self._evidence_of(series))
         if isinstance(outcome, Wait):
             return False
         return self._conclude(series, outcome)
@@ -116,11 +119,19 @@ class Sweep:
         return written
 
     def _settle(self, study: Study) -> bool:
+        if max(study.last_arrival_at, *(item.last_arrival_at for item in study.series)) > self._clock.now():
+            return self._bring_back()
         pending = self._store.studies.pending_comparisons(study.id)
         if not due_to_settle(study, pending, self._quiet, self._clock.now()):
             return False
         assignments = self._assign(study)
         return self._store.studies.settle(study.id, assignments, last_arrival_at=study.last_arrival_at)
+
+    def _bring_back(self) -> bool:
+        """Let nothing wait for what the clock was set back from; the next tick judges."""
+        LOGGER.warning("the clock was set back; what is being received waits for its quiet time anew")
+        self._store.studies.bring_back(self._quiet.plain)
+        return False
 
     def _evidence_of(self, series: Series) -> Evidence:
         """Return the evidence of the slices; decoded once for each number of instances."""

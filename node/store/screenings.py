@@ -303,9 +303,14 @@ class ScreeningRecords(ResultRecords):
 
 def _claimable(now: datetime) -> Select[Any]:
     """Return the query of the next screening that may be claimed, with its study's revision."""
-    due = and_(
-        screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED]), screenings.c.due_at <= now
+    waiting = screenings.c.state.in_([ScreeningState.QUEUED, ScreeningState.PARKED])
+    # What was queued later than now, and never tried, waits for a time that the clock was set back from.
+    untried = and_(
+        screenings.c.state == ScreeningState.QUEUED,
+        screenings.c.attempts == 0,
+        screenings.c.queued_at > now,
     )
+    due = or_(and_(waiting, screenings.c.due_at <= now), untried)
     abandoned = and_(screenings.c.state == ScreeningState.RUNNING, screenings.c.lease_until <= now)
     # Subqueries, not a join: nearly every study is settled, few screenings are on their way.
     settled = exists().where(studies.c.id == screenings.c.study_id, studies.c.state == StudyState.SETTLED)

@@ -212,32 +212,27 @@ class StudyRecords:
                 .where(associations.c.closed_at.is_(None))
                 .values(closed_at=now, end=AssociationEnd.RESTART)
             )
-            receiving = series.c.state == SeriesState.RECEIVING
-            carriers = select(association_series.c.association_id).where(
-                association_series.c.series_id.in_(select(series.c.id).where(receiving))
-            )
-            connection.execute(
-                update(associations)
-                .where(associations.c.id.in_(carriers), associations.c.closed_at > now)
-                .values(opened_at=now, closed_at=now)
-            )
-            open_studies = select(studies.c.id).where(studies.c.state == StudyState.RECEIVING)
-            later = now + quiet
-            connection.execute(
-                update(series)
-                .where(series.c.study_id.in_(open_studies), series.c.last_arrival_at > now)
-                .values(last_arrival_at=now, not_before=None)
-            )
-            connection.execute(
-                update(studies)
-                .where(studies.c.state == StudyState.RECEIVING, studies.c.last_arrival_at > now)
-                .values(last_arrival_at=now)
-            )
+            _bring_back(connection, now)
+            receiving, later = series.c.state == SeriesState.RECEIVING, now + quiet
             connection.execute(
                 update(series)
                 .where(receiving, series.c.not_before.is_(None) | (series.c.not_before < later))
                 .values(not_before=later)
             )
+
+    def bring_back(self, quiet: timedelta) -> None:
+        """Let nothing that is open wait for a time that the clock was set back from: its silence begins now.
+
+        Parameters
+        ----------
+        quiet : timedelta
+            As `defer_after_restart` takes it.
+        """
+        with self._database.write() as connection:
+            now = self._database.clock.now()
+            _bring_back(connection, now)
+            too_late = (series.c.state == SeriesState.RECEIVING) & (series.c.not_before > now + quiet)
+            connection.execute(update(series).where(too_late).values(not_before=now + quiet))
 
     def get(self, study_instance_uid: str) -> Study:
         """Return the study with this StudyInstanceUID.
@@ -326,6 +321,30 @@ class StudyRecords:
         if not found:
             raise UnknownSubject("there is no such study; see `studies list`")
         return found[0]
+
+
+def _bring_back(connection: Connection, now: datetime) -> None:
+    """Move what is written of open series and studies after ``now`` to it."""
+    receiving = series.c.state == SeriesState.RECEIVING
+    carriers = select(association_series.c.association_id).where(
+        association_series.c.series_id.in_(select(series.c.id).where(receiving))
+    )
+    connection.execute(
+        update(associations)
+        .where(associations.c.id.in_(carriers), associations.c.closed_at > now)
+        .values(opened_at=now, closed_at=now)
+    )
+    open_studies = select(studies.c.id).where(studies.c.state == StudyState.RECEIVING)
+    connection.execute(
+        update(series)
+        .where(series.c.study_id.in_(open_studies), series.c.last_arrival_at > now)
+        .values(last_arrival_at=now, not_before=None)
+    )
+    connection.execute(
+        update(studies)
+        .where(studies.c.state == StudyState.RECEIVING, studies.c.last_arrival_at > now)
+        .values(last_arrival_at=now)
+    )
 
 
 def _load(connection: Connection, query: Select[Any]) -> Studies:

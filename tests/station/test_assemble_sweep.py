@@ -204,6 +204,22 @@ def test_after_a_restart_nothing_is_judged_at_once(ward: Ward, series: list[Path
     assert "cut off by a restart" in ward.study.series[0].verdict_reason
 
 
+@pytest.mark.parametrize("settling", [False, True], ids=["series", "study"])
+def test_a_clock_that_is_set_back_delays_a_verdict_by_a_quiet_time_alone(
+    ward: Ward, series: list[Path], settling: bool
+) -> None:
+    ward.receive(series)
+    if settling:
+        ward.pass_time(30)
+        assert ward.study.series[0].state is SeriesState.COMPLETE
+    ward.clock.advance(-86400)
+    ward.pass_time(0)
+    assert ward.study.state is StudyState.RECEIVING
+    ward.pass_time(120)
+    assert ward.study.series[0].state is SeriesState.COMPLETE
+    assert ward.study.state is StudyState.SETTLED
+
+
 def test_a_late_slice_opens_the_study_again(ward: Ward, series: list[Path]) -> None:
     ward.receive(series[:-1])
     ward.pass_time(30)

@@ -55,3 +55,32 @@ def test_a_delivery_waits_for_its_own_time_where_the_clock_was_right(ward, clock
     ward.store.outbox.retry(first.id, clock.now() + timedelta(seconds=10), "the PACS is away")
     assert ward.store.outbox.recover("pacs") == 2
     assert len(ward.store.outbox.claim("pacs", limit=10)) == 2
+
+
+def test_what_is_open_in_a_running_node_is_brought_back(ward, clock):
+    quiet = timedelta(seconds=120)
+    ward.add(1)
+    ward.store.studies.defer_after_restart(quiet)
+    clock.advance(-TEN_YEARS)
+    ward.store.studies.bring_back(quiet)
+    (series,) = ward.store.studies.receiving_series()
+    assert (series.last_arrival_at, series.not_before) == (clock.now(), None)
+    assert ward.study.last_arrival_at == clock.now()
+
+
+def test_a_wait_that_is_longer_than_any_after_a_restart_is_cut(ward, clock):
+    quiet = timedelta(seconds=120)
+    ward.add(1)
+    clock.advance(TEN_YEARS)
+    ward.store.studies.defer_after_restart(quiet)
+    clock.advance(-TEN_YEARS)
+    ward.store.studies.bring_back(quiet)
+    assert ward.store.studies.receiving_series()[0].not_before == clock.now() + quiet
+
+
+def test_what_was_queued_before_the_clock_was_set_back_is_claimed(ward, clock):
+    clock.advance(TEN_YEARS)
+    ward.add(1)
+    ward.settle()
+    clock.advance(-TEN_YEARS)
+    assert ward.claim().study_id == ward.study.id

@@ -100,6 +100,7 @@ def day(ward) -> None:
     store.outbox.recover()
     store.screenings.recover()
     store.studies.defer_after_restart(timedelta(seconds=1))
+    store.studies.bring_back(timedelta(seconds=1))
     store.studies.list(10)
     store.studies.get(ward.study.study_instance_uid)
 
