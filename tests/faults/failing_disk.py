@@ -106,3 +106,10 @@ def _is_traced(task: Path) -> bool:
         return "TracerPid:\t0\n" not in (task / "status").read_text()
     except FileNotFoundError:
         return True  # a thread that has ended
+
+
+def fill(ballast: Path, *, keep: int) -> None:
+    """Leave ``keep`` bytes of the file system free."""
+    free = shutil.disk_usage(ballast.parent).free
+    with ballast.open("wb") as file:
+        file.write(bytes(max(free - keep, 0)))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +38,8 @@ class ForkedNode(NodeProcess):
         models = folder / "models"
         models.mkdir(parents=True)
         write_model_folder(models, phantom_slices())
-        super().__init__(folder, infer=f'model = "tiny"\nmodels_dir = "{models}"', **how)
+        infer = f'model = "tiny"\nmodels_dir = "{models}"'
+        super().__init__(folder, infer=infer, health="least_free_bytes = 0" if mebibytes else "", **how)
         self.move_clock(0)
         (folder / "data").mkdir()
         self._command = [sys.executable, str(CHILD), str(self.config)]
@@ -43,6 +48,7 @@ class ForkedNode(NodeProcess):
             mount = f'mount -t tmpfs -o size={mebibytes}m none "$0" && exec "$@"'
             shell = ["sh", "-c", mount, str(folder / "data"), *self._command]
             self._command = ["unshare", *user, "--mount", *shell]
+        self._mounts = bool(mebibytes)
         self._pid = 0
 
     def move_clock(self, seconds: float) -> None:
@@ -57,6 +63,24 @@ class ForkedNode(NodeProcess):
         """The data folder as the node sees it."""
         assert self.process is not None
         return Path(f"/proc/{self.process.pid}/root") / (self.folder / "data").relative_to("/")
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask a copy of the index: SQLite itself does not find into a file system of the node's own."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("index.sqlite-wal", "index.sqlite"):
+                if (self.data / name).exists():
+                    shutil.copy(self.data / name, folder)
+            with closing(sqlite3.connect(Path(folder) / "index.sqlite")) as index:
+                return index.execute(query).fetchall()
+
+    @property
+    def within(self) -> list[str]:
+        """What a command line begins with that sees the node's file systems."""
+        if not self._mounts:
+            return []
+        assert self.process is not None
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        return ["nsenter", "--target", str(self.process.pid), *user, "--mount"]
 
     def start(self) -> None:
         """Start a node and wait until it is ready."""

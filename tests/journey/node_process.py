@@ -67,6 +67,7 @@ proof_grace_seconds = 1.0
 
 [health]
 port = {health_port}
+{health}
 """
 
 
@@ -82,6 +83,7 @@ class NodeProcess:
         quiet: float = 1.0,
         select: str = "",
         infer: str = "",
+        health: str = "",
         authority: bool = False,
     ) -> None:
         self.folder = folder
@@ -98,6 +100,7 @@ class NodeProcess:
                 health_port=self.health_port,
                 select=select,
                 infer=infer,
+                health=health,
                 authority="authority = true" if authority else "",
             )
         )
@@ -149,9 +152,14 @@ class NodeProcess:
         line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
 
+    @property
+    def within(self) -> list[str]:
+        """What a command line begins with that runs where the node does."""
+        return []
+
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the node's command line on this node."""
-        command = [sys.executable, "-m", "node", *arguments, "--config", str(self.config)]
+        command = [*self.within, sys.executable, "-m", "node", *arguments, "--config", str(self.config)]
         answer = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
         if check and answer.returncode != 0:
             raise AssertionError(f"{' '.join(arguments)} ended with {answer.returncode}:\n{answer.stderr}")
