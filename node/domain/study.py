@@ -26,6 +26,8 @@ class SeriesEvent(StrEnum):
     EVIDENCE = "evidence"
     CAP = "cap"
     DISCONTINUED = "discontinued"
+    STEP_ENDED = "step-ended"
+    """The procedure step that made it has ended, and everything that it lists is here."""
     BY_HAND = "by-hand"
 
 
@@ -36,6 +38,7 @@ SERIES = StateTable[SeriesState, SeriesEvent](
         (SeriesState.RECEIVING, SeriesEvent.EVIDENCE): SeriesState.COMPLETE,
         (SeriesState.RECEIVING, SeriesEvent.CAP): SeriesState.INCOMPLETE,
         (SeriesState.RECEIVING, SeriesEvent.DISCONTINUED): SeriesState.INCOMPLETE,
+        (SeriesState.INCOMPLETE, SeriesEvent.STEP_ENDED): SeriesState.RECEIVING,
         (SeriesState.RECEIVING, SeriesEvent.BY_HAND): SeriesState.COMPLETE,
         (SeriesState.INCOMPLETE, SeriesEvent.BY_HAND): SeriesState.COMPLETE,
     },

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, 
 from node.domain.announcement import STEP, AnnouncedInstance, Status, StepEvent
 from node.domain.errors import AnnouncementKnown, StepEnded, UnknownSubject
 from node.domain.expectation import Expectation, Source
-from node.domain.study import Series
+from node.domain.study import SERIES, Series, SeriesEvent, SeriesState, StudyEvent
 from node.store.database import Database
+from node.store.holds import step_study
 from node.store.inserting import insert_row
 from node.store.schema import asides, instances, own_objects, series
 from node.store.schema_announced import announced_instances, announcements, asked_instances
@@ -97,6 +98,8 @@ class AnnouncementRecords:
                 former = announced_instances.c.announcement_id == row.id
                 connection.execute(delete(announced_instances).where(former))
                 _list(connection, row.id, listed)
+            if event is StepEvent.COMPLETE:
+                _reopen(connection, row.id)
 
     def expectations(self, of: Series) -> Expectations:
         """Return what peers say of how many instances a series has: steps, notifications, commitment."""
@@ -133,6 +136,26 @@ def _list(connection: Connection, announcement_id: int, listed: Iterable[Announc
                 for uid, of in by_uid.items()
             ],
         )
+
+
+def _reopen(connection: Connection, announcement_id: int) -> None:
+    """Let series be judged again that were given up and are whole by a step that has ended only now."""
+    of_step = select(announced_instances.c.series_instance_uid).where(
+        announced_instances.c.announcement_id == announcement_id
+    )
+    given_up = select(series.c.id, series.c.study_id, series.c.state, series.c.series_instance_uid).where(
+        series.c.series_instance_uid.in_(of_step),
+        series.c.state.in_(SERIES.sources(SeriesEvent.STEP_ENDED)),
+    )
+    for row in connection.execute(given_up).all():
+        _, _, missing = _announced(connection, row.series_instance_uid, Source.PROCEDURE_STEP)
+        if missing:
+            continue
+        state = SERIES.step(SeriesState(row.state), SeriesEvent.STEP_ENDED)
+        connection.execute(
+            update(series).where(series.c.id == row.id).values(state=state, verdict=None, verdict_reason="")
+        )
+        step_study(connection, row.study_id, StudyEvent.ARRIVAL)
 
 
 def _announced(

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import InstanceAvailabilityNotification, ModalityPerfo
 from node.assemble.sweep import Sweep
 from node.dimse.incoming import MAX_LIST_BYTES
 from node.domain.identity import derived_uid
-from node.domain.study import Series, SeriesState, Verdict
+from node.domain.study import Series, SeriesState, StudyState, Verdict
 from tests.station.asking_ground import Node, Scanner, running_node
 from tests.station.receiving_node import AE_TITLE
 from tests.station.sweep_ground import QUIET, SELECTION, by_covid
@@ -144,6 +144,20 @@ def test_a_discontinued_step_is_final_but_not_whole(node, tmp_path, study, uid):
         association.send_n_set(step("DISCONTINUED"), STEP, uid)
     series = swept(node, study)
     assert (series.state, series.verdict) == (SeriesState.INCOMPLETE, Verdict.DISCONTINUED)
+
+
+def test_a_step_that_ends_after_the_cap_makes_a_series_count_after_all(node, tmp_path, study, uid):
+    here = node.receive(tmp_path, 2, study=study)
+    begun = step("IN PROGRESS", {series_uid(study): [*here, "1.2.3.66"]})
+    with calling(node) as association:
+        association.send_n_create(begun, STEP, uid)
+        node.clock.at += QUIET.cap
+        assert swept(node, study).verdict is Verdict.CAP
+        assert node.store.studies.get(derived_uid("test", "study", study)).state is StudyState.SETTLED
+        association.send_n_set(step("COMPLETED", {series_uid(study): here}), STEP, uid)
+    series = swept(node, study)
+    assert (series.state, series.verdict) == (SeriesState.COMPLETE, Verdict.PROCEDURE_STEP)
+    assert node.store.studies.get(derived_uid("test", "study", study)).state is StudyState.SETTLED
 
 
 def test_what_is_available_elsewhere_is_waited_for_until_the_cap(node, tmp_path, study, uid):
