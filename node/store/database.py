@@ -39,6 +39,7 @@ class Database:
         self.engine = engine
         self.clock = clock
         self._writing = threading.Lock()
+        self._writer: Connection | None = None
 
     @classmethod
     def open(cls, url: str, *, clock: Clock) -> Database:
@@ -81,10 +82,16 @@ class Database:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreError("the index stays locked by another write; look for a hanging disk")
         try:
-            with _translated(), self.engine.connect() as opened:
-                connection = opened.execution_options(**{WRITES: True})
-                with connection.begin():
-                    yield connection
+            with _translated():
+                connection = self._writer or self.engine.connect().execution_options(**{WRITES: True})
+                self._writer = None  # one that fails is not used again
+                try:
+                    with connection.begin():
+                        yield connection
+                except BaseException:
+                    connection.close()
+                    raise
+                self._writer = connection
         finally:
             self._writing.release()
 
@@ -96,6 +103,10 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        with self._writing:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
         self.engine.dispose()
 
 

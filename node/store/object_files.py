@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ class SpooledFile:
 
 
 class LocalObjectFiles:
-    """The object files under one folder: ``objects/ab/cd/<sha256>.dcm`` and ``spool/<token>.part``.
+    """The object files under one folder: ``objects/ab/<sha256>.dcm`` and ``spool/<token>.part``.
 
     No part of a path comes from a peer. The same bytes have the same name, so an object that arrives twice
     lies there once.
@@ -106,12 +105,14 @@ class LocalObjectFiles:
         self._objects = root / "objects"
         self._spool = root / "spool"
         self._uids = uids
-        self._lock = threading.Lock()
-        self._linked: set[Path] = set()  # folders known to be linked durably; at most 256 * 257
-        for folder in (root, self._objects, self._spool):
+        for folder in (root, self._objects, self._spool, *self._folders()):
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
-        for folder in (root.parent, root):
+        for folder in (self._objects, root, root.parent):
             _sync_directory(folder)
+
+    def _folders(self) -> list[Path]:
+        """Return the folders of the objects, by the first two digits of their names."""
+        return [self._objects / f"{number:02x}" for number in range(256)]
 
     @contextmanager
     def spool(self) -> Iterator[SpooledFile]:
@@ -158,7 +159,7 @@ class LocalObjectFiles:
 
     def names(self) -> Iterator[str]:
         """Return the names of all objects that lie here."""
-        for path in self._objects.glob("??/??/*.dcm"):
+        for path in self._objects.glob("??/*.dcm"):
             yield path.stem
 
     def verify(self, key: str) -> bool:
@@ -180,9 +181,9 @@ class LocalObjectFiles:
         """Give a temporary file its final name and make both durable.
 
         The name comes first: where the file system journals names, one commit then takes name, size and place
-        of the bytes together, and the sync of the directory finds its work done. After a power failure in
-        between a file may lie there that has not the bytes of its name. It was not acknowledged and no row
-        names it; whoever brings those bytes again finds it out and replaces it.
+        of the bytes together, and the sync of the directory finds its work done. After a failure in between a
+        file may lie there that has not the bytes of its name. It was not acknowledged and no row names it;
+        whoever brings those bytes again replaces it.
 
         Parameters
         ----------
@@ -193,47 +194,24 @@ class LocalObjectFiles:
             The open temporary file.
         """
         place = self._place(key)
-        folder, parent = place.parent, place.parent.parent
-        with self._lock:
-            known = folder in self._linked
-        if not known:
-            folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
         try:
             os.link(temporary, place)
-        except FileExistsError:
-            self._keep_or_replace(temporary, key, descriptor)
         except OSError as error:
-            if error.errno not in WITHOUT_LINKS:
+            if error.errno not in {errno.EEXIST, *WITHOUT_LINKS}:
                 raise
+            # Of a file that has the name already nobody knows whether its bytes reached the disk: those that
+            # failed to are read back from memory, and a second sync of them succeeds.
             os.fsync(descriptor)
             temporary.replace(place)
         else:
             temporary.unlink()
             os.fsync(descriptor)
-        # Innermost first: where the file system journals names, its first sync writes them all.
-        _sync_directory(folder)
-        for child, above in ((folder, parent), (parent, self._objects)):
-            with self._lock:
-                known = child in self._linked
-            if not known:
-                _sync_directory(above)
-                with self._lock:
-                    self._linked.add(child)
-
-    def _keep_or_replace(self, temporary: Path, key: str, descriptor: int) -> None:
-        """The name is taken: by the same bytes, unless a power failure came between their name and them."""
-        if self.verify(key):
-            with self._place(key).open("rb") as present:
-                os.fsync(present.fileno())  # another thread may have named it a moment ago
-            temporary.unlink()
-        else:
-            os.fsync(descriptor)
-            temporary.replace(self._place(key))
+        _sync_directory(place.parent)
 
     def _place(self, key: str) -> Path:
         if KEY.fullmatch(key) is None:
             raise ObjectMissing("this is no name of an object file; the index is damaged")
-        return self._objects / key[:2] / key[2:4] / f"{key}.dcm"
+        return self._objects / key[:2] / f"{key}.dcm"
 
 
 class _HashingWriter(io.BufferedIOBase):

@@ -22,7 +22,7 @@ def test_a_committed_object_has_its_bytes_under_their_digest(files, tmp_path):
         stored = spooled.commit()
     sha = hashlib.sha256(b"DICM").hexdigest()
     assert (stored.key, stored.sha256, stored.size) == (sha, sha, 4)
-    assert files.path(sha) == tmp_path / "objects" / sha[:2] / sha[2:4] / f"{sha}.dcm"
+    assert files.path(sha) == tmp_path / "objects" / sha[:2] / f"{sha}.dcm"
     assert files.path(sha).read_bytes() == b"DICM"
     assert list((tmp_path / "spool").iterdir()) == []
 
