@@ -66,6 +66,10 @@ def test_studies_are_found_by_their_keys(ward: Hospital, archive: str) -> None:
         nothing = ward.node.pull(ward.settings, archive, **sought)
         assert nothing.pull.state in {PullState.DONE, PullState.FAILED}
         assert nothing.series == 0
+    few = ward.settings.pull.model_copy(update={"max_studies": 1})
+    many = ward.node.pull(ward.settings.model_copy(update={"pull": few}), archive, patient_id="P?")
+    assert (many.pull.state, many.series) == (PullState.FAILED, 0)
+    assert "more than 1 matches" in many.pull.detail
 
 
 def test_an_archive_that_is_away_is_asked_again(ward: Hospital) -> None:

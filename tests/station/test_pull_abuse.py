@@ -1,0 +1,135 @@
+"""Archives that answer badly: nothing of it is stored, nothing is lost, and what is whole comes anyway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.domain.archives import PullState
+from node.domain.identity import derived_uid
+from node.domain.study import AssociationEnd
+from node.settings.loading import load
+from node.settings.settings import Settings
+from tests.station.pull_ground import FetchingNode, fetching_node
+from tests.station.receiving_node import write_instance
+from tests.web_server import Seen, WebServer, answer
+
+STUDY, SERIES = derived_uid("test", "study", "1"), derived_uid("test", "series", "1")
+SETTINGS = """
+[[archives]]
+kind = "dicomweb"
+name = "web"
+url = "{url}"
+connect_seconds = 1.5
+
+[pull]
+first_retry_seconds = 0.000001
+short_attempts = 2
+"""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[FetchingNode]:
+    with fetching_node(tmp_path / "node") as running:
+        yield running
+
+
+def settings_for(tmp_path: Path, url: str) -> Settings:
+    config = tmp_path / "groundglass.toml"
+    config.write_text(SETTINGS.format(url=url))
+    return load(config, {})
+
+
+def element(vr: str, *values: object) -> dict[str, object]:
+    return {"vr": vr, "Value": list(values)}
+
+
+def found(matches: list[dict[str, object]]) -> bytes:
+    return answer(200, json.dumps(matches).encode(), content_type="application/dicom+json")
+
+
+def part(content: bytes, *, ends: bytes = b"\r\n--b--\r\n") -> bytes:
+    body = b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + ends
+    return answer(200, body, content_type='multipart/related; type="application/dicom"; boundary=b')
+
+
+def test_objects_that_are_none_keep_no_whole_one_back(node: FetchingNode, tmp_path: Path) -> None:
+    made = [write_instance(tmp_path / f"{number}.dcm", number) for number in range(6)]
+    whole = {uid: path.read_bytes() for path, uid in made}
+    uids = list(whole)
+    bad = {
+        uids[0]: part(whole[uids[0]][:3000]),  # ends too early
+        uids[1]: part(whole[uids[2]]),  # another object than was asked for
+        uids[2]: part(whole[uids[2]], ends=b""),  # the part has no end
+        uids[3]: answer(404),
+        uids[4]: answer(200, b"<html>", content_type="text/html"),
+    }
+
+    def serve(seen: Seen) -> bytes:
+        path = seen.target.partition("?")[0]
+        if path == "/studies":  # pages are ignored
+            return found([{"0020000D": element("UI", STUDY)}, {"0020000D": element("UI", "../1")}, {}])
+        if path.endswith("/series"):
+            return found([{"0020000E": element("UI", SERIES), "00080060": element("CS", "CT")}])
+        if path.endswith("/instances"):
+            return found([{"00080018": element("UI", uid)} for uid in uids])
+        uid = path.rpartition("/")[2]
+        return bad.get(uid) or part(whole[uid])
+
+    with WebServer(serve) as server:
+        progress = node.pull(settings_for(tmp_path, server.url), "web", study_instance_uids=(STUDY,))
+    assert progress.pull.state is PullState.SHORT
+    assert "5 of 6 instances did not come" in progress.problem
+    assert set(node.stored()) == {uids[5]}
+    assert set(node.ends()) == {AssociationEnd.RELEASED}
+    assert list((node.root / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [
+        (answer(503), PullState.SEARCHING),
+        (answer(401), PullState.SEARCHING),
+        (answer(400), PullState.FAILED),
+        (answer(200, b"[", content_type="application/dicom+json"), PullState.FAILED),
+        (answer(200, b"{}", content_type="application/dicom+json"), PullState.FAILED),
+        (answer(302, Location="http://elsewhere.example/"), PullState.SEARCHING),
+        (answer(204), PullState.DONE),
+    ],
+)
+def test_a_search_that_is_not_answered_is_made_again_or_given_up(
+    node: FetchingNode, tmp_path: Path, reply: bytes, state: PullState
+) -> None:
+    with WebServer(lambda _: reply) as server:
+        settings = settings_for(tmp_path, server.url).model_copy(
+            update={"pull": load(None, {"GROUNDGLASS_PULL__FIRST_RETRY_SECONDS": "60"}).pull}
+        )
+        progress = node.pull(settings, "web", patient_id="P1")
+    assert (progress.pull.state, progress.series) == (state, 0)
+    assert node.stored() == {}
+
+
+def test_an_archive_that_breaks_off_leaves_a_broken_association(node: FetchingNode, tmp_path: Path) -> None:
+    path, uid = write_instance(tmp_path / "1.dcm")
+
+    def serve(seen: Seen) -> bytes:
+        where = seen.target.partition("?")[0]
+        if where == "/studies":
+            return found([{"0020000D": element("UI", STUDY)}])
+        if where.endswith("/series"):
+            return found([{"0020000E": element("UI", SERIES)}])
+        if where.endswith("/instances"):
+            return found([{"00080018": element("UI", uid)}])
+        return part(path.read_bytes())[:-2000]  # fewer bytes than the head of the answer says
+
+    with WebServer(serve) as server:
+        settings = settings_for(tmp_path, server.url).model_copy(
+            update={"pull": load(None, {"GROUNDGLASS_PULL__FIRST_RETRY_SECONDS": "60"}).pull}
+        )
+        progress = node.pull(settings, "web", study_instance_uids=(STUDY,))
+    assert progress.pull.state is PullState.FETCHING
+    assert node.ends() == [AssociationEnd.ABORTED]
+    assert list((node.root / "spool").iterdir()) == []
