@@ -163,7 +163,7 @@ class IncomingMessages(BoundedMessages):
         self._serving = True  # before the queue is looked at: see `_complete_object`
         item = context_id, request = super().get_msg(block)
         if isinstance(request, _Deferred):
-            request.answer()
+            self._undisturbed(request.answer)
             return None, None
         if request is None and not block:
             self._serving = False
@@ -173,11 +173,19 @@ class IncomingMessages(BoundedMessages):
         sop_classes, serve = self._served.get(type(request), NOT_SERVED)
         if block or serve is None or context.abstract_syntax not in sop_classes:
             return item
+        self._undisturbed(lambda: serve(context_id, request))
+        return None, None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message waits to be served, or one is being served."""
+        return self._serving or super().waiting
+
+    def _undisturbed(self, act: Callable[[], None]) -> None:
         try:
-            serve(context_id, request)
+            act()
         finally:
             self.dul._idle_timer.restart()  # the peer had nothing to say meanwhile
-        return None, None
 
     @property
     def alive(self) -> bool:
@@ -276,7 +284,7 @@ class IncomingMessages(BoundedMessages):
             self._waiting_object = None
             self._answer(request, context_id, arriving)
 
-        if self._serving or self.waiting:
+        if self.waiting:
             self._waiting_object = arriving
             self.msg_queue.put((context_id, _Deferred(answer)))  # type: ignore[arg-type]  # `get_msg` takes it out
         else:

@@ -17,7 +17,6 @@ import queue
 import select
 import socket
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import pynetdicom
@@ -26,6 +25,7 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 
 from node.dimse.reading import PDU_HEAD, PduReader, UnknownPdu
+from node.dimse.waking import Checkpoint, Waker, WakingQueue
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -56,6 +56,10 @@ class ReadSocket(Protocol):
     socket: socket.socket | None
     reader: PduReader
     timed_out: bool
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        ...
 
     def send(self, bytestream: bytes) -> None:
         """Send whole PDUs."""
@@ -99,66 +103,9 @@ def make_prompt(association: Association) -> bool:
     layer.artim_timer.timeout = association.acse_timeout
     layer._idle_timer.timeout = association.network_timeout
     association.dul = layer
-    association._reactor_checkpoint = _Checkpoint(layer.tell_user_if_waiting)
+    association._reactor_checkpoint = Checkpoint(layer.tell_user_if_waiting)
     association._run_reactor = lambda: _serve(association, layer)  # type: ignore[method-assign]
     return True
-
-
-class _Waker:
-    """A socket pair: a byte in it ends a wait for the connection."""
-
-    def __init__(self) -> None:
-        self.waiting_end, self._waking_end = socket.socketpair()
-        self.waiting_end.setblocking(False)
-        self._waking_end.setblocking(False)
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def wake(self) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            try:
-                self._waking_end.send(b"\0")
-            except BlockingIOError:
-                return  # so many wake it already
-
-    def drain(self) -> None:
-        try:
-            self.waiting_end.recv(4096)
-        except BlockingIOError:
-            return
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self.waiting_end.close()
-            self._waking_end.close()
-
-
-class _WakingQueue(queue.Queue):  # type: ignore[type-arg]  # of several kinds of item
-    """A queue whose reader waits for something else as well."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        super().__init__()
-        self._wake = wake
-
-    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        self._wake()
-
-
-class _Checkpoint(threading.Event):
-    """Holds the serving thread while another one sends a request and waits for the response to it."""
-
-    def __init__(self, released: Callable[[], None]) -> None:
-        super().__init__()
-        super().set()
-        self._released = released
-
-    def set(self) -> None:
-        super().set()
-        self._released()
 
 
 class PromptUpperLayer(DULServiceProvider):
@@ -171,11 +118,23 @@ class PromptUpperLayer(DULServiceProvider):
 
     def __init__(self, association: Association) -> None:
         super().__init__(association)
-        self._waker = _Waker()
-        self.event_queue = _WakingQueue(self._wake)
-        self.to_provider_queue = _WakingQueue(self._wake)
+        self._waker: Waker | None = None
+        self.event_queue = WakingQueue(self._wake)
+        self.to_provider_queue = WakingQueue(self._wake)
         self.for_user = threading.Event()
         self._settled = threading.Event()
+        self._taking = False
+        self.has_ended = False
+        """Whether nothing more will come; the thread may take a moment longer."""
+
+    def start(self) -> None:
+        """Start the thread: what wakes it is opened here, for an association may never come so far."""
+        self._waker = Waker()
+        try:
+            super().start()
+        except BaseException:
+            self._waker.close()
+            raise
 
     def kill_dul(self) -> None:
         """End the thread."""
@@ -193,9 +152,17 @@ class PromptUpperLayer(DULServiceProvider):
         self.join()
         return True
 
-    def tell_user(self) -> None:
-        """Let the serving thread look."""
-        self.for_user.set()
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer was silent for too long; as long as what it said is being taken, it was not."""
+        return not self._taking and super().idle_timer_expired()
+
+    def patience(self) -> float:
+        """Return in how many seconds the peer may have been silent for too long."""
+        timer = self._idle_timer
+        if timer.timeout is None:
+            return LONGEST_WAIT
+        remaining = timer.timeout if self._taking else timer.remaining
+        return min(max(remaining, SHORTEST_WAIT), LONGEST_WAIT)
 
     def tell_user_if_waiting(self) -> None:
         """Let the serving thread look if there is something for it."""
@@ -210,19 +177,19 @@ class PromptUpperLayer(DULServiceProvider):
             while not self._kill_thread:
                 if self.artim_timer.expired:
                     self.event_queue.put(EVENT_ARTIM_EXPIRED)
-                try:
-                    moved = self._process_recv_primitive() or self._is_transport_event()
-                except Exception:
-                    # The library's own way: whatever fails here ends this association alone.
-                    logger.exception("association ended: its upper layer failed")
-                    self._give_up()
-                    return
+                moved = self._process_recv_primitive() or self._is_transport_event()
                 if not self._take_event() and not moved:
                     self._wait()
+        except Exception:
+            # The library's own way: whatever fails here ends this association alone.
+            logger.exception("association ended: its upper layer failed")
+            self._give_up()
         finally:
+            self.has_ended = True
             self._settled.set()
-            self.tell_user()
-            self._waker.close()
+            self.for_user.set()
+            if self._waker is not None:
+                self._waker.close()
 
     def _take_event(self) -> bool:
         """Let the state machine take one event; return whether there was one."""
@@ -239,24 +206,33 @@ class PromptUpperLayer(DULServiceProvider):
     def _is_transport_event(self) -> bool:
         """Take one PDU that has come; return whether there was something to be taken."""
         if self.state_machine.current_state == AWAITING_CLOSE:
-            return super()._is_transport_event()
+            self._drop()
+            return True
         place = self._place
         if place is None or place.socket is None or not place._is_connected:  # type: ignore[attr-defined]
             return False
-        taken = self._read()
-        if taken:
-            self._idle_timer.restart()
-        return taken
+        return self._read(place, place.socket)
 
-    def _read_pdu_data(self) -> None:
-        self._read()
+    def _drop(self) -> None:
+        """Throw away what still comes on a connection that is to be closed; close it when nothing does.
 
-    def _read(self) -> bool:
+        The library reads PDUs here, and answers each that is none with another A-ABORT (PS3.8 AA-6, AA-7):
+        noise would be looked at again and again until the time is over.
+        """
         place = self._place
         if place is None or place.socket is None:
-            return False
+            self.event_queue.put(EVENT_CLOSED)
+            return
         try:
-            pdu = place.reader.next(place.socket)
+            dropped = place.reader.drop(place.socket)
+        except (OSError, ValueError):  # the second when another thread has closed it
+            dropped = False
+        if not dropped:
+            place.close()
+
+    def _read(self, place: ReadSocket, connection: socket.socket) -> bool:
+        try:
+            pdu = place.reader.next(connection)
         except UnknownPdu as error:
             logger.warning("association ended: %s", error)
             self.event_queue.put(EVENT_INVALID_PDU)
@@ -268,12 +244,18 @@ class PromptUpperLayer(DULServiceProvider):
             return True
         if pdu is None:
             return False
-        if pdu[0] == P_DATA_TF and self.state_machine.current_state == DATA_TRANSFER:
-            self._messages.receive_values(pdu[PDU_HEAD.size :])
-            if self.assoc._reactor_checkpoint.is_set():
-                self.tell_user_if_waiting()
+        self._idle_timer.restart()  # before anybody is told of what came
+        if pdu[0] != P_DATA_TF or self.state_machine.current_state != DATA_TRANSFER:
+            self._decode(bytes(pdu))
             return True
-        self._decode(bytes(pdu))
+        self._taking = True
+        try:
+            self._messages.receive_values(pdu[PDU_HEAD.size :])
+        finally:
+            self._idle_timer.restart()
+            self._taking = False
+        if self.assoc._reactor_checkpoint.is_set():
+            self.tell_user_if_waiting()
         return True
 
     def _decode(self, pdu: bytes) -> None:
@@ -290,6 +272,8 @@ class PromptUpperLayer(DULServiceProvider):
 
     def _wait(self) -> None:
         """Wait for the connection, for what is to be sent, or for the end of a time limit."""
+        if self._waker is None:
+            return
         limits = [LONGEST_WAIT]
         if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
             limits.append(self.artim_timer.remaining)
@@ -315,13 +299,15 @@ class PromptUpperLayer(DULServiceProvider):
         abort.reason_diagnostic = 0x00
         if self.socket is not None:
             self.socket.send(abort.encode())
+            self.socket.close()
         self.assoc.is_aborted = True
         self.assoc.is_established = False
         self.assoc._kill = True
         self._kill_thread = True
+        self.assoc.dimse.msg_queue.put((None, None))  # to who waits for a response
 
     def _wake(self) -> None:
-        if threading.current_thread() is not self:
+        if self._waker is not None and threading.current_thread() is not self:
             self._waker.wake()
 
     @property
@@ -339,17 +325,20 @@ def _serve(association: Association, layer: PromptUpperLayer) -> None:
     One who sends a request clears the checkpoint and waits until this thread says that it is paused. The
     checkpoint is looked at once more after that is taken back, so that one of the two sees the other.
     """
-    association._is_paused = False
-    while not association._kill:
-        association._is_paused = True
-        layer.for_user.wait(_until_idle(layer))
-        association._reactor_checkpoint.wait()
+    try:
         association._is_paused = False
-        if not association._reactor_checkpoint.is_set():
-            continue
-        layer.for_user.clear()
-        while not association._kill and _serve_one(association, layer):
-            pass
+        while not association._kill:
+            association._is_paused = True
+            layer.for_user.wait(layer.patience())
+            association._reactor_checkpoint.wait()
+            association._is_paused = False
+            if not association._reactor_checkpoint.is_set():
+                continue
+            layer.for_user.clear()
+            while not association._kill and _serve_one(association, layer):
+                pass
+    finally:
+        association._is_paused = True  # else who is about to send a request would wait for that for ever
 
 
 def serve_meanwhile(association: Association, message: DimsePrimitiveType, context_id: int) -> None:
@@ -357,16 +346,10 @@ def serve_meanwhile(association: Association, message: DimsePrimitiveType, conte
 
     The library takes back that the serving thread is paused, for it expects to be on it.
     """
-    association._serve_request(message, context_id)  # type: ignore[arg-type]  # it cannot be a C-CANCEL
-    association._is_paused = True
-
-
-def _until_idle(layer: PromptUpperLayer) -> float:
-    """Return in how many seconds the association may have been silent for too long."""
-    timer = layer._idle_timer
-    if timer.timeout is None:
-        return LONGEST_WAIT
-    return min(max(timer.remaining, SHORTEST_WAIT), LONGEST_WAIT)
+    try:
+        association._serve_request(message, context_id)  # type: ignore[arg-type]  # it cannot be a C-CANCEL
+    finally:
+        association._is_paused = True
 
 
 def _serve_one(association: Association, layer: PromptUpperLayer) -> bool:
@@ -386,7 +369,7 @@ def _serve_one(association: Association, layer: PromptUpperLayer) -> bool:
         association.is_established = False
         evt.trigger(association, evt.EVT_ABORTED, {})
         association.kill()
-    elif not layer.is_alive():
+    elif layer.has_ended:
         association.kill()
     elif layer.idle_timer_expired():
         logger.info("association ended: nothing came in the time allowed")

@@ -96,6 +96,21 @@ class PduReader:
                 self._since = self._clock.monotonic()
             self._end += count
 
+    def drop(self, connection: socket.socket) -> bool:
+        """Throw away what is there and what has come; return whether anything had come.
+
+        Raises
+        ------
+        OSError
+            The connection has ended or failed.
+        """
+        self._begin = self._end = 0
+        self._since = None
+        count = _read(connection, self._view)
+        if count == 0:
+            raise ConnectionResetError(errno.ECONNRESET, "the peer closed the connection")
+        return count is not None
+
     def patience(self) -> float | None:
         """Return for how many seconds the rest of a PDU may still be waited for, None when none has begun."""
         if self._since is None or self._clock is None:
@@ -114,6 +129,8 @@ class PduReader:
     def _require_time(self) -> None:
         if self._begin == self._end:
             self._since = None
+        elif self._since is None and self._clock is not None:  # it came together with the PDU before it
+            self._since = self._clock.monotonic()
         elif self.patience() == 0.0:
             raise TimeoutError("the peer did not complete a PDU in time")
 

@@ -57,8 +57,8 @@ class Together(Generic[Work, Outcome]):
         entry: _Entry[Work, Outcome] = _Entry(work)
         self._waiting.append(entry)
         with self._turn:
-            if not entry.done:
-                self._lead()
+            while not entry.done and self._waiting:
+                self._lead()  # more than once where many came before
         if entry.error is not None:
             raise entry.error
         if not entry.done:
@@ -66,23 +66,27 @@ class Together(Generic[Work, Outcome]):
         return entry.outcome  # type: ignore[return-value]  # set by who led
 
     def _lead(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST))]
-        try:
-            self._commit(batch)
-        except Exception:  # noqa: BLE001 - which one failed is found out alone, where its error is kept
-            for entry in batch:
-                self._alone(entry)
-
-    def _alone(self, entry: _Entry[Work, Outcome]) -> None:
-        try:
-            self._commit([entry])
-        except Exception as error:  # noqa: BLE001 - raised in the thread that brought the work
-            entry.error = error
-            entry.done = True
+        self._commit([self._waiting.popleft() for _ in range(min(len(self._waiting), MOST))])
 
     def _commit(self, batch: list[_Entry[Work, Outcome]]) -> None:
-        with self._database.write() as connection:
+        """Do several pieces in one transaction.
+
+        Where it cannot begin or end, that is so for all of them: trying each alone would make them wait for
+        the lock as often as there are pieces.
+        """
+        acting = False
+        try:
+            with self._database.write() as connection:
+                acting = True
+                for entry in batch:
+                    entry.outcome = self._action(connection, entry.work)
+                acting = False
+        except Exception as error:  # noqa: BLE001 - raised in the threads that brought the work
+            if acting and len(batch) > 1:
+                for entry in batch:
+                    self._commit([entry])
+                return
             for entry in batch:
-                entry.outcome = self._action(connection, entry.work)
+                entry.error = error
         for entry in batch:
             entry.done = True

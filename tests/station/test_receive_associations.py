@@ -242,11 +242,15 @@ def test_one_association_more_than_allowed_is_rejected_for_now(receiving_node):
 def test_sockets_do_not_delay_and_pdus_are_large(receiving):
     association = open_association(receiving)
 
-    [acceptor] = [
-        thread
-        for thread in threading.enumerate()
-        if thread.name.startswith("AcceptorThread") and thread.is_alive() and thread.is_established
-    ]
+    def acceptors() -> list[threading.Thread]:
+        return [
+            thread
+            for thread in threading.enumerate()
+            if thread.name.startswith("AcceptorThread") and thread.is_alive() and thread.is_established
+        ]
+
+    wait_until(lambda: len(acceptors()) == 1, "the acceptor has sent its answer and goes on")
+    [acceptor] = acceptors()
     option = acceptor.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert option != 0
     assert association.acceptor.maximum_length == 131072
@@ -265,6 +269,30 @@ def test_stopping_aborts_what_does_not_end_by_itself(receiving):
     wait_until(lambda: association.is_aborted, "the peer sees an abort")
     with pytest.raises(DestinationUnavailable):
         echo(receiving.remote, calling_ae_title=SCANNER, timeouts=TIMEOUTS)
+
+
+def test_stopping_ends_every_one_of_many_associations_at_once(receiving_node):
+    node = receiving_node(max_associations=24, idle_seconds=60.0, acse_seconds=60.0)
+    opened = [open_association(node) for _ in range(24)]
+
+    assert node.listener.stop(grace_seconds=0.05, abort_seconds=DEADLINE / 2), "none waits until it is idle"
+
+    assert node.ends() == ["restart"] * 24
+    wait_until(lambda: all(association.is_aborted for association in opened), "every peer sees an abort")
+
+
+def test_noise_after_an_abort_is_thrown_away(receiving_node):
+    node = receiving_node(acse_seconds=30.0)
+    with connection(node) as raw:
+        raw.sendall(b"G" * (1 << 20))
+        received = bytearray()
+        try:
+            while part := raw.recv(1 << 16):
+                received += part
+        except ConnectionResetError:  # it was still sending
+            pass
+    assert len(received) <= 3 * 10, "an A-ABORT (PS3.8 section 9.3.8), not one for each look"
+    wait_until(lambda: node.listener.connections == 0, "nobody waits for the time to be over")
 
 
 def test_stopping_does_not_wait_for_a_peer_that_is_frozen(receiving_node):
