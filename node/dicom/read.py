@@ -19,7 +19,7 @@ from node.dicom.functional_groups import frames
 from node.dicom.part10 import Scan, Source, data_set_bytes, open_source, part10_prefix, scan
 from node.dicom.stream import open_bytes
 from node.dicom.tags import FUNCTIONAL_GROUPS, Tag
-from node.domain.errors import IdentityMissing, NotDicom
+from node.domain.errors import IdentityMissing, NotDicom, ObjectTooLarge
 from node.domain.identity import PatientKey, is_valid_uid
 from node.domain.study import InstanceHeader
 
@@ -37,6 +37,9 @@ AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5 section 6.2, VR AS
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 LARGE_VALUE_BYTES = 1 << 16
+MOST_HEADER_BYTES = 1 << 28
+"""Before the pixel data; functional groups of ten thousand frames have some tens of millions. A deflated data
+set becomes a thousand times as large as its file."""
 
 UNREADABLE = (
     ArithmeticError,
@@ -204,6 +207,8 @@ def read_whole_dataset(path: Path) -> Dataset:
     with path.open("rb") as stream:
         found = scan(stream, Wanted(values=frozenset(IDENTITY)))
         end = found.pixel_data.offset if found.pixel_data is not None else found.source.position
+        if end - found.begin > MOST_HEADER_BYTES:
+            raise ObjectTooLarge(f"the data set has {end - found.begin} bytes before its pixel data")
         stream.seek(0)
         body = open_bytes(data_set_bytes(stream, end))
     encoding = found.attributes.encoding

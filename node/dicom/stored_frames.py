@@ -14,6 +14,7 @@ import numpy as np
 from node.dicom.bulk_values import PIECE, little_endian
 from node.dicom.elements import ITEM, SEQUENCE_END, UNDEFINED, Attributes, Wanted
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
+from node.dicom.pixel_layout import MAX_FRAME_BYTES
 from node.dicom.tags import Tag
 from node.domain.errors import DecodeFailed, TruncatedObject
 
@@ -156,6 +157,8 @@ class StoredFrames:
         """Return a frame that lies deflated, or begins within a byte (PS3.5 section 8.1.1)."""
         first = (self._number(frame) - 1) * self._frame_bits
         last = first + self._frame_bits
+        if self._frame_bits // 8 > MAX_FRAME_BYTES:
+            raise DecodeFailed(f"a frame of {self._frame_bits // 8} bytes is beyond the limits")
         with self._path.open("rb") as stream:
             source = scan(stream, Wanted(values=frozenset())).source
             source.skip(first // 8)

@@ -20,14 +20,16 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import PresentationContext, build_context
 
+from node.dicom.codec_processes import CodecProcesses
 from node.dicom.compare import compare
 from node.dicom.decode import decode_stored
-from node.dicom.pixel_file import IN_PROCESS, PixelFile
+from node.dicom.pixel_file import PixelFile
 from node.dicom.read import read_dataset, read_header
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.incoming import ArrivingDataSet, IncomingMessages
 from node.dimse.services import AffectedInstance
 from node.dimse.status import Status
+from node.domain.codecs import CodecLimits
 from node.domain.errors import DicomError
 from node.domain.identity import is_valid_uid
 from node.receive.storage import require_same_instance
@@ -62,8 +64,8 @@ def stored_object(data: bytes) -> bool:
         path = Path(file.name)
         try:
             read_dataset(path)
-            compare(path, path, IN_PROCESS)
-            pixels = PixelFile(path)
+            compare(path, path, CODECS)
+            pixels = PixelFile(path, CODECS)
             if pixels.layout.frame_bytes <= MAX_DECODED_BYTES:
                 frame = decode_stored(pixels, 1)
                 assert frame.stored.shape[:2] == (pixels.layout.rows, pixels.layout.columns)
@@ -72,6 +74,7 @@ def stored_object(data: bytes) -> bool:
     return True
 
 
+CODECS = CodecProcesses(CodecLimits(processes=1, seconds=5))
 SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # nothing of it needs a disk
 
 
