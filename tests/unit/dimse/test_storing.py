@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pydicom.uid import CTImageStorage
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dsutils import encode
+from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse.session import association_end
-from node.dimse.status import Status
-from node.dimse.storing import ArrivingObject
+from node.dimse.status import Answer, Status
+from node.dimse.storing import ArrivingObject, StoreRequest, store_request, store_response
 from node.domain.errors import ModelError, NotDicom, OutOfSpace
 from node.domain.study import AssociationEnd
 
@@ -124,3 +131,88 @@ def test_how_an_association_ended(facts, end):
     released, timed_out, stopped = facts
 
     assert association_end(released=released, timed_out=timed_out, stopped=stopped) is end
+
+
+UIDS = st.lists(st.integers(0, 10**9), min_size=1, max_size=6).map(
+    lambda parts: "1.2." + ".".join(map(str, parts))
+)
+MESSAGE_IDS = st.integers(0, 0xFFFF)
+
+
+def command_of(message: DIMSEMessage) -> bytes:
+    """Return a command set as the library encodes it (PS3.7 section 6.3.1)."""
+    encoded = encode(message.command_set, is_implicit_vr=True, is_little_endian=True)
+    assert encoded is not None
+    return encoded
+
+
+@given(MESSAGE_IDS, UIDS, st.booleans(), st.booleans())
+def test_a_request_is_read_as_the_library_writes_it(message_id, uid, with_data, moved):
+    primitive = C_STORE()
+    primitive.MessageID, primitive.Priority = message_id, 1
+    primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = CTImageStorage, uid
+    if moved:
+        primitive.MoveOriginatorApplicationEntityTitle = "PACS"
+        primitive.MoveOriginatorMessageID = 7
+    if with_data:
+        primitive.DataSet = BytesIO(b"\0\0")
+    message = C_STORE_RQ()
+    message.primitive_to_message(primitive)
+
+    assert store_request(command_of(message)) == StoreRequest(
+        message_id=message_id, sop_class_uid=CTImageStorage, sop_instance_uid=uid, has_data_set=with_data
+    )
+
+
+@given(MESSAGE_IDS, UIDS, st.sampled_from(Status), st.text(max_size=40))
+def test_a_response_is_read_by_the_library_as_it_is_written(message_id, uid, status, comment):
+    request = StoreRequest(
+        message_id=message_id, sop_class_uid=CTImageStorage, sop_instance_uid=uid, has_data_set=True
+    )
+    command = store_response(request, Answer(status=status, comment=comment))
+
+    pdata, message = P_DATA(), DIMSEMessage()
+    pdata.presentation_data_value_list.append((1, b"\x03" + command))
+    assert message.decode_msg(pdata)
+    answer = message.message_to_primitive()
+
+    assert isinstance(answer, C_STORE)
+    assert answer.is_valid_response
+    assert (answer.MessageIDBeingRespondedTo, answer.Status) == (message_id, status)
+    assert (answer.AffectedSOPClassUID, answer.AffectedSOPInstanceUID) == (CTImageStorage, uid)
+    assert message.command_set.CommandGroupLength == len(command) - 12
+    assert len(command) % 2 == 0
+
+
+def test_another_command_is_none_to_store():
+    primitive, message = C_ECHO(), C_ECHO_RQ()
+    primitive.MessageID = 1
+    primitive.AffectedSOPClassUID = "1.2.840.10008.1.1"
+    message.primitive_to_message(primitive)
+
+    assert store_request(command_of(message)) is None
+
+
+@given(st.binary(max_size=120))
+@example(b"\0\0\x00\x01\x02\0\0\0\x01\0")
+@example(b"\0\0\x00\x01\x02\0\0\0\x01\0" + b"\0\0\x02\0\x02\0\0\0\xff\xfe")
+def test_any_bytes_are_a_command_or_a_value_error(command):
+    try:
+        store_request(command)
+    except ValueError:
+        return
+    assert command, "a command set has a Command Field at least"
+
+
+@given(MESSAGE_IDS, UIDS, st.integers(1, 60))
+def test_a_request_that_is_cut_is_a_value_error_or_a_request(message_id, uid, cut):
+    primitive, message = C_STORE(), C_STORE_RQ()
+    primitive.MessageID, primitive.Priority = message_id, 0
+    primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = CTImageStorage, uid
+    message.primitive_to_message(primitive)
+    command = command_of(message)
+    try:
+        found = store_request(command[:-cut])
+    except ValueError:
+        return
+    assert found is None or (found.message_id == message_id and uid.startswith(found.sop_instance_uid))
