@@ -20,7 +20,7 @@ from node.domain.codecs import CodecLimits
 from node.domain.errors import DecodeFailed
 from node.imaging.phantom import ThoraxPhantom
 
-FRAMES = 600
+FRAMES = 300
 """In each transfer syntax."""
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 SYNTAXES = (JPEG_LOSSLESS, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, RLE_LOSSLESS)
@@ -46,10 +46,10 @@ def damaged(frame: bytes, chance: random.Random) -> bytes:
 
 
 def is_let_through(frame: bytes, syntax: str) -> bool:
+    if syntax == RLE_LOSSLESS:
+        return True
     size = frame_size(frame)
-    return syntax == RLE_LOSSLESS or (
-        size is not None and (size.rows, size.columns, size.samples) == (64, 64, 1)
-    )
+    return size is not None and (size.rows, size.columns, size.samples) == (64, 64, 1)
 
 
 @pytest.mark.faults
@@ -58,7 +58,7 @@ def test_a_codec_answers_or_is_replaced(tmp_path: Path, syntax: str) -> None:
     file = image(tmp_path / "a.dcm", syntax)
     sound, words = file.codestream(1), file.raw(1)
     chance = random.Random(4)
-    codecs = CodecProcesses(CodecLimits(processes=1, seconds=2))
+    codecs = CodecProcesses(CodecLimits(processes=1, seconds=1))
     ends: Counter[str] = Counter()
     while ends.total() < FRAMES:
         frame = damaged(sound, chance)
@@ -69,6 +69,7 @@ def test_a_codec_answers_or_is_replaced(tmp_path: Path, syntax: str) -> None:
             ends["decoded"] += 1
         except DecodeFailed as error:
             ends[str(error) if "its codec" in str(error) else "refused"] += 1
-    print(syntax, dict(ends))
+    assert ends["decoded"], ends
+    assert ends["refused"], ends
     np.testing.assert_array_equal(codecs.decode(sound, syntax, file.layout).words, words)
     codecs.close()
