@@ -75,7 +75,7 @@ def test_every_series_is_answered_once_however_often_the_node_is_killed(
         versions = database.execute(VERSIONS).fetchall()
     assert {uid for uid, _key, _sha256 in rows} == modality.acknowledged.keys()
     for _uid, key, sha256 in rows:
-        path = hospital.node.folder / "data" / "objects" / key[:2] / key[2:4] / f"{key}.dcm"
+        path = hospital.node.folder / "data" / "objects" / key[:2] / f"{key}.dcm"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     for study, made, current in versions:
         assert current == 1
