@@ -54,6 +54,7 @@ class ReadSocket(Protocol):
     """What the reactor needs of an association's socket."""
 
     socket: socket.socket | None
+    _is_connected: bool
     reader: PduReader
     timed_out: bool
 
@@ -104,7 +105,7 @@ def make_prompt(association: Association) -> bool:
     layer._idle_timer.timeout = association.network_timeout
     association.dul = layer
     association._reactor_checkpoint = Checkpoint(layer.tell_user_if_waiting)
-    association._run_reactor = lambda: _serve(association, layer)  # type: ignore[method-assign]
+    association._run_reactor = lambda: _serve(association, layer)  # type: ignore[method-assign]  # for this one alone
     return True
 
 
@@ -166,7 +167,7 @@ class PromptUpperLayer(DULServiceProvider):
 
     def tell_user_if_waiting(self) -> None:
         """Let the serving thread look if there is something for it."""
-        if not self.to_user_queue.empty() or self._messages.waiting:
+        if not self.to_user_queue.empty() or self.messages.waiting:
             self.for_user.set()
 
     def run_reactor(self) -> None:
@@ -209,7 +210,7 @@ class PromptUpperLayer(DULServiceProvider):
             self._drop()
             return True
         place = self._place
-        if place is None or place.socket is None or not place._is_connected:  # type: ignore[attr-defined]
+        if place is None or place.socket is None or not place._is_connected:
             return False
         return self._read(place, place.socket)
 
@@ -250,7 +251,7 @@ class PromptUpperLayer(DULServiceProvider):
             return True
         self._taking = True
         try:
-            self._messages.receive_values(pdu[PDU_HEAD.size :])
+            self.messages.receive_values(pdu[PDU_HEAD.size :])
         finally:
             self._idle_timer.restart()
             self._taking = False
@@ -280,7 +281,7 @@ class PromptUpperLayer(DULServiceProvider):
         place = self._place
         waiting = select.poll()
         waiting.register(self._waker.waiting_end, select.POLLIN)
-        if place is not None and place.socket is not None and place._is_connected:  # type: ignore[attr-defined]
+        if place is not None and place.socket is not None and place._is_connected:
             patience = place.reader.patience()
             if patience is not None:
                 limits.append(patience)
@@ -315,7 +316,8 @@ class PromptUpperLayer(DULServiceProvider):
         return self.socket  # type: ignore[return-value]  # always one of `node.dimse.sockets`
 
     @property
-    def _messages(self) -> MessageReader:
+    def messages(self) -> MessageReader:
+        """The DIMSE provider of the association."""
         return self.assoc.dimse  # type: ignore[return-value]  # always one of `node.dimse.messages`
 
 
@@ -375,4 +377,4 @@ def _serve_one(association: Association, layer: PromptUpperLayer) -> bool:
         logger.info("association ended: nothing came in the time allowed")
         association.abort()
         association.kill()
-    return layer.assoc.dimse.waiting  # type: ignore[attr-defined,no-any-return]
+    return layer.messages.waiting
