@@ -15,7 +15,7 @@ from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.commitments import ground_of
-from node.domain.archives import Archive, Sought
+from node.domain.archives import Archive, DicomArchive, Retrieval, Sought
 from node.domain.errors import GroundglassError
 from node.domain.identity import derived_uid
 from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
@@ -84,6 +84,8 @@ def _checks(settings: Settings) -> Iterator[Check]:
             yield from _proof(destination, settings.peer_records())
     for archive in settings.archive_records():
         yield _attempt(f"archive {archive.name}", partial(_search, archive, settings))
+        if isinstance(archive, DicomArchive) and archive.retrieval is Retrieval.MOVE:
+            yield from _way_here(archive, settings.peer_records())
 
 
 def _search(archive: Archive, settings: Settings) -> str:
@@ -91,6 +93,18 @@ def _search(archive: Archive, settings: Settings) -> str:
     with searching(archive, settings, clock=SystemClock()) as session:
         session.studies(Sought(study_instance_uids=(NOBODYS_STUDY,)), limit=1)
     return f"{archive.address} answers queries"
+
+
+def _way_here(archive: DicomArchive, peers: Iterable[Peer]) -> Iterator[Check]:
+    """Warn where an archive that sends by C-MOVE may not store here."""
+    if not any(peer.ae_title == archive.ae_title and Right.STORE in peer.rights for peer in peers):
+        yield Check(
+            subject=f"way from {archive.name}",
+            passed=True,
+            warning=True,
+            detail=f"no peer {archive.ae_title!r} has the right `store`: unless the archive sends under "
+            "another AE title, nothing of it comes in; add it under [[peers]]",
+        )
 
 
 def _proof(destination: DicomDestination, peers: Iterable[Peer]) -> Iterator[Check]:

@@ -98,7 +98,7 @@ def pull(
 
 def pulls(
     cancel: Annotated[
-        int | None, typer.Option("--cancel", help="Fetch nothing more of this pull; what came stays.")
+        int | None, typer.Option("--cancel", help="Fetch no further series of this pull; what came stays.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 20,
     config: ConfigOption = None,

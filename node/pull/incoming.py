@@ -45,7 +45,7 @@ class IncomingObjects:
 class NothingComes:
     """The storage of who only searches. Implements `StorageServices`."""
 
-    def opened(self, _caller: Caller) -> int:
+    def opened(self, caller: Caller) -> int:  # noqa: ARG002 - the port's
         """Refuse.
 
         Raises
@@ -60,7 +60,7 @@ class NothingComes:
     def refused(self, caller: Caller, reason: str) -> None:
         """Nobody calls."""
 
-    def receive(self, _affected: AffectedInstance, **_origin: object) -> ObjectSink:
+    def receive(self, affected: AffectedInstance, *, caller: Caller, association_id: int) -> ObjectSink:  # noqa: ARG002 - the port's
         """Refuse.
 
         Raises

@@ -158,12 +158,6 @@ class PullRecords:
                 .values(attempts=pull_series.c.attempts + 1, detail=detail, due_at=due_at)
             )
 
-    def is_waiting(self, fetch_id: int) -> bool:
-        """Whether a series is still to be fetched: its pull may have been cancelled."""
-        query = select(pull_series.c.state).where(pull_series.c.id == fetch_id)
-        with self._database.read() as connection:
-            return connection.execute(query).scalar() == FetchState.WAITING
-
     def cancel(self, pull_id: int) -> None:
         """Fetch nothing more of a pull; what came stays.
 

@@ -106,7 +106,7 @@ def test_a_cancelled_pull_fetches_nothing_more(ward):
     pulls.found(number, [a_series("1.2.1")])
     fetch = pulls.due_fetch("pacs")
     pulls.cancel(number)
-    assert not pulls.is_waiting(fetch.id)
+    assert pulls.due_fetch("pacs") is None
     pulls.fetched(fetch.id)
     assert pulls.progress(number).pull.state is PullState.CANCELLED
     with pytest.raises(IllegalTransition):
