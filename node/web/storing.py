@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 DICOM: Final = "application/dicom"
 PLAIN_ENCODINGS: Final = frozenset({"", "binary", "8bit", "7bit"})  # RFC 2045 section 6.2
-FINISHING: Final = 2
-"""Objects of one request that become durable at the same time ..."""
-UNFINISHED: Final = 4
+FINISHING: Final = 4
+"""Objects of one request that become durable at the same time: the index takes them in one transaction ..."""
+UNFINISHED: Final = 8
 """... and that are whole and wait for it."""
 
 MOST_LOGGED: Final = 10
