@@ -25,13 +25,14 @@ from pydicom.uid import (
 from node.dicom.part10 import part10_prefix
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, phantom_data_set, save
+from node.dimse.scu import Remote, associate, read_instance
 from node.domain.network import MoveDestination
 from node.imaging.phantom import ThoraxPhantom
 from tests.free_ports import free_port
 from tests.hostile_frames import ends_its_process
 from tests.journey.orthanc import Orthanc
 from tests.station.finding_ground import VIEWER, Archive, answering
-from tests.station.receiving_node import AE_TITLE
+from tests.station.receiving_node import AE_TITLE, TIMEOUTS
 from tests.station.retrieving_ground import SINK, Sink, counts, get, move, run
 
 LABELS = PhantomLabels(identity="transcoding", signed=False)
@@ -130,6 +131,21 @@ def test_everything_is_moved_to_a_destination_that_takes_no_codec(
     with sink.listening(port, ImplicitVRLittleEndian):
         *_, (last, _) = move(archive, **STUDY)
     assert (last.Status, counts(last)) == (0x0000, (len(images), 0, 0))
+    check({uid: taken(sink, uid) for uid in sink.objects}, images)
+
+
+def test_everything_is_sent_in_what_a_destination_takes(images: dict[str, Path], port: int) -> None:
+    instances = [read_instance(path) for path in images.values()]
+    sink = Sink()
+    remote = Remote(ae_title=SINK, host="127.0.0.1", port=port)
+    needed = [instance.syntaxes for instance in instances]
+    with (
+        sink.listening(port, ImplicitVRLittleEndian, JPEGLSLossless),
+        associate(remote, calling_ae_title="NODE", needed=needed, timeouts=TIMEOUTS) as association,
+    ):
+        assert all(association.send(instance).delivered for instance in instances)
+    assert sink.syntaxes[LABELS.sop_instance_uid(1)] == JPEGLSLossless  # as it lies
+    assert set(sink.syntaxes.values()) == {ImplicitVRLittleEndian, JPEGLSLossless}
     check({uid: taken(sink, uid) for uid in sink.objects}, images)
 
 
