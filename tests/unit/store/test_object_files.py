@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import resource
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node.domain.errors import ObjectMissing, OutOfSpace
+from node.domain.errors import ObjectMissing, OutOfSpace, StoreError
 from node.store.object_files import LocalObjectFiles
 
 
@@ -103,3 +106,84 @@ def test_the_folders_are_for_the_nodes_user_alone(tmp_path, uids):
     key = files.store(b"bytes").key
     for folder in (tmp_path / "data", tmp_path / "data" / "objects", files.path(key).parent):
         assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.fixture
+def syncs(monkeypatch) -> list[int]:
+    """Return the inodes that were synced."""
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return synced
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS])
+def test_without_hard_links_a_file_is_synced_before_it_is_renamed(
+    files, tmp_path, monkeypatch, syncs, refusal
+):
+    def refuse(*_paths: object) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "link", refuse)
+    key = files.store(b"bytes").key
+    place = files.path(key)
+    assert place.read_bytes() == b"bytes"
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert syncs == [place.stat().st_ino, place.parent.stat().st_ino]
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"byt", b"bytes", b"other bytes"], ids=["empty", "half", "whole", "other"]
+)
+def test_a_name_that_is_there_already_gets_bytes_that_were_synced(files, tmp_path, syncs, left):
+    key = hashlib.sha256(b"bytes").hexdigest()
+    place = tmp_path / "objects" / key[:2] / f"{key}.dcm"
+    place.write_bytes(left)  # what a failure between its name and its sync has left
+    assert files.store(b"bytes").key == key
+    assert place.read_bytes() == b"bytes"
+    assert syncs == [place.stat().st_ino, place.parent.stat().st_ino]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", range(3), ids=["link", "sync of the file", "sync of the folder"])
+@pytest.mark.parametrize(("number", "error"), [(errno.EIO, StoreError), (errno.ENOSPC, OutOfSpace)])
+def test_what_fails_on_its_way_is_not_stored_and_may_be_sent_again(
+    files, tmp_path, monkeypatch, syncs, failing, number, error
+):
+    calls: list[int] = []
+
+    def once(whole):
+        def call(*arguments):
+            calls.append(0)
+            if len(calls) == failing + 1:
+                raise OSError(number, os.strerror(number))
+            return whole(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", once(os.link))
+        patched.setattr(os, "fsync", once(os.fsync))
+        with pytest.raises(error):
+            files.store(b"bytes")
+    assert len(calls) == failing + 1
+    assert list((tmp_path / "spool").iterdir()) == []
+
+    syncs.clear()
+    place = files.path(files.store(b"bytes").key)
+    assert place.read_bytes() == b"bytes"
+    # Linux forgets that a sync failed: what is there must be bytes that were written and synced anew.
+    assert syncs == [place.stat().st_ino, place.parent.stat().st_ino]
+
+
+def test_the_same_bytes_of_several_threads_are_one_file(files, tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        stored = list(threads.map(lambda _number: files.store(b"bytes"), range(40)))
+    assert len(set(stored)) == 1
+    assert files.verify(stored[0].key)
+    assert list((tmp_path / "spool").iterdir()) == []
