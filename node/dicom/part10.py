@@ -54,7 +54,9 @@ class Scan:
     """Position of the data set's first byte within ``source``."""
 
 
-def scan(stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = None) -> Scan:
+def scan(
+    stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = None, *, bare: bool = False
+) -> Scan:
     """Read the wanted elements of an object, up to its pixel data.
 
     Parameters
@@ -64,12 +66,14 @@ def scan(stream: BinaryIO, wanted: Wanted, transfer_syntax_uid: str | None = Non
     wanted : Wanted
     transfer_syntax_uid : str, optional
         In force where there is no File Meta Information.
+    bare : bool
+        Whether the stream is at the first byte of the data set itself, whatever that looks like.
 
     Raises
     ------
     NotDicom, TruncatedObject, ObjectTooLarge
     """
-    source, syntax = _data_set(stream, transfer_syntax_uid)
+    source, syntax = _data_set(stream, transfer_syntax_uid, bare=bare)
     begin = source.position
     walk = HeaderWalk(source, _encoding(source, syntax), wanted)
     attributes = walk.run()
@@ -186,10 +190,12 @@ def data_set_offset(stream: BinaryIO) -> int:
     return source.position
 
 
-def _data_set(stream: BinaryIO, transfer_syntax_uid: str | None) -> tuple[ByteSource, str]:
+def _data_set(
+    stream: BinaryIO, transfer_syntax_uid: str | None, *, bare: bool = False
+) -> tuple[ByteSource, str]:
     """Return the bytes of the data set, inflated where its transfer syntax says so, and that syntax."""
     source: ByteSource = FileBytes(stream)
-    syntax = _file_meta_syntax(source) or transfer_syntax_uid
+    syntax = (None if bare else _file_meta_syntax(source)) or transfer_syntax_uid
     if syntax is None:
         raise NotDicom(
             "no preamble and no File Meta Information (PS3.10 section 7.1): not a DICOM file; "

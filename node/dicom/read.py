@@ -56,7 +56,7 @@ UNREADABLE = (
 """What the library raises on data elements that are none."""
 
 
-def read_header(source: Source, *, transfer_syntax_uid: str | None = None) -> InstanceHeader:
+def read_header(source: Source, *, transfer_syntax_uid: str | None = None, begin: int = 0) -> InstanceHeader:
     """Read what the index needs of one SOP instance.
 
     Parameters
@@ -66,6 +66,8 @@ def read_header(source: Source, *, transfer_syntax_uid: str | None = None) -> In
         beginning and left open.
     transfer_syntax_uid : str, optional
         In force where there is no File Meta Information.
+    begin : int
+        Where the data set begins, for who wrote the File Meta Information before it; 0 to look for that.
 
     Returns
     -------
@@ -85,7 +87,8 @@ def read_header(source: Source, *, transfer_syntax_uid: str | None = None) -> In
     """
     stream = open_source(source)
     try:
-        found = scan(stream, HEADER, transfer_syntax_uid)
+        stream.seek(begin)
+        found = scan(stream, HEADER, transfer_syntax_uid, bare=begin > 0)
         header = _header(found)
         if found.pixel_data is not None:
             require_pixel_data(found.source, found.pixel_data)

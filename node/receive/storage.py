@@ -134,13 +134,13 @@ class Reception:
         self._intakes = intakes
         with ExitStack() as held:  # what cannot even be begun leaves nothing in the spool
             self._spooled: Spooled = held.enter_context(intakes.files.spool())
-            self.write(
-                part10_prefix(
-                    sop_class_uid=affected.sop_class_uid,
-                    sop_instance_uid=affected.sop_instance_uid,
-                    transfer_syntax_uid=affected.transfer_syntax_uid,
-                )
+            prefix = part10_prefix(
+                sop_class_uid=affected.sop_class_uid,
+                sop_instance_uid=affected.sop_instance_uid,
+                transfer_syntax_uid=affected.transfer_syntax_uid,
             )
+            self._prefix_bytes = len(prefix)
+            self.write(prefix)
             self._held = held.pop_all()
 
     def write(self, data: bytes | memoryview) -> None:
@@ -163,7 +163,11 @@ class Reception:
             It cannot be stored.
         """
         self._spooled.stream.flush()
-        header = read_header(self._spooled.path)
+        header = read_header(
+            self._spooled.path,
+            transfer_syntax_uid=self._affected.transfer_syntax_uid,
+            begin=self._prefix_bytes,
+        )
         require_same_instance(self._affected, header)
         stored = self._spooled.commit()
         intake = self._intakes.records.add(
