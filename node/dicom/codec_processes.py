@@ -29,7 +29,7 @@ from node.dicom.codec_wire import (
 from node.dicom.codecs import DecodedImage
 from node.dicom.pixel_layout import PixelLayout
 from node.domain.codecs import CodecLimits
-from node.domain.errors import CodecsUnavailable, DecodeFailed, DicomError, EncodeFailed
+from node.domain.errors import CodecsUnavailable, DecodeFailed, EncodeFailed, GroundglassError
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,9 @@ class CodecProcesses:
                     log.warning("a codec process is gone: %s", error)
                     if attempt == TRIES or not error.may_pass:
                         raise _Refused(f"its codec {error}") from error
-                except DicomError:  # a process that makes no sense is not asked again
+                except _Refused:
+                    raise
+                except BaseException:  # its answer may still come, and is nobody's
                     process.stop()
                     raise
         finally:
@@ -140,11 +142,11 @@ class CodecProcesses:
         raise AssertionError("the last attempt returns or raises")
 
 
-class _Refused(Exception):
+class _Refused(GroundglassError):
     """A codec gives nothing for a frame."""
 
 
-class _Lost(Exception):
+class _Lost(GroundglassError):
     """A process is not there any more, or must not be."""
 
     def __init__(self, reason: str, *, may_pass: bool) -> None:
@@ -171,7 +173,7 @@ class _Process:
         self._served += 1
         try:
             write_from(running.pixels, data)
-            os.write(running.requests, request.line())
+            os.write(running.requests, request.line(self._served))
         except BrokenPipeError as error:
             raise _Lost("ended before it was asked", may_pass=True) from error
         line = running.line(PATIENCE * self._limits.seconds)
@@ -179,6 +181,8 @@ class _Process:
             answer = read_answer(line)
         except ValueError as error:
             raise _Lost("gave no answer that can be read", may_pass=True) from error
+        if answer.get("number") != self._served:
+            raise _Lost("gave the answer to something else", may_pass=True)
         reason = refusal(answer)
         if reason is not None:
             raise _Refused(reason)

@@ -47,21 +47,22 @@ class Request:
     seconds: int
     """Of processor time."""
 
-    def line(self) -> bytes:
-        """Return it as a line."""
-        return json.dumps(dataclasses.asdict(self)).encode("ascii") + b"\n"
+    def line(self, number: int) -> bytes:
+        """Return it as a line with a number, which its answer has, too."""
+        return json.dumps({"number": number, **dataclasses.asdict(self)}).encode("ascii") + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> Request:
+    def read(cls, line: bytes) -> tuple[int, Request]:
         """Read a line that the node wrote."""
         values = json.loads(line)
+        number = int(values.pop("number"))
         layout = PixelLayout(**values.pop("layout"))
-        return cls(task=Task(values.pop("task")), layout=layout, **values)
+        return number, cls(task=Task(values.pop("task")), layout=layout, **values)
 
 
 def answer_line(answer: Mapping[str, object]) -> bytes:
-    """Return an answer as a line that a pipe takes at once."""
-    return json.dumps(answer).encode("ascii")[: LINE - 1] + b"\n"
+    """Return an answer as a line that a pipe takes at once: its one text is short."""
+    return json.dumps(answer).encode("ascii") + b"\n"
 
 
 def read_answer(line: bytes) -> Mapping[str, object]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from node.dicom.codec_wire import (
     MOST_RESULT_BYTES,
+    MOST_TEXT,
     Request,
     Task,
     answer_line,
@@ -41,9 +42,9 @@ def main(arguments: list[str]) -> int:
     os.write(answers, answer_line({}))  # ready
     with open(requests, "rb") as lines:  # noqa: PTH123 -- a descriptor, no path
         for line in lines:
-            request = Request.read(line)
+            number, request = Request.read(line)
             _bound_time(request.seconds)
-            os.write(answers, answer_line(_served(codecs, request, pixels)))
+            os.write(answers, answer_line({"number": number, **_served(codecs, request, pixels)}))
     return 0
 
 
@@ -59,7 +60,7 @@ def _served(codecs: InProcessCodecs, request: Request, pixels: int) -> Mapping[s
         image = codecs.decode(data, request.transfer_syntax_uid, request.layout)
         write_from(pixels, np.ascontiguousarray(image.words).data)
     except DicomError as error:
-        return {"refused": str(error)}
+        return {"refused": str(error)[:MOST_TEXT]}
     return image_answer(image)
 
 
