@@ -98,7 +98,10 @@ def test_killed_while_screening(hospital: Hospital, series: list[Path]):
         with index(hospital) as database:
             return bool(database.execute("SELECT 1 FROM screenings WHERE state = 'running'").fetchall())
 
-    wait_for(running, seconds=60, what="a running screening")
+    try:
+        wait_for(running, seconds=60, what="a running screening")
+    except AssertionError as failure:
+        raise AssertionError(f"{failure}\n{(hospital.node.folder / 'node.log').read_text()[-3000:]}") from None
     hospital.node.kill()
     hospital.node.start()
     hospital.wait_for_reports(STUDY, 1)
