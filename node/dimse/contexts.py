@@ -213,15 +213,16 @@ def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
     ValueError
         When more than 128 contexts would be needed; split the objects with `batches`.
     """
-    unique: dict[tuple[str, frozenset[str]], PresentationContext] = {}
+    unique: dict[tuple[str, ...], PresentationContext] = {}
     for item in sorted(set(needed)):
         stored = item.transfer_syntax_uid
         choices = [[stored]] if stored not in CONVERTIBLE else []
         if possible(stored, CONVERTIBLE[0]):
             choices.append(sorted(CONVERTIBLE, key=lambda uid: uid != stored))
         for syntaxes in choices:
-            key = item.sop_class_uid, frozenset(syntaxes)
-            unique.setdefault(key, build_context(item.sop_class_uid, list(syntaxes)))
+            unique.setdefault(
+                (item.sop_class_uid, *syntaxes), build_context(item.sop_class_uid, list(syntaxes))
+            )
     if len(unique) > MAX_CONTEXTS:
         raise ValueError(
             f"{len(unique)} presentation contexts are needed, {MAX_CONTEXTS} are possible: send fewer kinds"
