@@ -101,7 +101,8 @@ def test_killed_while_screening(hospital: Hospital, series: list[Path]):
     try:
         wait_for(running, seconds=60, what="a running screening")
     except AssertionError as failure:
-        raise AssertionError(f"{failure}\n{(hospital.node.folder / 'node.log').read_text()[-3000:]}") from None
+        log = (hospital.node.folder / "node.log").read_text()[-3000:]
+        raise AssertionError(f"{failure}\n{log}") from None
     hospital.node.kill()
     hospital.node.start()
     hospital.wait_for_reports(STUDY, 1)
