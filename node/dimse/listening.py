@@ -85,6 +85,7 @@ class Listener:
         self._places = threading.BoundedSemaphore(limits.max_associations)
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
+        self._accepts = False
         self._server: BoundedServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -130,6 +131,7 @@ class Listener:
         self._thread = threading.Thread(
             target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
         )
+        self._accepts = True
         self._thread.start()
         port = int(server.server_address[1])
         logger.info("%s listens on port %d", self._ae_title, port)
@@ -149,6 +151,8 @@ class Listener:
             return True
         self._server.shutdown()
         self._thread.join()
+        with self._changed:
+            self._accepts = False  # of a connection that was accepted last the thread may only begin
         self._server = self._thread = None
         if self._wait_until_empty(grace_seconds):
             return True
@@ -171,7 +175,7 @@ class Listener:
         with self._changed:
             return self._changed.wait_for(lambda: not self._sessions, timeout=seconds)
 
-    def _attach(self, association: Association) -> None:
+    def _attach(self, association: Association) -> bool:
         session = Session(
             association,
             gate=self._gate,
@@ -184,7 +188,9 @@ class Listener:
             announcements=self._announcements,
         )
         with self._changed:
-            self._sessions[association] = session
+            if self._accepts:
+                self._sessions[association] = session
+            return self._accepts
 
     def _ended(self, association: Association) -> None:
         session = self._sessions[association]

@@ -188,9 +188,18 @@ class PromptUpperLayer(DULServiceProvider):
         finally:
             self.has_ended = True
             self._settled.set()
-            self.for_user.set()
+            self._tell_everybody()
             if self._waker is not None:
                 self._waker.close()
+
+    def _tell_everybody(self) -> None:
+        """Let nobody wait on: for a request, for a response, or for what the peer says to a release.
+
+        The library tells of an end that the peer brings about, not of one that another thread here does.
+        """
+        self.assoc.dimse.msg_queue.put((None, None))
+        self.to_user_queue.put(None)  # as when the time is over
+        self.for_user.set()
 
     def _take_event(self) -> bool:
         """Let the state machine take one event; return whether there was one."""
@@ -305,7 +314,6 @@ class PromptUpperLayer(DULServiceProvider):
         self.assoc.is_established = False
         self.assoc._kill = True
         self._kill_thread = True
-        self.assoc.dimse.msg_queue.put((None, None))  # to who waits for a response
 
     def _wake(self) -> None:
         if self._waker is not None and threading.current_thread() is not self:

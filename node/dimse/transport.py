@@ -62,7 +62,8 @@ class AssociationHandler(RequestHandler):
     def handle(self) -> None:
         """Run the association; returns when nothing of it is left."""
         association = self._create_association()
-        self.server.attach(association)
+        if not self.server.attach(association):
+            return
         try:
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
@@ -103,7 +104,7 @@ class BoundedServer(ThreadedAssociationServer):
         Own identity and timeouts.
     address : tuple of (host, port)
     attach : callable
-        Called with every new association before it starts.
+        Called with every new association before it starts; returns whether it may.
     ended : callable
         Called with every association after its last thread has ended.
     max_connections : int
@@ -124,7 +125,7 @@ class BoundedServer(ThreadedAssociationServer):
         entity: ApplicationEntity,
         address: tuple[str, int],
         *,
-        attach: Callable[[Association], None],
+        attach: Callable[[Association], bool],
         ended: Callable[[Association], None],
         max_connections: int,
         max_from_one: int,

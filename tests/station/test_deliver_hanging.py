@@ -139,6 +139,8 @@ def test_a_peer_that_does_not_end_its_answer_holds_nobody_up(
 ) -> None:
     with hanging(entity, words) as port:
         (reply,) = sent_to(port, make_objects(tmp_path / "objects", 2))
+    if words is LARGER_THAN_ANY and isinstance(reply, DestinationUnavailable):
+        return  # the association was over before the first object was sent
     assert (reply.delivery_id, reply.delivered, reply.retryable) == (1, False, True)
 
 

@@ -204,6 +204,41 @@ def test_what_fails_within_ends_the_association_alone_and_nobody_waits(start, mo
     wait_until(lambda: node.listener.connections == 0, "both are gone")
 
 
+def test_an_abort_by_another_thread_ends_every_wait(start, monkeypatch):
+    node = start()
+    client = opened(node)
+    monkeypatch.setattr(client.dimse, "send_msg", lambda *_message: None)  # a peer that does not answer
+    answers: list[object] = []
+    waiting = threading.Thread(target=lambda: answers.append(client.send_c_echo()))
+    waiting.start()
+    wait_until(lambda: not client._reactor_checkpoint.is_set(), "a response is waited for")
+
+    client.abort()
+
+    waiting.join(10)
+    assert [("Status" in answer) for answer in answers] == [False], "not a minute later"
+    client.join(10)
+    assert not client.is_alive()
+    assert not client.dul.is_alive()
+
+
+def test_a_peer_that_has_ended_its_side_gets_its_answer(start, tmp_path):
+    node = start()
+    client = opened(node)
+    whole = client.dul.socket.send
+
+    def send_and_end(pdu: bytes) -> None:
+        whole(pdu)
+        if pdu[0] == 0x04 and pdu[11] & 0x03 == 0x02:  # the last fragment of a data set
+            client.dul.socket.socket.shutdown(socket.SHUT_WR)
+
+    client.dul.socket.send = send_and_end
+    assert client.send_c_store(write_instance(tmp_path / "a.dcm")[0]).Status == 0x0000
+    client.abort()
+    assert node.instance_count() == 1
+    wait_until(lambda: node.listener.connections == 0, "the association has ended")
+
+
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
