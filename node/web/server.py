@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from node.domain.errors import GroundglassError
 from node.web.access import Access
-from node.web.connection import BoundedConnection
+from node.web.connection import BoundedConnection, reset_on_close
 from node.web.errors import refusal
 from node.web.resources import Resource, ServiceUrl
 
@@ -195,6 +195,18 @@ class _Server(uvicorn.Server):
         """Begin to answer."""
         await super().startup(sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way for a while, then cut the connections of clients that take nothing.
+
+        A loop that ends waits for what is still to be sent, however long.
+        """
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                reset_on_close(transport)
+                transport.abort()
 
 
 @asynccontextmanager

@@ -87,7 +87,7 @@ class StreamedResponse(Response):
         finally:
             gone.cancel()
             await asyncio.gather(upcoming, return_exceptions=True)  # what runs cannot be closed
-            await run_in_threadpool(self._pieces.close)
+            self._pieces.close()  # at once: a loop that ends has no more threads to do it
 
     def _read_on(self) -> asyncio.Future[bytes | None]:
         """Begin to read the next piece in a thread; None stands for the end."""

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from node.dicom.read import read_header
 from node.domain.study import Arrival
 from node.store.stored_instances import Scope
+from node.web import server
 from tests.station.receiving_node import wait_until, write_instance
 from tests.station.wado_ground import Reading, parts_of, reading, write_image
 
@@ -86,13 +88,22 @@ def test_a_client_that_goes_away_leaves_nothing_open(web: Reading, large: tuple[
         connections = [asked(web, large[1], AS_STORED) for _ in range(4)]
         for connection in connections:
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert held_open(folder) == 4
+        wait_until(lambda: held_open(folder) == 4, "four answers are under way")
         for connection in connections:
             if end:  # a reset in place of an end
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, end)
             connection.close()
         wait_until(lambda: held_open(folder) == 0, "every object file is closed")
     assert web.get(large[1], AS_STORED).status_code == 200
+
+
+def test_a_server_stops_though_clients_take_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 1)
+    with ExitStack() as clients, reading(tmp_path / "data") as web:
+        path = web.add(write_image(tmp_path / "a.dcm", LARGE, ExplicitVRLittleEndian))
+        for _ in range(4):
+            connection = clients.enter_context(asked(web, path, AS_STORED))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_many_clients_get_right_answers_at_once(web: Reading, large: tuple[Path, str]) -> None:
