@@ -197,6 +197,8 @@ class PromptUpperLayer(DULServiceProvider):
 
         The library tells of an end that the peer brings about, not of one that another thread here does.
         """
+        if self.assoc._sent_abort:
+            self.assoc.is_established = False  # before anybody asks for something again
         self.assoc.dimse.msg_queue.put((None, None))
         self.to_user_queue.put(None)  # as when the time is over
         self.for_user.set()
@@ -349,6 +351,7 @@ def _serve(association: Association, layer: PromptUpperLayer) -> None:
                 pass
     finally:
         association._is_paused = True  # else who is about to send a request would wait for that for ever
+        association.dimse.msg_queue.put((None, None))  # this thread may have taken that of the reading one
 
 
 def serve_meanwhile(association: Association, message: DimsePrimitiveType, context_id: int) -> None:

@@ -204,7 +204,8 @@ def test_what_fails_within_ends_the_association_alone_and_nobody_waits(start, mo
     wait_until(lambda: node.listener.connections == 0, "both are gone")
 
 
-def test_an_abort_by_another_thread_ends_every_wait(start, monkeypatch):
+@pytest.mark.parametrize("block", [True, False])
+def test_an_abort_by_another_thread_ends_every_wait(start, monkeypatch, block):
     node = start()
     client = opened(node)
     monkeypatch.setattr(client.dimse, "send_msg", lambda *_message: None)  # a peer that does not answer
@@ -213,7 +214,7 @@ def test_an_abort_by_another_thread_ends_every_wait(start, monkeypatch):
     waiting.start()
     wait_until(lambda: not client._reactor_checkpoint.is_set(), "a response is waited for")
 
-    client.abort()
+    client.abort(block=block)
 
     waiting.join(10)
     assert [("Status" in answer) for answer in answers] == [False], "not a minute later"
