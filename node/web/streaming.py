@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -126,8 +127,9 @@ def body_of(
 
 
 def _behind(first: bytes, pieces: Generator[bytes]) -> Generator[bytes]:
-    yield first
-    yield from pieces
+    with closing(pieces):
+        yield first
+        yield from pieces
 
 
 def gathered(parts: Iterable[bytes]) -> Generator[bytes]:
