@@ -19,19 +19,19 @@ CORPUS = Path(__file__).with_name("corpus")
 INSTRUMENTED = [
     "node.dicom",
     "node.dimse",
+    "node.web.multipart_reader",
     "pynetdicom.pdu",
     "pynetdicom.pdu_items",
     "pynetdicom.dimse_messages",
 ]
 
 with atheris.instrument_imports(include=INSTRUMENTED):
-    from tests.faults import pdus, seeds, targets
+    from tests.faults import targets
 
 
 def write_seeds(target: str, folder: Path) -> None:
     """Write the generated seeds of a target as files."""
-    found = pdus.messages() if target == "messages" else seeds.objects()
-    for name, data in found.items():
+    for name, data in targets.seeds_of(target).items():
         (folder / name).write_bytes(data)
 
 

@@ -14,15 +14,18 @@ from node.dicom.part10 import part10_prefix
 from node.dicom.write import PhantomLabels, phantom_data_set, save
 from node.dicom.write_enhanced import enhanced_phantom
 from node.imaging.phantom import ThoraxPhantom
+from node.web.multipart import part_head
 
 PHANTOM = ThoraxPhantom(slices=4, rows=64)
 CHARACTER_SETS = ("ISO_IR 100", "\\ISO 2022 IR 87", "GB18030", "ISO_IR 192")
+IMPLICIT = "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 SYNTAXES = (
-    "1.2.840.10008.1.2",
+    IMPLICIT,
     "1.2.840.10008.1.2.1",
     "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
+    BIG_ENDIAN,
     "1.2.840.10008.1.2.4.80",
     JPEG_2000,
     "1.2.840.10008.1.2.5",
@@ -103,5 +106,36 @@ def objects() -> dict[str, bytes]:
 
 
 def data_set_of(file: bytes) -> bytes:
-    """Return what follows the File Meta Information of a seed in Explicit VR Little Endian."""
+    """Return what follows the File Meta Information of a seed."""
     return file[132 + 12 + struct.unpack_from("<I", file, 140)[0] :]
+
+
+def data_sets() -> dict[str, bytes]:
+    """Return every seed of the two walks: a byte that says the encoding, and a data set in it."""
+    found = {}
+    for kind, syntax in ((1, IMPLICIT), (0, ExplicitVRLittleEndian), (2, BIG_ENDIAN)):
+        found[f"data-set-{kind}"] = bytes([kind]) + data_set_of(file_bytes(small_ct(), str(syntax)))
+    for name, data in objects().items():
+        if data[128:132] == b"DICM":
+            found[f"{name}-bare"] = b"\0" + data_set_of(data)
+    return found
+
+
+def bodies() -> dict[str, bytes]:
+    """Return every seed of the multipart reader: a line with the boundary, and a body."""
+    found, object_ = {}, file_bytes(small_ct())[:1500]
+    for name, boundary in (("short", "b"), ("long", "0123456789abcdef" * 4), ("marks", "a'()+_,-./:=? -b")):
+        first = part_head(boundary, "application/dicom", first=True)
+        other = part_head(boundary, "application/dicom", length=len(object_), location="/studies/1.2")
+        body = first + object_ + other + object_ + f"\r\n--{boundary}--".encode()
+        line = boundary.encode() + b"\n"
+        found[f"{name}-whole"] = line + body
+        found[f"{name}-preamble"] = line + b"preamble\r\n" + body + b"\r\nepilogue"
+        found[f"{name}-cut"] = line + body[:-3]
+        found[f"{name}-near"] = line + body.replace(object_, f"\r\n-\r\r\n--{boundary[:-1]}\r".encode())
+        found[f"{name}-parts"] = line + first + other * 30 + f"\r\n--{boundary}--".encode()
+    found["folded"] = b"b\n--b \t\r\nContent-Type: a;\r\n b=c\r\nx:\r\n\r\n\r\n--b--"
+    found["no-header"] = b"b\n--b\r\n\r\ncontent\r\n--b\r\n\r\n\r\n--b--"
+    found["long-header"] = b"b\n--b\r\nContent-Type: " + b"x" * 400 + b"\r\n\r\n"
+    found["no-boundary"] = b"\xff\n--b\r\n\r\n\r\n--b--"
+    return found

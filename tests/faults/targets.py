@@ -6,39 +6,27 @@ Each of them calls the node as the node calls itself, and looks at what came out
 from __future__ import annotations
 
 import logging
-import struct
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom._globals import MODE_ACCEPTOR
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.presentation import PresentationContext, build_context
-
 from node.dicom.codec_processes import CodecProcesses
 from node.dicom.compare import compare
 from node.dicom.decode import decode_stored
+from node.dicom.elements import Attributes, Encoding, HeaderWalk, Walk
 from node.dicom.pixel_file import PixelFile
-from node.dicom.read import read_dataset, read_header
-from node.dimse.commitment import STORAGE_COMMITMENT
-from node.dimse.incoming import ArrivingDataSet, IncomingMessages
-from node.dimse.services import AffectedInstance
-from node.dimse.status import Status
+from node.dicom.read import HEADER, read_dataset, read_header
+from node.dicom.stream import FileBytes, open_bytes
 from node.domain.codecs import CodecLimits
 from node.domain.errors import DicomError
 from node.domain.identity import is_valid_uid
-from node.receive.storage import require_same_instance
-from tests.faults.pdus import COMMITMENT_CONTEXT, ECHO_CONTEXT, STORE_CONTEXT
+from tests.faults import seeds
+from tests.faults.pdus import messages as made_messages
+from tests.faults.stream_targets import messages, multipart, pdus
 
-MAX_OBJECT_BYTES = 1 << 16
 MAX_DECODED_BYTES = 1 << 22
 """A larger frame is decoded by the tests of the limits; a fuzzer would do nothing else."""
-PDU_TYPES = range(1, 8)
 
 
 def header(data: bytes) -> bool:
@@ -78,108 +66,51 @@ CODECS = CodecProcesses(CodecLimits(processes=1, seconds=5))
 SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # nothing of it needs a disk
 
 
-class CheckedSink:
-    """Takes an object as the station does, in memory, and remembers whether it was accepted."""
+def walks(data: bytes) -> bool:
+    """Walk over a data set, whose encoding the first byte says, in both ways; return whether it is one.
 
-    def __init__(self, affected: AffectedInstance, accepted: list[str]) -> None:
-        self._affected = affected
-        self._accepted = accepted
-        self._data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        self._data += data
-
-    def finish(self) -> None:
-        found = read_header(bytes(self._data), transfer_syntax_uid=self._affected.transfer_syntax_uid)
-        require_same_instance(self._affected, found)
-        self._accepted.append(found.sop_instance_uid)
-
-    def discard(self) -> None:
-        """Nothing is held."""
-
-
-def acceptor() -> Association:
-    """Return an association that was accepted, as far as its messages are concerned; nothing runs."""
-    association = Association(ApplicationEntity("GROUNDGLASS"), MODE_ACCEPTOR)
-    association._accepted_cx = dict(CONTEXTS)
-    return association
-
-
-def _contexts() -> dict[int, PresentationContext]:
-    contexts = {
-        STORE_CONTEXT: build_context(CTImageStorage, ExplicitVRLittleEndian),
-        ECHO_CONTEXT: build_context("1.2.840.10008.1.1", ExplicitVRLittleEndian),
-        COMMITMENT_CONTEXT: build_context(STORAGE_COMMITMENT, "1.2.840.10008.1.2"),
-    }
-    for number, context in contexts.items():
-        context.context_id = number
-        context.result = 0x00
-    return contexts
-
-
-CONTEXTS = _contexts()
-
-
-def messages(data: bytes) -> bool:
-    """Take a stream of PDUs as on an accepted association; return whether a message was served.
-
-    What is answered with success must be what the request names: its object, whole.
+    The walk that takes plain elements at once must find what the one finds that takes each for itself.
     """
-    association = acceptor()
-    accepted: list[str] = []
-    incoming = IncomingMessages(
-        association, lambda affected: CheckedSink(affected, accepted), MAX_OBJECT_BYTES
-    )
-    association.dimse = incoming
-    served = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for pdu in _pdus(association, data):
-            incoming.receive_primitive(pdu.to_primitive())
-            if not association.dul.event_queue.empty():
-                break  # aborted
-            while not incoming.msg_queue.empty():
-                served = True
-                _serve(incoming, accepted)
-    incoming.discard()
-    return served
+    kind = data[0] if data else 0
+    encoding = Encoding(implicit=bool(kind & 1), little_endian=not kind & 2)
+    quick, plain = (_walked(way, data[1:], encoding) for way in (HeaderWalk, Walk))
+    assert quick == plain
+    return not isinstance(quick, type)
 
 
-def _serve(incoming: IncomingMessages, accepted: list[str]) -> None:
-    _context_id, request = incoming.get_msg()
-    data_set = getattr(request, "DataSet", None)
-    if isinstance(request, C_STORE) and isinstance(data_set, ArrivingDataSet):
-        answer = data_set.finish()
-        incoming.forget(data_set)
-        if answer.status is Status.SUCCESS:
-            assert accepted.pop() == request.AffectedSOPInstanceUID, "another object was acknowledged"
+def _walked(way: type[Walk], data: bytes, encoding: Encoding) -> object:
+    walk = way(FileBytes(open_bytes(data)), encoding, HEADER)
+    try:
+        found = walk.run()
+    except DicomError as error:
+        return type(error)
+    return _plain(found), walk.pixel_data, walk.source.position, walk.character_set
 
 
-def _pdus(association: Association, data: bytes) -> list[P_DATA_TF]:
-    """Return the P-DATA-TF PDUs up to the first that is none, cut and decoded as the library does."""
-    found: list[P_DATA_TF] = []
-    at = 0
-    while at + 6 <= len(data):
-        kind, length = struct.unpack_from(">BxI", data, at)
-        end = at + 6 + length
-        if kind not in PDU_TYPES or end > len(data):
-            break
-        try:
-            pdu, _event = association.dul._decode_pdu(bytearray(data[at:end]))
-        except Exception:  # noqa: BLE001 - the library aborts the association whatever it is
-            break
-        if not isinstance(pdu, P_DATA_TF):
-            break
-        found.append(pdu)
-        at = end
-    return found
+def _plain(found: Attributes) -> dict[int, object]:
+    return {
+        tag: (element.vr, element.value, tuple(_plain(item) for item in element.items))
+        for tag, element in found.elements.items()
+    }
 
 
 TARGETS: dict[str, Callable[[bytes], bool]] = {
     "header": header,
     "object": stored_object,
+    "walks": walks,
+    "pdus": pdus,
     "messages": messages,
+    "multipart": multipart,
 }
+
+
+def seeds_of(target: str) -> dict[str, bytes]:
+    """Return the generated seeds of a target by name."""
+    if target in {"pdus", "messages"}:
+        return made_messages()
+    if target == "multipart":
+        return seeds.bodies()
+    return seeds.data_sets() if target == "walks" else seeds.objects()
 
 
 def quiet() -> None:

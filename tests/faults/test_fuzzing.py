@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import pdus, seeds
-from tests.faults.targets import TARGETS
+from tests.faults.targets import TARGETS, seeds_of
 
 CORPUS = Path(__file__).with_name("corpus")
 SPLICES = (  # what a parser decides by: item heads and delimiters (PS3.5 7.5), lengths, value representations
@@ -28,16 +27,17 @@ SPLICES = (  # what a parser decides by: item heads and delimiters (PS3.5 7.5), 
     b"UN\x00\x00",
     b"ZZ\x00\x00",
     b"\xe0\x7f\x10\x00",
+    b"\r\n--",
 )
-EXAMPLES = {"header": 40, "object": 25, "messages": 50}
-MANY = {"header": 6_000, "object": 2_000, "messages": 6_000}
+EXAMPLES = {"header": 40, "object": 25, "walks": 40, "pdus": 50, "messages": 50, "multipart": 50}
+MANY = dict.fromkeys(TARGETS, 6_000) | {"object": 2_000}
 pytestmark = pytest.mark.filterwarnings("ignore")  # the libraries warn of what they read; the node refuses it
 
 
 @functools.cache
 def sound(target: str) -> tuple[bytes, ...]:
     """Return the seeds and the corpus of a target."""
-    made = pdus.messages() if target == "messages" else seeds.objects()
+    made = seeds_of(target)
     kept = sorted((CORPUS / target).glob("*"))
     return (*made.values(), *(path.read_bytes() for path in kept))
 
