@@ -143,14 +143,13 @@ class MultipartReader:
 
     def _preamble(self, data: bytes) -> bytes | None:
         at = data.find(self._delimiter)
-        self._skipped += len(data) if at < 0 else at
+        kept = self._possible_delimiter(data) if at < 0 else at
+        self._skipped += kept
         if self._skipped > self._limits.preamble_bytes:
             raise BadRequest("the boundary of the Content-Type header does not begin the body")
         if at >= 0:
             self._stage = _Stage.DELIMITER
             return data[at + len(self._delimiter) :]
-        kept = self._possible_delimiter(data)
-        self._skipped -= len(data) - kept
         self._held = data[kept:]
         return None
 

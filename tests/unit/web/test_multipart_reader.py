@@ -176,3 +176,11 @@ def test_folded_fields_and_fields_that_stand_twice() -> None:
     section = b"\r\nContent-Type: application/dicom;\r\n\ttransfer-syntax=*\r\ncontent-type: text/plain\r\nX:"
     assert header_fields(section) == {"content-type": "application/dicom; transfer-syntax=*", "x": ""}
     assert header_fields(b"") == {}
+
+
+@pytest.mark.parametrize("cut", range(60))
+def test_a_preamble_up_to_its_limit_is_read_however_it_is_cut(cut):
+    boundary, preamble = "b" * 60, b"p" * (LIMITS.preamble_bytes - 2)
+    body = body_of(boundary, [b"content"], preamble=preamble)
+    at = len(preamble) + cut
+    assert read(boundary, [body[:at], body[at:]]) == read(boundary, [body])
