@@ -116,8 +116,13 @@ class BoundedConnection(HttpToolsProtocol):
         super().resume_writing()
 
     def on_response_complete(self) -> None:
-        """Note that an answer was written."""
+        """Note that an answer was written, and that the next request is waited for.
+
+        The base class does so until the first byte, which may be one of a line end: those before a request
+        begin none (RFC 9112 section 2.2).
+        """
         self._moved += LEAST_BYTES
+        self._receiving = True
         super().on_response_complete()
 
     def _look_after(self) -> None:

@@ -304,6 +304,21 @@ def test_a_client_that_reads_nothing_is_let_go(service: Searching) -> None:
         wait_until(is_gone, "the connection of a client that reads nothing ends")
 
 
+@pytest.mark.parametrize("behind", [b"", b"\r\n", b"\n\r"])
+def test_a_client_that_was_answered_and_asks_no_more_is_let_go(service: Searching, behind: bytes) -> None:
+    """Line ends before a request are no request, and no reason to wait for one for ever."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", service.port), timeout=SECONDS) as connection:
+        connection.sendall(b"GET /dicom-web/studies HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 401")
+        connection.sendall(behind)
+        try:
+            assert connection.recv(64) == b""
+        except ConnectionResetError:
+            pass
+    assert time.monotonic() - began < SECONDS / 2
+
+
 def test_metadata_are_made_in_the_background_and_go_with_the_object(
     service: Searching, tmp_path: Path
 ) -> None:
