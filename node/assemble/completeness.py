@@ -90,10 +90,11 @@ def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Eviden
     """Judge whether a series is complete.
 
     Never while an association that carried it is open, and before the cap never while instances are missing
-    that somebody knows of. At once where nothing is missing of what the modality or the archive count as the
-    whole series. Else never before ``not_before`` (a restart), and after an abort or a timeout only at the
-    cap. Once there is a verdict at some time, there is one at every later time, if nothing happens in
-    between.
+    that somebody knows of. At once where nothing is missing of what the modality lists as the whole series.
+    Else never before ``not_before`` (a restart), and after an abort or a timeout only at the cap: what broke
+    the sender off may have kept the archive from the rest, too. At once then where nothing is missing of what
+    the archive counts. Once there is a verdict at some time, there is one at every later time, if nothing
+    happens in between.
 
     Parameters
     ----------
@@ -110,10 +111,11 @@ def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Eviden
     known = _by_what_is_known(situation, quiet, evidence, max(cap_at, series.not_before or cap_at))
     if known is not None:
         return known
-    if series.not_before is not None and now < series.not_before:
-        return Wait(reason="the node was restarted; the sender may go on", due_at=series.not_before)
+    held = _held(situation, cap_at)
+    if held is not None:
+        return held
     if ends.last_end in BROKEN_ENDS:
-        return _broken(ends, cap_at, situation, quiet)
+        return _capped(situation, quiet, _end_reason(ends))
     regular = ends.last_end is not AssociationEnd.RESTART
     plain = raised(quiet.plain, situation.sender_gap, quiet)
     short = raised(quiet.geometry, situation.sender_gap, quiet) if regular else plain
@@ -154,11 +156,13 @@ def _by_what_is_known(
     found = {item.source: item for item in situation.expectations}
     of_series = [item for item in found.values() if item.source is not Source.COMMITMENT]
     missing = next((item for item in of_series if item.missing), None)
-    whole = next((found[source] for source in WHOLE if source in found and found[source].final), None)
-    if missing is None and whole is not None:
-        return _known_whole(whole, evidence())
+    whole = {item.source: item for item in of_series if item.final and missing is None}
+    if Source.PROCEDURE_STEP in whole:
+        return _known_whole(whole[Source.PROCEDURE_STEP], evidence())
     if missing is None and Source.DISCONTINUED in found:
         return _discontinued(found[Source.DISCONTINUED], evidence())
+    if Source.ARCHIVE in whole:
+        return _held(situation, cap_at) or _known_whole(whole[Source.ARCHIVE], evidence())
     asked = found.get(Source.COMMITMENT)
     missing = missing or (asked if asked is not None and asked.missing else None)
     if missing is None:
@@ -242,12 +246,14 @@ def _with_evidence(
     )
 
 
-def _broken(
-    ends: AssociationFacts, cap_at: datetime, situation: Situation, quiet: QuietTimes
-) -> Conclusion | Wait:
-    if situation.now >= cap_at:
-        return _capped(situation, quiet, _end_reason(ends))
-    return Wait(reason=f"{_end_reason(ends)}; the sender may go on", due_at=cap_at)
+def _held(situation: Situation, cap_at: datetime) -> Wait | None:
+    """Return the wait for a sender that may go on: after a restart of this node, and after an abort."""
+    not_before, ends = situation.series.not_before, situation.associations
+    if not_before is not None and situation.now < not_before:
+        return Wait(reason="the node was restarted; the sender may go on", due_at=not_before)
+    if ends.last_end in BROKEN_ENDS and situation.now < cap_at:
+        return Wait(reason=f"{_end_reason(ends)}; the sender may go on", due_at=cap_at)
+    return None
 
 
 def _capped(situation: Situation, quiet: QuietTimes, why: str) -> Conclusion:

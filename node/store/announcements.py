@@ -104,11 +104,8 @@ class AnnouncementRecords:
     def expectations(self, of: Series) -> Expectations:
         """Return what peers say of how many instances a series has: steps, notifications, commitment."""
         with self._database.read() as connection:
-            said = {
-                source: _announced(connection, of.series_instance_uid, source)
-                for source in (Source.PROCEDURE_STEP, Source.AVAILABILITY)
-            }
-            found = [_step(*said[Source.PROCEDURE_STEP]), _notified(*said[Source.AVAILABILITY])]
+            notified = _announced(connection, of.series_instance_uid, Source.AVAILABILITY)
+            found = [_by_steps(connection, of), _notified(*notified)]
             found.append(_asked(connection, of.id))
         return [item for item in found if item is not None]
 
@@ -177,16 +174,31 @@ def _announced(
     return list(connection.execute(states).scalars()), *_counted(connection, listed)
 
 
-def _step(states: Sequence[str], listed: int, missing: int) -> Expectation | None:
-    """Return what procedure steps say of a series; it has its end when every step that lists it has."""
+def _by_steps(connection: Connection, of: Series) -> Expectation | None:
+    """Return what procedure steps say of a series; it has its end when every step that lists it has.
+
+    A list that names less than is here, or what lies in another series, is a mistake or a forger's: nothing
+    waits for more by it, but it is no count of the whole series.
+    """
+    states, listed, missing = _announced(connection, of.series_instance_uid, Source.PROCEDURE_STEP)
     if not states:
         return None
+    named = (
+        select(announced_instances.c.sop_instance_uid)
+        .join(announcements, announcements.c.id == announced_instances.c.announcement_id)
+        .where(
+            announced_instances.c.series_instance_uid == of.series_instance_uid,
+            announcements.c.source == Source.PROCEDURE_STEP,
+        )
+    )
+    in_series = instances.c.series_id == of.id, instances.c.sop_instance_uid.in_(named)
+    both = connection.execute(select(func.count()).select_from(instances).where(*in_series)).scalar_one()
     broken_off = Status.DISCONTINUED in states and Status.COMPLETED not in states
     return Expectation(
         source=Source.DISCONTINUED if broken_off else Source.PROCEDURE_STEP,
         listed=listed,
         missing=missing,
-        final=Status.IN_PROGRESS not in states,
+        final=Status.IN_PROGRESS not in states and both == of.instance_count == listed - missing,
     )
 
 

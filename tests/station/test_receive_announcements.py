@@ -137,6 +137,22 @@ def test_a_completed_step_ends_the_waiting(node, tmp_path: Path, study, uid):
     assert "never" not in kept.lower()
 
 
+@pytest.mark.parametrize("wrong", ["too short", "of another series"])
+def test_a_step_that_contradicts_what_is_here_ends_no_waiting(node, tmp_path, study, uid, wrong):
+    """A mistake, or a forger: more has come than is listed, or what is listed lies elsewhere."""
+    here = node.receive(tmp_path, 3, study=study)
+    other = tmp_path / "other"
+    other.mkdir()
+    elsewhere = node.receive(other, 3, study=f"{study}-other")
+    listed = here[:2] if wrong == "too short" else [here[0], *elsewhere[:2]]
+    with calling(node) as association:
+        association.send_n_create(step("IN PROGRESS"), STEP, uid)
+        association.send_n_set(step("COMPLETED", {series_uid(study): listed}), STEP, uid)
+    assert swept(node, study).state is SeriesState.RECEIVING
+    node.clock.at += QUIET.plain
+    assert swept(node, study).verdict is Verdict.QUIET
+
+
 def test_a_discontinued_step_is_final_but_not_whole(node, tmp_path, study, uid):
     here = node.receive(tmp_path, 2, study=study)
     with calling(node) as association:

@@ -142,7 +142,18 @@ STEP, ENDED, NOTICE, ARCHIVE, ASKED = (
         (situation(0, known=(said(ENDED),)), PART, Verdict.DISCONTINUED),
         (situation(0, known=(said(ENDED),)), WHOLE, Verdict.GEOMETRY),
         (situation(0, known=(said(ENDED, 1),)), WHOLE, None),
-        (situation(0, known=(said(ENDED), said(ARCHIVE))), PART, Verdict.ARCHIVE),
+        # What the archive has of an acquisition that was broken off is as partial as what is here.
+        (situation(0, known=(said(ENDED), said(ARCHIVE))), PART, Verdict.DISCONTINUED),
+        # Who broke off here may have broken off there.
+        (situation(1799, known=(said(ARCHIVE),), end=AssociationEnd.ABORTED), WHOLE, None),
+        (situation(1799, known=(said(ARCHIVE),), end=AssociationEnd.TIMEOUT), WHOLE, None),
+        (situation(1800, known=(said(ARCHIVE),), end=AssociationEnd.ABORTED), WHOLE, Verdict.ARCHIVE),
+        (situation(8, known=(said(ARCHIVE),), end=AssociationEnd.RESTART, not_before=9), WHOLE, None),
+        (
+            situation(9, known=(said(ARCHIVE),), end=AssociationEnd.RESTART, not_before=9),
+            PART,
+            Verdict.ARCHIVE,
+        ),
     ],
 )
 def test_what_others_know(case: Situation, evidence: Evidence, verdict: Verdict | None) -> None:
