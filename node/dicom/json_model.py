@@ -67,6 +67,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 JsonElement = dict[str, Any]
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def json_texts(vr: str, values: Sequence[str]) -> JsonElement:
@@ -93,9 +94,8 @@ def tag_name(tag: int) -> str:
 
 
 def written(document: Mapping[str, Any]) -> bytes:
-    """Return a data set of the JSON model as UTF-8."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogateescape")
+    """Return a data set, or an element, of the JSON model as UTF-8."""
+    return _ENCODER.encode(document).encode("utf-8", "surrogateescape")
 
 
 def data_set_json(stream: BinaryIO, *, inline_bytes: int) -> bytes:
@@ -117,7 +117,7 @@ def data_set_json(stream: BinaryIO, *, inline_bytes: int) -> bytes:
     ------
     NotDicom, TruncatedObject, ObjectTooLarge
     """
-    return written(open_walk(stream, Wanted(values=frozenset()), _JsonWalk).document(inline_bytes))
+    return open_walk(stream, Wanted(values=frozenset()), _JsonWalk).document(inline_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,18 +133,21 @@ class _Context:
 
 
 class _JsonWalk(Walk):
-    """A walk that keeps everything but bulk data."""
+    """A walk that writes everything but bulk data.
+
+    Each element is written when it was read: the numbers of one alone may take twenty times their bytes.
+    """
 
     _inline_bytes = 0
 
-    def document(self, inline_bytes: int) -> JsonElement:
-        """Return the data set."""
+    def document(self, inline_bytes: int) -> bytes:
+        """Return the data set, written."""
         self._inline_bytes = inline_bytes
         return self._members(_Context(encoding=self.encoding), None)
 
-    def _members(self, context: _Context, end: int | None) -> JsonElement:
-        """Return the elements up to ``end``, an item delimiter, or the end of the source at the top level."""
-        found: JsonElement = {}
+    def _members(self, context: _Context, end: int | None) -> bytes:
+        """Write the elements up to ``end``, an item delimiter, or the end of the source at the top level."""
+        found: dict[int, bytes] = {}
         while end is None or self.source.position < end:
             if not context.place and self._at_end():
                 break
@@ -158,27 +161,27 @@ class _JsonWalk(Walk):
                 continue
             element, context = self._one(tag, vr, length, context)
             if element is not None:
-                found[tag_name(tag)] = element
+                found[tag] = element
         if end is not None and self.source.position > end:
             raise NotDicom("an item of a sequence ends before the last element in it does")
-        return found
+        return b"{%b}" % b",".join(b'"%08X":%b' % member for member in found.items())
 
-    def _one(self, tag: int, vr: str, length: int, context: _Context) -> tuple[JsonElement | None, _Context]:
-        """Return one element, and what it says of those behind it."""
+    def _one(self, tag: int, vr: str, length: int, context: _Context) -> tuple[bytes | None, _Context]:
+        """Write one element, and return what it says of those behind it."""
         unknown, vr = vr == "UN", _vr(tag, vr, length, signed=context.signed)
         if vr == "SQ":
             inner = replace(context, encoding=IMPLICIT) if unknown else context  # PS3.5 section 6.2.2
             return self._sequence(tag, length, inner), context
         if length == UNDEFINED or vr in BINARY or length > LONGEST_VALUE:
-            return self._bulk(tag, vr, length, context), context
+            return written(self._bulk(tag, vr, length, context)), context
         raw = self._read(length)
         if tag == SPECIFIC_CHARACTER_SET:
             # The JSON is in UTF-8, and says so where the object names a character set (PS3.18 section F.2).
-            element = None if context.place else {"vr": "CS", "Value": ["ISO_IR 192"]}
+            element = None if context.place else written({"vr": "CS", "Value": ["ISO_IR 192"]})
             return element, replace(context, character_set=CharacterSet.parse(raw))
         if tag == PIXEL_REPRESENTATION:
             context = replace(context, signed=raw[:1] + raw[-1:] != b"\0\0")
-        return _element(vr, raw, context), context
+        return written(_element(vr, raw, context)), context
 
     def _bulk(self, tag: int, vr: str, length: int, context: _Context) -> JsonElement:
         if length != UNDEFINED and length <= self._inline_bytes and tag not in PIXEL_DATA:
@@ -198,7 +201,7 @@ class _JsonWalk(Walk):
             raise NotDicom(f"the data set has more than {MAX_KEPT_BYTES >> 20} MiB of attributes")
         return self.source.read(length)
 
-    def _sequence(self, tag: int, length: int, context: _Context) -> JsonElement | None:
+    def _sequence(self, tag: int, length: int, context: _Context) -> bytes | None:
         place = (*context.place, tag_name(tag))
         if len(place) > 2 * MAX_DEPTH:
             raise NotDicom(f"sequences are nested deeper than {MAX_DEPTH}")
@@ -211,10 +214,10 @@ class _JsonWalk(Walk):
                 raise
             self.source.skip(end - self.source.position)
             return None
-        return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        return b'{"vr":"SQ","Value":[%b]}' % b",".join(items) if items else b'{"vr":"SQ"}'
 
-    def _items_of(self, context: _Context, end: int | None) -> list[JsonElement]:
-        items: list[JsonElement] = []
+    def _items_of(self, context: _Context, end: int | None) -> list[bytes]:
+        items: list[bytes] = []
         while end is None or self.source.position < end:
             tag, length = self._item_head(context.encoding)
             if tag == SEQUENCE_END:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,22 @@ def test_numbers_that_are_none_stay_as_they_are() -> None:
     ]
     assert json_texts("PN", ["", "A^B"])["Value"] == [None, {"Alphabetic": "A^B"}]
     assert json_texts("LO", [""]) == {"vr": "LO"}
+
+
+def test_no_list_of_numbers_takes_many_times_its_bytes() -> None:
+    item = Dataset()
+    item.add_new(0x00720078, "UL", list(range(1 << 20, (1 << 20) + 16_000)))
+    dataset = Dataset()
+    dataset.ProcedureCodeSequence = [item] * 32
+    data = write(dataset)
+    tracemalloc.start()
+    try:
+        text = data_set_json(BytesIO(data), inline_bytes=64)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert text.count(b"1048577") == 32
+    assert peak < 4 * len(text)
 
 
 BYTES = write(rich())
