@@ -183,10 +183,10 @@ class _Process:
             raise _Lost("gave no answer that can be read", may_pass=True) from error
         if answer.get("number") != self._served:
             raise _Lost("gave the answer to something else", may_pass=True)
-        reason = refusal(answer)
-        if reason is not None:
-            raise _Refused(reason)
         try:
+            reason = refusal(answer)
+            if reason is not None:
+                raise _Refused(reason)
             return take(answer, running.pixels)
         finally:
             if os.fstat(running.pixels).st_size > KEPT_BYTES:

@@ -117,11 +117,14 @@ class InProcessCodecs:
         options = _options(layout)
         if layout.samples > 1:
             options["planar_configuration"] = 0
+        plugin = ENCODERS[transfer_syntax_uid]
         if transfer_syntax_uid == RLE_LOSSLESS:  # of bytes, not of values (PS3.5 annex G)
             options["bits_stored"] = layout.bits_allocated
+            if len(words) % 2:
+                plugin = "pydicom"  # GDCM's ends the process on it
         try:
             codestream = get_encoder(UID(transfer_syntax_uid)).encode(
-                words, encoding_plugin=ENCODERS[transfer_syntax_uid], **options
+                words, encoding_plugin=plugin, **options
             )
             again = self.decode(bytes(codestream), transfer_syntax_uid, layout)
         except (*REFUSALS, DecodeFailed) as error:
@@ -149,11 +152,12 @@ def native_words(words: Raw, transfer_syntax_uid: str, layout: PixelLayout) -> N
         scanners write padding there.
     """
     kind = np.dtype(f"<u{layout.bits_allocated // 8}")
-    wide = words.astype(np.int64)
-    if layout.signed and transfer_syntax_uid not in NATIVE and transfer_syntax_uid != RLE_LOSSLESS:
-        sign = 1 << (layout.bits_stored - 1)
-        wide[(wide >= sign) & (wide < 2 * sign)] -= 2 * sign
-    return wide.astype(kind)
+    found = words.astype(kind)
+    beyond = layout.bits_allocated - layout.bits_stored
+    if layout.signed and beyond and transfer_syntax_uid not in NATIVE and transfer_syntax_uid != RLE_LOSSLESS:
+        negative = words >> (layout.bits_stored - 1) == 1  # the sign bit, and nothing above it
+        found[negative] |= kind.type(((1 << beyond) - 1) << layout.bits_stored)
+    return found
 
 
 def _options(layout: PixelLayout) -> dict[str, Any]:

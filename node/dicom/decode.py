@@ -82,7 +82,8 @@ def _stored(raw: Raw, layout: PixelLayout, transfer_syntax_uid: str) -> StoredVa
     values &= (1 << layout.bits_stored) - 1
     if layout.signed:
         sign = 1 << (layout.bits_stored - 1)
-        values = (values ^ sign) - sign
+        values ^= sign
+        values -= sign
     return values
 
 

@@ -148,6 +148,8 @@ class PixelData:
     """Of the first byte of the value, within the byte source."""
     length: int | None
     """None for encapsulated pixel data (undefined length, PS3.5 A.4)."""
+    vr: str = ""
+    """Empty where it is implicit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +208,7 @@ class Walk:
                 break
             if depth == 0 and tag in PIXEL_DATA:
                 size = None if length == UNDEFINED else length
-                self.pixel_data = PixelData(tag=tag, offset=self.source.position, length=size)
+                self.pixel_data = PixelData(tag=tag, offset=self.source.position, length=size, vr=vr)
                 break
             element = self._element(tag, vr, length, encoding, depth)
             if element is not None:

@@ -13,7 +13,7 @@ from node.dicom.elements import PixelData, Wanted
 from node.dicom.functional_groups import FrameAttributes, frames
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
 from node.dicom.pixel_layout import LAYOUT, MAX_FRAME_BYTES, PixelLayout, layout_of
-from node.dicom.stored_frames import StoredFrames
+from node.dicom.stored_frames import StoredFrames, word_bytes
 from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
 from node.domain.errors import DecodeFailed, TruncatedObject, UnsupportedTransferSyntax
 
@@ -134,6 +134,8 @@ class PixelFile:
                 source = scan(stream, Wanted(values=frozenset())).source
                 source.skip(skipped)
                 data = source.read(layout.frame_bytes)
+            elif self._has_bytes_in_words:
+                data = b"".join(self._stored.pieces(frame))
             else:
                 stream.seek(self._place.offset + skipped)
                 data = stream.read(layout.frame_bytes)
@@ -142,6 +144,11 @@ class PixelFile:
         order = ">" if self.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN else "<"
         words = np.frombuffer(data, dtype=f"{order}u{layout.bits_allocated // 8}")
         return words.astype(words.dtype.newbyteorder("="), copy=False)
+
+    @property
+    def _has_bytes_in_words(self) -> bool:
+        bits = self.layout.bits_allocated
+        return 8 * word_bytes(self.transfer_syntax_uid, self._place, bits) > bits
 
     def _check_codestream(self, data: bytes) -> None:
         if self.transfer_syntax_uid == RLE_LOSSLESS:

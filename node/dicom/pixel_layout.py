@@ -11,6 +11,8 @@ from node.domain.errors import DecodeFailed
 MAX_FRAME_BYTES = 1 << 27
 """A decoded frame larger than this is refused; 8192 x 8192 at 16 bits."""
 MAX_FRAMES = 10_000
+LONGEST_CODE = 16
+"""Characters of a value of VR CS (PS3.5 section 6.2)."""
 
 LAYOUT = Wanted(
     values=frozenset(
@@ -94,6 +96,8 @@ def layout_of(data_set: Attributes) -> PixelLayout:
         photometric_interpretation=data_set.text(Tag.PhotometricInterpretation) or "MONOCHROME2",
         number_of_frames=max(data_set.integer(Tag.NumberOfFrames) or 1, 1),
     )
+    if len(layout.photometric_interpretation) > LONGEST_CODE:
+        raise DecodeFailed("PhotometricInterpretation is longer than a code can be")
     if not bits_stored <= layout.high_bit + 1 <= bits_allocated:
         raise DecodeFailed(
             f"BitsStored {bits_stored} and HighBit {layout.high_bit} do not fit into {bits_allocated} bits"

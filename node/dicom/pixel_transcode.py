@@ -23,6 +23,11 @@ LONGEST = 0xFFFFFFFE
 """Bytes of a value of known length (PS3.5 section 7.1.1)."""
 OFFSET_TABLES = (0x7FE00001, 0x7FE00002)
 """ExtendedOffsetTable and ExtendedOffsetTableLengths (PS3.3 C.7.6.3.1.8): of the stored fragments."""
+DIGITAL_SIGNATURES = 0xFFFAFFFA
+"""Of the pixel data as they were encoded (PS3.3 C.12.1.1.3.1.1)."""
+LOSSY_IMAGE_COMPRESSION = 0x00282110
+ALWAYS_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"})
+"""JPEG by the cosine transform; the others of `LOSSY` have modes without loss, too."""
 ICON_IMAGE_SEQUENCE = 0x00880200
 """Type 3; its pixels may be compressed as those of the image are (PS3.3 C.7.6.1.1.6)."""
 
@@ -56,7 +61,7 @@ class TranscodedPixels:
         aligned = self._is_native or self._file.transfer_syntax_uid == RLE_LOSSLESS
         self._layout = dataclasses.replace(
             given,
-            photometric_interpretation=image.photometric_interpretation,
+            photometric_interpretation=self._colours(image.photometric_interpretation),
             planar=False,
             high_bit=given.high_bit if aligned else given.bits_stored - 1,
         )
@@ -67,6 +72,10 @@ class TranscodedPixels:
     @property
     def _is_native(self) -> bool:
         return self._file.transfer_syntax_uid in NATIVE
+
+    def _colours(self, decoded: str) -> str:
+        """Return what decoded words are: a decoder gives every pixel its chrominance (C.7.6.3.1.2)."""
+        return "YBR_FULL" if decoded in FOUR_TWO_TWO else decoded
 
     def frame(self, number: int) -> bytes:
         """Return a frame (from 1): little endian words, colour by pixel, or one codestream.
@@ -93,8 +102,10 @@ class TranscodedPixels:
         found: dict[int, Change | None] = {
             Tag.PhotometricInterpretation: Change(vr="CS", value=name + b" " * (len(name) % 2)),
             Tag.HighBit: Change(vr="US", value=struct.pack("<H", layout.high_bit)),
-            **dict.fromkeys(OFFSET_TABLES),
+            **dict.fromkeys((*OFFSET_TABLES, DIGITAL_SIGNATURES)),
         }
+        if self._file.transfer_syntax_uid in ALWAYS_LOSSY:  # stays said when nothing else shows it any more
+            found[LOSSY_IMAGE_COMPRESSION] = Change(vr="CS", value=b"01")
         if layout.samples > 1:
             found[Tag.PlanarConfiguration] = Change(vr="US", value=struct.pack("<H", 0))
         if not self._is_native:

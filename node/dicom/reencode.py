@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,10 @@ from node.dicom.elements import (
     SHORT_LENGTH_VRS,
     UNDEFINED,
     Encoding,
+    PixelData,
     Walk,
     Wanted,
+    require_pixel_data,
 )
 from node.dicom.stream import ByteSource
 from node.dicom.tags import Tag
@@ -82,8 +84,8 @@ class Reencoder(Walk):
         Whether value representations become implicit; the order of bytes becomes little endian.
     changes : mapping, optional
         Other values of elements outside of sequences; one that was absent is put in.
-    pixels : bool
-        Whether the pixel data and what follows them are written; else it ends before them.
+    pixels : callable, optional
+        Yields what is written in the place of the element Pixel Data.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class Reencoder(Walk):
         *,
         implicit: bool,
         changes: Changes | None = None,
-        pixels: bool = True,
+        pixels: Callable[[], Iterator[bytes]] | None = None,
     ) -> None:
         super().__init__(source, given, Wanted(values=frozenset()))
         self._target = Encoding(implicit=implicit, little_endian=True)
@@ -117,9 +119,15 @@ class Reencoder(Walk):
             if level.depth == 0 and self._at_end():
                 break
             tag, vr, length = self._element_head(level.given)
-            if tag == ITEM_END or (level.depth == 0 and tag in PIXEL_DATA and not self._pixels):
+            if tag == ITEM_END:
                 break
             changed = level.depth == 0 and self._changed(tag)
+            if level.depth == 0 and tag in PIXEL_DATA and self._pixels is not None:
+                yield from self._taken()
+                yield from self._pixels()
+                known = None if length == UNDEFINED else length
+                require_pixel_data(self.source, PixelData(tag=tag, offset=self.source.position, length=known))
+                continue
             if changed or tag & 0xFFFF == 0:
                 self._element(tag, vr, length, level.given, level.depth)  # wanted is nothing: skipped
                 continue

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 import numpy as np
 
 from node.dicom.bulk_values import PIECE, little_endian
-from node.dicom.elements import ITEM, SEQUENCE_END, UNDEFINED, Attributes, Wanted
+from node.dicom.elements import ITEM, SEQUENCE_END, UNDEFINED, Attributes, PixelData, Wanted
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
 from node.dicom.pixel_layout import MAX_FRAME_BYTES
 from node.dicom.tags import Tag
@@ -89,6 +89,9 @@ class StoredFrames:
                 self._starts = _starts(stream, found, self.number_of_frames)
             else:
                 self._bits_allocated, self._frame_bits = _frame_bits(found)
+                self._word_bytes = word_bytes(
+                    found.transfer_syntax_uid, found.pixel_data, self._bits_allocated
+                )
                 self._require_all(found)
 
     def size(self, frame: int) -> int:
@@ -118,11 +121,23 @@ class StoredFrames:
             yield self._extracted(frame)
         else:
             size = self._frame_bits // 8
-            order_bytes = self._bits_allocated // 8 if self.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN else 1
+            begin = (self._number(frame) - 1) * size
+            before, behind = begin % self._word_bytes, (begin + size) % self._word_bytes
             with self._path.open("rb") as stream:
-                extent = Extent(offset=self._offset + (self._number(frame) - 1) * size, length=size)
-                for piece in _read(stream, extent):
-                    yield little_endian(piece, order_bytes)
+                if before or behind:
+                    yield self._out_of_words(stream, begin, size)
+                    return
+                for piece in _read(stream, Extent(offset=self._offset + begin, length=size)):
+                    yield little_endian(piece, self._word_bytes)
+
+    def _out_of_words(self, stream: BinaryIO, begin: int, size: int) -> bytes:
+        """Return a frame of bytes that does not begin and end with a word."""
+        if size > MAX_FRAME_BYTES:
+            raise DecodeFailed(f"a frame of {size} bytes is beyond the limits")
+        word = self._word_bytes
+        first, last = begin // word * word, -(-(begin + size) // word) * word
+        words = b"".join(_read(stream, Extent(offset=self._offset + first, length=last - first)))
+        return little_endian(words, word)[begin - first :][:size]
 
     def fragments(self, frame: int) -> tuple[Extent, ...]:
         """Return where the fragments of a compressed frame (from 1) lie in the file, in order.
@@ -167,6 +182,22 @@ class StoredFrames:
             return data
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
         return np.packbits(bits[first % 8 :][: self._frame_bits], bitorder="little").tobytes()
+
+
+def word_bytes(transfer_syntax_uid: str, place: PixelData, bits_allocated: int) -> int:
+    """Return how many bytes are to be turned around together for little endian; 1 for none.
+
+    Bytes that lie in words (OW) are turned with them, pair by pair (PS3.5 sections 7.3 and 8.1.2).
+
+    Parameters
+    ----------
+    transfer_syntax_uid : str
+    place : PixelData
+    bits_allocated : int
+    """
+    if transfer_syntax_uid != EXPLICIT_BIG_ENDIAN:
+        return 1
+    return 2 if bits_allocated == 8 and place.vr == "OW" else max(bits_allocated // 8, 1)
 
 
 def _frame_bits(found: Scan) -> tuple[int, int]:

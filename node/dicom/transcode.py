@@ -158,10 +158,12 @@ class Transcoder:
                 return
             changes = pixels.changes() if pixels is not None else None
             yield from Reencoder(
-                begun.source, given, implicit=implicit, changes=changes, pixels=pixels is None
+                begun.source,
+                given,
+                implicit=implicit,
+                changes=changes,
+                pixels=pixels.element if pixels is not None else None,
             ).blocks()
-        if pixels is not None:
-            yield from pixels.element()
 
 
 def _scan(path: Path) -> Scan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import struct
@@ -130,6 +131,20 @@ def test_refusals_come_with_their_reason(codecs: CodecProcesses) -> None:
     with pytest.raises(EncodeFailed, match="without loss"):
         codecs.encode(bytes(2 * 4 * 4), JPEG_2000_LOSSLESS, layout(4))  # too small for its resolutions
     assert works(codecs)
+
+
+def test_a_refusal_costs_neither_the_process_nor_memory(codecs: CodecProcesses) -> None:
+    assert works(codecs)
+    process = process_of(codecs)
+    strange = dataclasses.replace(layout(), photometric_interpretation="\U0001f600" * 900)
+    with pytest.raises(DecodeFailed):
+        codecs.decode(NOTHING, JPEG_LOSSLESS, strange)
+    with pytest.raises(DecodeFailed):
+        codecs.decode(b"\xff" * (1 << 24), RLE_LOSSLESS, layout())
+    (held,) = codecs._free.queue
+    assert process_of(codecs) == process
+    assert held._running is not None
+    assert os.fstat(held._running.pixels).st_size <= 1 << 23
 
 
 def test_a_process_sees_nothing_of_the_environment_and_ends_with_the_node(

@@ -239,6 +239,70 @@ def test_an_image_compressed_with_loss_is_decoded_and_says_so(
         TRANSCODER.data_set(lossy, JPEG_LS_LOSSLESS)
 
 
+def test_colours_of_fewer_chrominance_samples_are_full_when_decoded(
+    frames_in_colour: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, _ = frames_in_colour
+    one = pydicom.dcmread(path)
+    one.NumberOfFrames, one.PixelData = 1, one.PixelData[: 40 * 47 * 3] + b"\0" * (40 * 47 * 3 % 2)
+    written(one, path, EXPLICIT_LITTLE_ENDIAN)
+    lossy = tmp_path / "lossy.dcm"
+    subprocess.run(["dcmcjpeg", "+eb", "+cy", "+s2", path, lossy], check=True)
+    data_set = pydicom.dcmread(lossy)
+    assert data_set.PhotometricInterpretation == "YBR_FULL_422"
+    del data_set.LossyImageCompression
+    data_set.save_as(lossy)
+    for wanted in UNCOMPRESSED:
+        found = transcoded(lossy, wanted)
+        assert found.PhotometricInterpretation == "YBR_FULL"
+        assert found.LossyImageCompression == "01"
+        np.testing.assert_array_equal(
+            pydicom.pixels.pixel_array(found, raw=True), pydicom.pixels.pixel_array(lossy, raw=True)
+        )
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_bytes_that_lie_in_big_endian_words_are_turned(tmp_path: Path, vr: str) -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (3, 7, 11), dtype=np.uint8)
+    data_set = Dataset()
+    data_set.SOPClassUID, data_set.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    data_set.Rows, data_set.Columns, data_set.NumberOfFrames = 7, 11, 3
+    data_set.SamplesPerPixel, data_set.PhotometricInterpretation = 1, "MONOCHROME2"
+    data_set.BitsAllocated, data_set.BitsStored, data_set.HighBit = 8, 8, 7
+    data_set.PixelRepresentation = 0
+    content = frames.tobytes() + b"\0"
+    swapped = np.frombuffer(content, ">u2").astype("<u2").tobytes()
+    data_set.add_new(0x7FE00010, vr, swapped if vr == "OW" else content)
+    path = written(data_set, tmp_path / "a.dcm", BIG_ENDIAN)
+    for number in (1, 2, 3):
+        np.testing.assert_array_equal(PixelFile(path).raw(number), frames[number - 1])
+        assert TRANSCODER.frame(path, number, EXPLICIT_LITTLE_ENDIAN) == frames[number - 1].tobytes()
+    for wanted in (EXPLICIT_LITTLE_ENDIAN, RLE_LOSSLESS):
+        np.testing.assert_array_equal(transcoded(path, wanted).pixel_array, frames)
+
+
+@pytest.mark.parametrize("stored", [EXPLICIT_LITTLE_ENDIAN, JPEG_LS_LOSSLESS])
+def test_what_follows_the_pixels_is_kept_but_for_their_signatures(
+    make_data_set: Callable[..., Dataset], tmp_path: Path, stored: str
+) -> None:
+    data_set = make_data_set()
+    private = data_set.private_block(0x7FE1, "GROUNDGLASS TEST", create=True)
+    private.add_new(1, "OB", b"moves")
+    signature = Dataset()
+    signature.MACIDNumber = 1
+    data_set.DigitalSignaturesSequence = [signature]
+    data_set.DataSetTrailingPadding = b"\0\0"
+    words = data_set.pixel_array
+    save(data_set, tmp_path / "a.dcm", stored)
+    for wanted in {*TARGETS} - {stored}:
+        found = transcoded(tmp_path / "a.dcm", wanted)
+        np.testing.assert_array_equal(found.pixel_array, words)
+        assert found.private_block(0x7FE1, "GROUNDGLASS TEST")[1].value.strip(b"\0") == b"moves"
+        assert "DataSetTrailingPadding" in found
+        if stored not in UNCOMPRESSED or wanted not in UNCOMPRESSED:
+            assert "DigitalSignaturesSequence" not in found
+
+
 def test_an_icon_is_left_out_with_the_codec(make_data_set: Callable[..., Dataset], tmp_path: Path) -> None:
     data_set = make_data_set()
     icon = Dataset()
