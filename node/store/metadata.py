@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Final
 
 from sqlalchemy import Connection, Table, func, select
@@ -28,6 +29,8 @@ BATCH: Final = 25
 """Objects whose metadata are made and stored together."""
 BATCHES: Final = 20
 """In one run while nothing arrives; else one, so that receiving goes before."""
+TOGETHER_BYTES: Final = 32 << 20
+"""Of the files whose metadata are in memory at the same time: metadata may be as long as their file."""
 COMPRESSION: Final = 6
 
 
@@ -56,7 +59,11 @@ class MetadataRecords:
             found = _stored(connection, keys)
         made = self._made(key for key in keys if key not in found)
         self._keep(made)
-        return [found.get(item.object_key) or made.get(item.object_key) or _least(item) for item in items]
+        found |= made
+        return [
+            zlib.decompress(found[item.object_key]) if item.object_key in found else _least(item)
+            for item in items
+        ]
 
     def fill(self) -> int:
         """Make metadata of what came since the last run; returns how many were made.
@@ -80,8 +87,9 @@ class MetadataRecords:
         by_source = metadata_progress.c.source == source.name
         with self._database.read() as connection:
             after = connection.execute(select(metadata_progress.c.last_id).where(by_source)).scalar() or 0
-            query = select(source.c.id, source.c.object_key).where(source.c.id > after)
+            query = select(source.c.id, source.c.object_key, source.c.size).where(source.c.id > after)
             rows = connection.execute(query.order_by(source.c.id).limit(BATCH)).all()
+            rows = rows[: _few(row.size for row in rows)]
             found = _stored(connection, [row.object_key for row in rows])
         if rows:
             made = self._made(row.object_key for row in rows if row.object_key not in found)
@@ -89,11 +97,13 @@ class MetadataRecords:
         return len(rows)
 
     def _made(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Return metadata as they are kept, by key."""
         made = {}
         for key in keys:
             try:
                 with self._files.path(key).open("rb") as stream:
-                    made[key] = data_set_json(stream, inline_bytes=INLINE_BYTES)
+                    document = data_set_json(stream, inline_bytes=INLINE_BYTES)
+                made[key] = zlib.compress(document, COMPRESSION)
             except (DicomError, ObjectMissing, OSError) as error:
                 logger.error("the metadata of an object cannot be read: %s", error)  # noqa: TRY400 - it says all
         return made
@@ -101,12 +111,11 @@ class MetadataRecords:
     def _keep(self, made: Mapping[str, bytes], *, reached: tuple[str, int] | None = None) -> None:
         if not made and reached is None:
             return
-        packed = {key: zlib.compress(document, COMPRESSION) for key, document in made.items()}
         with self._database.write() as connection:
             # What was removed meanwhile leaves nothing behind.
             rows = [
                 {"object_key": key, "document": document}
-                for key, document in packed.items()
+                for key, document in made.items()
                 if is_named(connection, key)
             ]
             if rows:
@@ -123,7 +132,21 @@ class MetadataRecords:
 def _stored(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
     query = select(object_metadata.c.object_key, object_metadata.c.document)
     rows = connection.execute(query.where(object_metadata.c.object_key.in_(keys)))
-    return {row[0]: zlib.decompress(row[1]) for row in rows}
+    return {row[0]: row[1] for row in rows}
+
+
+def together(items: Sequence[StoredInstance]) -> Iterator[Sequence[StoredInstance]]:
+    """Yield instances, in their order, in runs whose metadata fit into memory at the same time."""
+    begin = 0
+    while begin < len(items):
+        end = begin + _few(item.size for item in items[begin:])
+        yield items[begin:end]
+        begin = end
+
+
+def _few(sizes: Iterable[int]) -> int:
+    """Return how many of the first files have no more than `TOGETHER_BYTES` together; at least one."""
+    return max(1, sum(total <= TOGETHER_BYTES for total in accumulate(sizes)))
 
 
 def _least(item: StoredInstance) -> bytes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from node.dicom.json_model import BULK_BASE
 from node.domain.network import Right
-from node.store.metadata import MetadataRecords
+from node.store.metadata import MetadataRecords, together
 from node.store.stored_instances import Scope, StoredInstances
 from node.web.errors import NotFound
 from node.web.json_answers import array, json_answer, json_type
@@ -60,13 +61,13 @@ class MetadataService:
         return json_answer(request, media_type, array(self._pages(scope, base)), headers)
 
     def _pages(self, scope: Scope, base: str) -> Iterator[list[bytes]]:
-        for page in self._stored.pages(scope):
-            documents = self._records.of(page)
+        for some in chain.from_iterable(map(together, self._stored.pages(scope))):
+            documents = self._records.of(some)
             yield [
                 document.replace(
                     BULK_BASE,
                     f"{base}/studies/{item.study_instance_uid}/series/{item.series_instance_uid}"
                     f"/instances/{item.sop_instance_uid}".encode("ascii"),
                 )
-                for item, document in zip(page, documents, strict=True)
+                for item, document in zip(some, documents, strict=True)
             ]

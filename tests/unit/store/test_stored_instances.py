@@ -5,6 +5,7 @@ from __future__ import annotations
 from node.dicom.read import read_header
 from node.dicom.write import write_phantom
 from node.imaging.phantom import ThoraxPhantom
+from node.store.metadata import together
 from node.store.stored_instances import Scope
 from tests.unit.store.test_query_plans import SMALL, WHOLE_TABLE, plans
 
@@ -96,3 +97,16 @@ def test_metadata_are_made_once_and_go_with_their_object(ward, tmp_path, caplog)
     [unread] = listed(ward)
     [least] = ward.store.metadata.of([unread])
     assert unread.sop_instance_uid.encode() in least
+
+
+def test_metadata_of_large_objects_are_not_in_memory_together(ward, monkeypatch):
+    for number in (1, 2, 3):
+        ward.add(number)
+    items = listed(ward)
+    assert list(together(items)) == [items]
+    monkeypatch.setattr("node.store.metadata.TOGETHER_BYTES", 2 * items[0].size)
+    assert list(together(items)) == [items[:2], items[2:]]
+    monkeypatch.setattr("node.store.metadata.TOGETHER_BYTES", 1)
+    assert list(together(items)) == [[item] for item in items]
+    assert list(together([])) == []
+    assert [ward.store.metadata.fill() for _ in range(3)] == [1, 2, 0]
