@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from node.dimse.services import AffectedInstance, ObjectSink
     from node.dimse.sockets import CallingSocket
-    from node.dimse.storing import ArrivingObject, StoreRequest
+    from node.dimse.store_commands import StoreRequest
+    from node.dimse.storing import ArrivingObject
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class FetchingAssociation:
         answers = self._ready(STUDY_ROOT_FIND, "C-FIND").send_c_find(
             identifier, STUDY_ROOT_FIND, msg_id=self._next()
         )
-        for answer, match in answers:
+        for number, (answer, match) in enumerate(answers):
             status = self._status(answer, "C-FIND")
             if status not in PENDING:
                 meaning = query_meaning_of(status)
@@ -178,7 +179,7 @@ class FetchingAssociation:
                     kind = DestinationUnavailable if meaning.retryable else DestinationRefused
                     raise kind(f"{self._remote} answered C-FIND with {meaning.text}")
                 return found
-            if len(found) == limit:
+            if number >= limit:  # one that cannot be read counts, too: there may be no end of them
                 raise DestinationRefused(
                     f"{self._remote} has more than {limit} matches; narrow what is looked for"
                 )

@@ -10,6 +10,7 @@ from node.domain.archives import ArchivedSeries, PullCause, PullRequest, Sought
 from node.domain.errors import GroundglassError
 from node.domain.ports import Clock
 from node.pull.archive import ArchiveClient, ArchiveSession
+from node.pull.each import ask_about_each
 from node.pull.rules import Silence, Watching, may_be_asked, missing_at
 from node.store.archives import ArchiveRecords, OpenSeries
 from node.store.pulls import PullRecords
@@ -71,10 +72,15 @@ class Counter:
         if not studies:
             return
         counts: dict[str, int] = {}
-        with client.session() as session:
-            for study, wanted in studies.items():
-                counts |= _counts(session, study, wanted)
-        self._archives.answered(name)
+
+        def count(session: ArchiveSession, study: str) -> None:
+            counts.update(_counts(session, study, studies[study]))
+
+        problem = ask_about_each(client, studies, count)
+        if problem:
+            self._archives.failed(name, problem)
+        else:
+            self._archives.answered(name)
         self._archives.counted(name, counts)
 
     def _order(self, item: OpenSeries) -> bool:

@@ -105,7 +105,7 @@ class DicomArchiveClient:
         """Have instances of a series come into the store; return what the archive answered."""
         identifiers = _identifiers(study_instance_uid, series_instance_uid, wanted, whole=whole)
         if self._retrieval is Retrieval.GET:
-            return self._get(identifiers, wanted)
+            return self._get(study_instance_uid, identifiers, wanted)
         with (
             associate_to_fetch(
                 self._remote, calling_ae_title=self._calling_ae_title, timeouts=self._timeouts, move=True
@@ -127,11 +127,13 @@ class DicomArchiveClient:
         for association in found:
             association.abort()
 
-    def _get(self, identifiers: Sequence[Dataset], wanted: Sequence[ArchivedInstance]) -> str:
+    def _get(
+        self, study_instance_uid: str, identifiers: Sequence[Dataset], wanted: Sequence[ArchivedInstance]
+    ) -> str:
         told = [item.sop_class_uid for item in wanted]
         classes = [*filter(None, told), *(USUAL_SOP_CLASSES if "" in told else ())]
         with (
-            self._incoming.association() as open_sink,
+            self._incoming.association(study_instance_uid) as open_sink,
             associate_to_get(
                 self._remote,
                 calling_ae_title=self._calling_ae_title,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from node.dimse.admission import Caller
 from node.dimse.services import AffectedInstance, ObjectSink, StorageServices
@@ -27,12 +28,19 @@ class IncomingObjects:
         self._caller = caller
 
     @contextmanager
-    def association(self) -> Iterator[Callable[[AffectedInstance], ObjectSink]]:
-        """Yield what opens a sink for an object; a series waits for its verdict until this ends."""
+    def association(self, study_instance_uid: str) -> Iterator[Callable[[AffectedInstance], ObjectSink]]:
+        """Yield what opens a sink for an object; a series waits for its verdict until this ends.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            What was asked for: an object of another study is refused.
+        """
         number = self._services.opened(self._caller)
 
         def open_sink(affected: AffectedInstance) -> ObjectSink:
-            return self._services.receive(affected, caller=self._caller, association_id=number)
+            asked = replace(affected, study_instance_uid=study_instance_uid)
+            return self._services.receive(asked, caller=self._caller, association_id=number)
 
         try:
             yield open_sink

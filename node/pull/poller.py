@@ -9,6 +9,7 @@ from node.domain.archives import ArchivedStudy, Poll, PullCause, PullRequest, So
 from node.domain.errors import GroundglassError
 from node.domain.ports import Clock
 from node.pull.archive import ArchiveClient, ArchiveSession
+from node.pull.each import ask_about_each
 from node.pull.rules import days_of, distinct, is_polled, is_sought
 from node.store.archives import ArchiveRecords
 from node.store.pulls import PullRecords
@@ -54,15 +55,23 @@ class Poller:
 
     def run_once(self) -> int:
         """Look once; return how many series are to be fetched that were not before."""
-        now = self._clock.now()
+        now, asked = self._clock.now(), 0
+
+        def look_at(session: ArchiveSession, study: ArchivedStudy) -> None:
+            nonlocal asked
+            asked += self._look_at(session, study, now)
+
         try:
             with self._client.session() as session:
-                asked = sum(self._look_at(session, study, now) for study in self._new(session, now))
+                new = self._new(session, now)
+            problem = ask_about_each(self._client, new, look_at)
         except GroundglassError as error:
             logger.warning("archive %s could not be polled: %s", self._rule.archive, error)
-            self._archives.failed(self._rule.archive, str(error))
-            return 0
-        self._archives.answered(self._rule.archive)
+            problem = str(error)
+        if problem:
+            self._archives.failed(self._rule.archive, problem)
+        else:
+            self._archives.answered(self._rule.archive)
         return asked
 
     def _new(self, session: ArchiveSession, now: datetime) -> list[ArchivedStudy]:

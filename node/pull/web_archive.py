@@ -99,7 +99,7 @@ class WebArchiveClient:
         del whole  # a series that breaks off begins anew; single objects go on
         problem = ""
         with (
-            self._incoming.association() as open_sink,
+            self._incoming.association(study_instance_uid) as open_sink,
             http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session,
         ):
             for item in wanted:

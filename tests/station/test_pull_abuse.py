@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from node.dimse.scu import Remote
 from node.domain.archives import PullState
 from node.domain.identity import derived_uid
 from node.domain.study import AssociationEnd
 from node.settings.loading import load
 from node.settings.settings import Settings
+from tests.station.finding_ground import VIEWER
 from tests.station.pull_ground import FetchingNode, fetching_node
-from tests.station.receiving_node import write_instance
+from tests.station.receiving_node import AE_TITLE, send_files, write_instance
 from tests.web_server import Seen, WebServer, answer
 
 STUDY, SERIES = derived_uid("test", "study", "1"), derived_uid("test", "series", "1")
@@ -24,6 +26,10 @@ kind = "dicomweb"
 name = "web"
 url = "{url}"
 connect_seconds = 1.5
+
+[[polls]]
+name = "chest"
+archive = "web"
 
 [pull]
 first_retry_seconds = 0.000001
@@ -133,3 +139,54 @@ def test_an_archive_that_breaks_off_leaves_a_broken_association(node: FetchingNo
     assert progress.pull.state is PullState.FETCHING
     assert node.ends() == [AssociationEnd.ABORTED]
     assert list((node.root / "spool").iterdir()) == []
+
+
+def serve_studies(*studies: str, bad: str) -> Callable[[Seen], bytes]:
+    """Return what shows studies with one series of two instances each, and of one study nothing."""
+    series_of = {derived_uid("test", "study", item): derived_uid("test", "series", item) for item in studies}
+
+    def serve(seen: Seen) -> bytes:
+        path = seen.target.partition("?")[0]
+        if path == "/studies":
+            return found([{"0020000D": element("UI", uid)} for uid in series_of])
+        uid = path.split("/")[2]
+        if uid == derived_uid("test", "study", bad):
+            return answer(400)
+        told = {"0020000E": element("UI", series_of[uid]), "00080060": element("CS", "CT")}
+        return found([{**told, "00201209": element("IS", 2)}])
+
+    return serve
+
+
+def test_a_study_of_which_nothing_is_told_keeps_no_other_one_back(node: FetchingNode, tmp_path: Path) -> None:
+    remote = Remote(ae_title=VIEWER, host="127.0.0.1", port=node.port)
+    made = [write_instance(tmp_path / f"{item}.dcm", study=item)[0] for item in "123"]
+    with WebServer(serve_studies("1", "2", "3", bad="2")) as server:
+        ticks = node.fetching(settings_for(tmp_path, server.url))
+        assert [ticks["poll chest"](), ticks["poll chest"]()] == [2, 0]
+        send_files(remote, *made, calling_ae_title=AE_TITLE)
+        ticks["count"]()
+        (contact,) = node.store.archives.contacts()
+    assert "400" in contact.detail
+    counted = [node.store.archives.count_of(derived_uid("test", "series", item), ["web"]) for item in "123"]
+    assert [item is not None for item in counted] == [True, False, True]
+
+
+def test_an_object_of_another_study_is_not_taken(node: FetchingNode, tmp_path: Path) -> None:
+    path, uid = write_instance(tmp_path / "other.dcm", study="2")
+
+    def serve(seen: Seen) -> bytes:
+        where = seen.target.partition("?")[0]
+        if where == "/studies":
+            return found([{"0020000D": element("UI", STUDY)}])
+        if where.endswith("/series"):
+            return found([{"0020000E": element("UI", SERIES)}])
+        if where.endswith("/instances"):
+            return found([{"00080018": element("UI", uid)}])
+        return part(path.read_bytes())
+
+    with WebServer(serve) as server:
+        progress = node.pull(settings_for(tmp_path, server.url), "web", study_instance_uids=(STUDY,))
+    assert progress.pull.state is PullState.SHORT
+    assert "StudyInstanceUID" in progress.problem
+    assert node.stored() == {}
