@@ -102,6 +102,7 @@ class Reencoder(Walk):
         self._pending = sorted((changes or {}).items())
         self._pixels = pixels
         self._ready = bytearray()
+        self._word_of_pixels = 2
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the data set in its new encoding, at most about 1 MiB at a time.
@@ -133,6 +134,9 @@ class Reencoder(Walk):
                 continue
             if tag == Tag.PixelRepresentation and length == 2:  # a US
                 level = dataclasses.replace(level, signed=any(self.source.peek(2)))
+            if tag == Tag.BitsAllocated and length == 2 and level.depth == 0:
+                bits = struct.unpack(level.given.order + "H", self.source.peek(2))[0]
+                self._word_of_pixels = bits // 8 if bits in {32, 64} else 2
             yield from self._carried(level, tag, vr, length)
             if len(self._ready) >= READY:
                 yield from self._taken()
@@ -156,8 +160,10 @@ class Reencoder(Walk):
             yield from self._sequence(level, tag, self.source.position + length)
         else:
             self._ready += element_head(tag, known, length, implicit=level.wanted.implicit)
-            swapped = not level.given.little_endian
-            yield from self._value(length, WORDS.get(known, 1) if swapped else 1)
+            word = WORDS.get(known, 1)
+            if tag in PIXEL_DATA and level.depth == 0 and known == "OW":
+                word = self._word_of_pixels  # a pixel is turned as a whole, as it is where pixels are read
+            yield from self._value(length, 1 if level.given.little_endian else word)
 
     def _sequence(self, level: _Level, tag: int, end: int | None) -> Iterator[bytes]:
         self._ready += element_head(tag, "SQ", UNDEFINED, implicit=level.wanted.implicit)

@@ -281,6 +281,19 @@ def test_bytes_that_lie_in_big_endian_words_are_turned(tmp_path: Path, vr: str) 
         np.testing.assert_array_equal(transcoded(path, wanted).pixel_array, frames)
 
 
+def test_pixels_of_32_bits_are_turned_as_a_whole(tmp_path: Path) -> None:
+    words = np.random.default_rng(3).integers(0, 1 << 32, (6, 8), dtype=np.uint32)
+    data_set = Dataset()
+    data_set.SOPClassUID, data_set.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    data_set.Rows, data_set.Columns, data_set.SamplesPerPixel = 6, 8, 1
+    data_set.PhotometricInterpretation, data_set.PixelRepresentation = "MONOCHROME2", 0
+    data_set.BitsAllocated, data_set.BitsStored, data_set.HighBit = 32, 32, 31
+    data_set.add_new(0x7FE00010, "OW", words.astype(">u4").tobytes())
+    path = written(data_set, tmp_path / "a.dcm", BIG_ENDIAN)
+    np.testing.assert_array_equal(PixelFile(path).raw(1), words)
+    np.testing.assert_array_equal(transcoded(path, EXPLICIT_LITTLE_ENDIAN).pixel_array, words)
+
+
 @pytest.mark.parametrize("stored", [EXPLICIT_LITTLE_ENDIAN, JPEG_LS_LOSSLESS])
 def test_what_follows_the_pixels_is_kept_but_for_their_signatures(
     make_data_set: Callable[..., Dataset], tmp_path: Path, stored: str
