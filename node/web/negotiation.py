@@ -19,6 +19,7 @@ QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
 _TYPE = re.compile(rf"\s*({TOKEN}/{TOKEN})\s*")
 _PARAMETER = re.compile(rf"\s*;\s*(?:({TOKEN})\s*=\s*({TOKEN}(?:[/:]{TOKEN})*|{QUOTED}))?\s*")
 """One parameter; several clients write ``type=application/dicom`` without the quotes of RFC 2387."""
+_SPACE_WITHIN = re.compile(r"(?<=[A-Za-z0-9]) (?=[A-Za-z0-9])")
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 
 
@@ -63,7 +64,9 @@ def accepted(request: Request) -> tuple[MediaRange, ...]:
     ------
     BadRequest
     """
-    texts = request.query_params.getlist("accept") or request.headers.getlist("accept")
+    # A plus of a URL is itself (RFC 3986 section 3.4), and a space to whoever reads it as a form.
+    in_url = [_SPACE_WITHIN.sub("+", text) for text in request.query_params.getlist("accept")]
+    texts = in_url or request.headers.getlist("accept")
     ranges = media_ranges(",".join(texts))
     return tuple(sorted(ranges, key=lambda item: -item.quality)) or (ANYTHING,)
 

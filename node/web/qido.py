@@ -75,7 +75,7 @@ class SearchService:
         if not query.warnings:
             headers = {}
         headers["Cache-Control"] = "private, no-cache"
-        pages = _selected(self._in_time(self._search.entities(query)), query)
+        pages = selected(self._in_time(self._search.entities(query)), query)
         first = next(pages, None)
         if first is None:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
@@ -141,12 +141,10 @@ def _element(key: Key, entity: Entity) -> JsonElement:
     return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
 
 
-def _selected(pages: Iterator[list[Entity]], query: WebQuery) -> Iterator[list[Entity]]:
-    """Yield what lies within offset and limit, without empty pages."""
+def selected(pages: Iterator[list[Entity]], query: WebQuery) -> Iterator[list[Entity]]:
+    """Yield what lies within offset and limit, without empty pages; no page is read behind the last of it."""
     skip, left = query.offset, query.limit
-    for page in pages:
-        if left == 0:
-            return
+    while left != 0 and (page := next(pages, None)) is not None:
         kept = page[skip:]
         skip -= len(page) - len(kept)
         if left is not None:

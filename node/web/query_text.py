@@ -46,6 +46,9 @@ RETURNED: Final[Mapping[Level, frozenset[str]]] = {
     ),
 }
 """What is returned unasked at each level (PS3.18 tables 10.6.3-3 to 10.6.3-5), and what viewers list."""
+ALWAYS: Final = frozenset({0x00080005, 0x00080054, 0x00080056, 0x00080201, 0x00081190})
+"""Tags that are answered anyway: SpecificCharacterSet, RetrieveAETitle, InstanceAvailability, RetrieveURL,
+and TimezoneOffsetFromUTC where it is known."""
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]{1,63}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
@@ -77,12 +80,23 @@ class _Attributes:
         BadRequest
             It is no name of an attribute.
         """
-        if _TAG.fullmatch(name):
-            return self.by_tag.get(int(name, 16))
-        tag = tag_for_keyword(name) if _KEYWORD.fullmatch(name) else None
-        if tag is None:
-            raise BadRequest("a parameter is no attribute: write a keyword or a tag of eight digits")
-        return self.by_tag.get(tag)
+        return self.by_tag.get(_tag(name))
+
+
+def _tag(name: str) -> int:
+    """Return the tag of a keyword or tag.
+
+    Raises
+    ------
+    BadRequest
+        It is no name of an attribute.
+    """
+    if _TAG.fullmatch(name):
+        return int(name, 16)
+    tag = tag_for_keyword(name) if _KEYWORD.fullmatch(name) else None
+    if tag is None:
+        raise BadRequest("a parameter is no attribute: write a keyword or a tag of eight digits")
+    return tag
 
 
 def read_search(request: Request, level: Level) -> WebQuery:
@@ -191,9 +205,11 @@ def _returned(level: Level, above: Mapping[str, str]) -> frozenset[str]:
 def _included(parameters: Iterable[tuple[str, str]], known: _Attributes) -> tuple[frozenset[str], bool, bool]:
     """Return the attributes of ``includefield``; if all are meant; and if any is not answered."""
     names = [name for key, value in parameters if key == "includefield" for name in value.split(",") if name]
-    attributes = [known.find(name) for name in names if name != "all"]
-    found = frozenset(item.keyword for item in attributes if item is not None)
-    return found, "all" in names, any(item is None for item in attributes)
+    # A path names what is within a sequence (PS3.18 section 8.3.4.3), which is answered as a whole.
+    paths = [list(map(_tag, name.split("."))) for name in names if name != "all"]
+    tags = {path[0] for path in paths}
+    found = frozenset(known.by_tag[tag].keyword for tag in tags & known.by_tag.keys())
+    return found, "all" in names, not tags <= known.by_tag.keys() | ALWAYS
 
 
 def _number(parameters: Iterable[tuple[str, str]], name: str) -> int | None:

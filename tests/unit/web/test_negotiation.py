@@ -34,6 +34,9 @@ def test_media_types_come_best_first_with_their_parameters() -> None:
 def test_the_parameter_of_the_url_stands_before_the_header() -> None:
     assert accepted(request("accept=image/png", accept="image/jpeg"))[0].type == "image/png"
     assert accepted(request())[0].type == "*/*"
+    for plus in ("+", "%2B"):
+        [found] = accepted(request(f"accept=application/dicom{plus}json; q=0.5"))
+        assert (found.type, found.quality) == ("application/dicom+json", 0.5)
 
 
 def test_the_most_exact_range_decides() -> None:

@@ -100,6 +100,18 @@ def test_keys_within_sequences_are_asked_for_by_their_path() -> None:
     assert search("00400275.00280010=1", Level.SERIES).warnings != ()
 
 
+def test_what_is_included_may_be_within_a_sequence_or_answered_anyway() -> None:
+    path = "RequestAttributesSequence.ScheduledProcedureStepID"
+    for text in (path, "00400275.00400009", f"RetrieveURL,{path},00080056"):
+        query = search(f"includefield={text}", Level.IMAGE)
+        assert query.warnings == (), text
+        assert "RequestAttributesSequence" in {item.attribute.keyword for item in query.keys}
+    assert search("includefield=PixelSpacing.ScheduledProcedureStepID").warnings != ()
+    for text in ("00400275.", ".00400275", "00400275.1", "00400275.Nothing"):
+        with pytest.raises(BadRequest):
+            search(f"includefield={text}")
+
+
 def test_limits_are_numbers_and_stand_once() -> None:
     query = search("limit=5&offset=10")
     assert (query.limit, query.offset) == (5, 10)
