@@ -14,6 +14,8 @@ P_DATA_TF = 0x04
 COMMAND, LAST = 0x01, 0x02  # message control header, PS3.8 annex E.2
 VALUE_HEAD = 6
 """Length, presentation context and message control header of a presentation data value."""
+FRAGMENT_HEAD = struct.Struct(">BxIIBB")
+"""Of a PDU with one value: type and length of the PDU, then length, context and control of the value."""
 NO_DATA_SET = 0x0101  # PS3.7 E.1-1
 DATA_SET = 0x0001
 LARGEST_UNLIMITED = 131072
@@ -67,9 +69,30 @@ def fragment_size(max_pdu: int) -> int:
     return max((most - VALUE_HEAD) & ~1, SMALLEST_FRAGMENT)
 
 
-def data_fragment(context_id: int, content: bytes, *, last: bool) -> bytes:
-    """Return the PDU of one fragment of a data set."""
-    return _pdu(_value(context_id, LAST if last else 0, content))
+def data_fragments(
+    context_id: int, block: memoryview, size: int, *, last: bool
+) -> Iterator[bytes | memoryview]:
+    """Yield the PDUs of a block of a data set: the head of each, then its fragment, which is not copied.
+
+    Parameters
+    ----------
+    context_id : int
+        Presentation context.
+    block : memoryview
+        A number of whole fragments, unless it is the last one.
+    size : int
+        Bytes of a fragment, see `fragment_size`.
+    last : bool
+        Whether the data set ends with this block.
+    """
+    end = len(block)
+    for at in range(0, end, size) if end else [0]:
+        fragment = block[at : at + size]
+        control = LAST if last and at + size >= end else 0
+        yield FRAGMENT_HEAD.pack(
+            P_DATA_TF, len(fragment) + VALUE_HEAD, len(fragment) + 2, context_id, control
+        )
+        yield fragment
 
 
 def _fragments(context_id: int, control: int, content: bytes, most: int) -> Iterator[bytes]:

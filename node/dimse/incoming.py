@@ -33,12 +33,8 @@ from node.dimse.procedure_steps import INSTANCE_AVAILABILITY, PERFORMED_PROCEDUR
 from node.dimse.services import AffectedInstance, ObjectSink
 from node.dimse.sockets import BoundedSocket
 from node.dimse.status import Answer, Status
-from node.dimse.storing import (
-    ArrivingObject,
-    StoreRequest,
-    store_request,
-    store_response,
-)
+from node.dimse.store_commands import StoreRequest, store_request, store_response
+from node.dimse.storing import ArrivingObject
 from node.domain.errors import IdentityMismatch
 
 if TYPE_CHECKING:

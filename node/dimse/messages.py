@@ -23,6 +23,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse.framing import COMMAND, LAST
 from node.dimse.reactor import serve_meanwhile
+from node.dimse.store_commands import store_answer
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -216,6 +217,13 @@ class BoundedMessages(DIMSEServiceProvider):
         ------
         MessageUnacceptable
         """
+        try:
+            answer = store_answer(command)
+        except ValueError as error:
+            raise MessageUnacceptable(str(error)) from error
+        if answer is not None:
+            self.msg_queue.put((context_id, answer))
+            return None
         message = DIMSEMessage()
         message.data_set = self.buffer_for(context_id)
 

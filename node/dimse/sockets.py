@@ -7,10 +7,13 @@ import socket
 import ssl
 import struct
 import threading
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pynetdicom import evt
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from node.dimse.reading import PduReader, ReadingLimits, readable
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_NEGOTIATION_BYTES = 1 << 20
 """Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
+MOST_PIECES = 512
+"""That are handed to the system in one call (POSIX allows 1024 here and there); more are short ones."""
 EVENT_CLOSED = "Evt17"
 """Transport connection closed (PS3.8 table 9-10)."""
 
@@ -62,6 +67,26 @@ class PromptSocket(AssociationSocket):
     """What `node.dimse.reactor` reads by."""
     timed_out = False
     """Whether the connection ended because a PDU was not completed in time."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._sending = threading.Lock()
+        super().__init__(*arguments, **named)
+
+    def send(self, bytestream: bytes) -> None:
+        """Send whole PDUs, whichever thread they come from; a connection that fails ends the association."""
+        self.send_pieces([bytestream])
+        evt.trigger(self.assoc, evt.EVT_DATA_SENT, {"data": bytestream})
+
+    def send_pieces(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Send whole PDUs that come in pieces, without putting large ones together first."""
+        connection = self.socket
+        if connection is None:
+            return
+        with self._sending:
+            try:
+                _send_all(connection, pieces)
+            except OSError:
+                self.event_queue.put(EVENT_CLOSED)
 
     @property
     def ready(self) -> bool:
@@ -158,7 +183,6 @@ class BoundedSocket(PromptSocket):
     ) -> None:
         self._limits = limits
         self._clock = clock
-        self._sending = threading.Lock()
         self.reader = PduReader(self._reading_limits, clock)
         bound_calls(client_socket, limits.pdu_seconds, socket.SO_SNDTIMEO)
         super().__init__(association, client_socket=client_socket)
@@ -169,17 +193,6 @@ class BoundedSocket(PromptSocket):
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def send(self, bytestream: bytes) -> None:
-        """Send whole PDUs, whichever thread they come from; a connection that fails ends the association."""
-        connection = self.socket
-        if connection is None:
-            return
-        with self._sending:
-            try:
-                connection.sendall(bytestream)
-            except OSError:
-                self.event_queue.put(EVENT_CLOSED)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, or fewer when the peer closed the connection.
@@ -219,3 +232,17 @@ class BoundedSocket(PromptSocket):
     def _reading_limits(self) -> ReadingLimits:
         seconds = self._limits.pdu_seconds if self.assoc.is_established else self._limits.request_seconds
         return ReadingLimits(max_bytes=max(self._limits.max_pdu, MAX_NEGOTIATION_BYTES), seconds=seconds)
+
+
+def _send_all(connection: socket.socket, pieces: Sequence[bytes | memoryview]) -> None:
+    """Send all bytes of all pieces, in order."""
+    if isinstance(connection, ssl.SSLSocket) or len(pieces) == 1 or len(pieces) > MOST_PIECES:
+        connection.sendall(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return
+    left = deque(memoryview(piece) for piece in pieces)
+    while left:
+        sent = connection.sendmsg(left)
+        while left and sent >= len(left[0]):
+            sent -= len(left.popleft())
+        if sent:
+            left[0] = left[0][sent:]

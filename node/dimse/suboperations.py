@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pynetdicom.dimse_primitives import C_STORE
 
-from node.dicom.part10 import data_set_offset
+from node.dicom.part10 import data_set_offset, part10_prefix
 from node.dicom.transfer_syntaxes import TARGETS
-from node.dimse.framing import DATA_SET, command_set, data_fragment, fragment_size, message
+from node.dimse.framing import DATA_SET, command_set, data_fragments, fragment_size, message
 from node.dimse.operation import even
+from node.dimse.sockets import PromptSocket
 from node.dimse.status import Meaning, meaning_of
 from node.domain.errors import (
     DestinationRefused,
@@ -92,7 +94,13 @@ class Suboperations:
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
         command = self._command(item, message_id)
         if blocks is None:
-            self._write_data_set(context_id, command, _blocks(path, self._at_once(WRITTEN_AT_ONCE)))
+            prefix = part10_prefix(
+                sop_class_uid=item.sop_class_uid,
+                sop_instance_uid=item.sop_instance_uid,
+                transfer_syntax_uid=item.transfer_syntax_uid,
+            )
+            blocks_of_file = _blocks(path, self._at_once(WRITTEN_AT_ONCE), prefix)
+            self._write_data_set(context_id, command, blocks_of_file)
         else:
             size = self._at_once(TRANSCODED_AT_ONCE)
             self._write_data_set(context_id, command, _regrouped(blocks, size))
@@ -141,29 +149,26 @@ class Suboperations:
             f"the peer takes no {item.sop_class_uid} in {item.transfer_syntax_uid} on this association"
         )
 
-    def _write_data_set(self, context_id: int, command: bytes, blocks: Iterator[tuple[bytes, bool]]) -> None:
+    def _write_data_set(
+        self, context_id: int, command: bytes, blocks: Iterator[tuple[bytes | memoryview, bool]]
+    ) -> None:
         """Write a message whose data set comes in blocks of whole fragments, the last one marked."""
         size = fragment_size(self._max_pdu)
-        waiting = message(context_id, command, b"", max_pdu=self._max_pdu)
+        waiting = [message(context_id, command, b"", max_pdu=self._max_pdu)]
         begun = False
         try:
             for block, last in blocks:
-                end = len(block)
-                fragments = (
-                    data_fragment(context_id, block[at : at + size], last=last and at + size >= end)
-                    for at in range(0, end, size)
-                )
-                self._write(waiting + b"".join(fragments))
-                waiting, begun = b"", True
+                self._write([*waiting, *data_fragments(context_id, memoryview(block), size, last=last)])
+                waiting, begun = [], True
         except (OSError, DicomError, StoreError):
             if begun:  # nothing but the rest of this object may follow on the association
                 self._end()
             raise
 
-    def _write(self, pdus: bytes) -> None:
+    def _write(self, pieces: Sequence[bytes | memoryview]) -> None:
         connection = self._association.dul.socket
-        if connection is not None:
-            connection.send(pdus)
+        if isinstance(connection, PromptSocket):
+            connection.send_pieces(pieces)
 
     def _answer(self, message_id: int) -> Meaning:
         _, answer = self._association.dimse.get_msg(block=True)
@@ -200,12 +205,18 @@ def unread(association: Association) -> Iterator[None]:
         association._reactor_checkpoint.set()
 
 
-def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
-    """Yield the data set of a file in blocks, and whether each is the last."""
-    with path.open("rb") as stream:
-        begin = data_set_offset(stream)
-        left = path.stat().st_size - begin
-        stream.seek(begin)
+def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Yield the data set of a file in blocks, and whether each is the last.
+
+    Most files begin with what this node writes itself; only in others the data set must be looked for.
+    """
+    with path.open("rb", buffering=0) as stream:
+        left = os.fstat(stream.fileno()).st_size
+        head = stream.read(len(own_prefix))
+        if head != own_prefix:
+            stream.seek(0)
+            stream.seek(data_set_offset(stream))
+        left -= stream.tell()
         while left > 0:
             block = stream.read(min(left, size))
             if not block:
@@ -214,7 +225,7 @@ def _blocks(path: Path, size: int) -> Iterator[tuple[bytes, bool]]:
             yield block, left == 0
 
 
-def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[tuple[bytes, bool]]:
+def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[tuple[bytes | memoryview, bool]]:
     """Yield blocks of any lengths as blocks of ``size`` bytes, and whether each is the last."""
     gathered = bytearray()
     for block in blocks:

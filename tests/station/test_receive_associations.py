@@ -21,6 +21,7 @@ from pynetdicom.presentation import build_context
 from node.dimse.admission import Rejection
 from node.dimse.entity import application_entity
 from node.dimse.scu import Remote, echo
+from node.dimse.suboperations import unread
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from tests.station.receiving_node import (
     AE_TITLE,
@@ -178,18 +179,18 @@ def test_malformed_messages_abort_their_association_alone(receiving, values):
 
 def test_a_store_request_without_data_set_is_not_understood(receiving):
     association = open_association(receiving)
-    answers = []
-    association.bind(evt.EVT_DIMSE_RECV, lambda event: answers.append(event.message.command_set.Status))
     request = C_STORE_RQ()
     primitive = C_STORE()
     primitive.MessageID, primitive.Priority = 1, 0
     primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = CTImageStorage, "1.2.3"
     request.primitive_to_message(primitive)
 
-    for part in request.encode_msg(association.accepted_contexts[0].context_id, 16384):
-        association.dul.send_pdu(part)
+    with unread(association):
+        for part in request.encode_msg(association.accepted_contexts[0].context_id, 16384):
+            association.dul.send_pdu(part)
+        _, answer = association.dimse.get_msg(block=True)
 
-    wait_until(lambda: answers == [0xC000], "C000H")
+    assert answer.Status == 0xC000
     association.release()
 
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, DIMSEMessage
+from pynetdicom.dimse_messages import C_ECHO_RQ, C_STORE_RQ, C_STORE_RSP, DIMSEMessage
 from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse.session import association_end
 from node.dimse.status import Answer, Status
-from node.dimse.storing import ArrivingObject, StoreRequest, store_request, store_response
+from node.dimse.store_commands import StoreRequest, store_answer, store_request, store_response
+from node.dimse.storing import ArrivingObject
 from node.domain.errors import ModelError, NotDicom, OutOfSpace
 from node.domain.study import AssociationEnd
 
@@ -136,6 +137,7 @@ def test_how_an_association_ended(facts, end):
 UIDS = st.lists(st.integers(0, 10**9), min_size=1, max_size=6).map(
     lambda parts: "1.2." + ".".join(map(str, parts))
 )
+COMMENTS = st.text(st.characters(exclude_categories=["Cc"]), max_size=40)
 MESSAGE_IDS = st.integers(0, 0xFFFF)
 
 
@@ -164,7 +166,9 @@ def test_a_request_is_read_as_the_library_writes_it(message_id, uid, with_data, 
     )
 
 
-@given(MESSAGE_IDS, UIDS, st.sampled_from(Status), st.text(max_size=40))
+@given(
+    MESSAGE_IDS, UIDS, st.sampled_from(Status), st.text(st.characters(exclude_categories=["Cc"]), max_size=40)
+)
 def test_a_response_is_read_by_the_library_as_it_is_written(message_id, uid, status, comment):
     request = StoreRequest(
         message_id=message_id, sop_class_uid=CTImageStorage, sop_instance_uid=uid, has_data_set=True
@@ -216,3 +220,29 @@ def test_a_request_that_is_cut_is_a_value_error_or_a_request(message_id, uid, cu
     except ValueError:
         return
     assert found is None or (found.message_id == message_id and uid.startswith(found.sop_instance_uid))
+
+
+@given(MESSAGE_IDS, st.integers(0, 0xFFFF), st.text("abc XYZ-", max_size=64))
+def test_an_answer_is_read_as_the_library_writes_it(message_id, status, comment):
+    primitive, written = C_STORE(), C_STORE_RSP()
+    primitive.MessageIDBeingRespondedTo, primitive.Status = message_id, status
+    primitive.AffectedSOPClassUID, primitive.AffectedSOPInstanceUID = CTImageStorage, "1.2"
+    if comment.strip():
+        primitive.ErrorComment = comment
+    written.primitive_to_message(primitive)
+
+    answer = store_answer(command_of(written))
+
+    assert answer is not None
+    assert answer.is_valid_response
+    assert (answer.MessageIDBeingRespondedTo, answer.Status) == (message_id, status)
+    assert (getattr(answer, "ErrorComment", None) or "") == comment.strip()
+
+
+def test_an_answer_with_a_data_set_is_refused():
+    command = store_response(
+        StoreRequest(message_id=1, sop_class_uid="1.2", sop_instance_uid="1.2.3", has_data_set=True),
+        Answer(status=Status.SUCCESS),
+    )
+    with pytest.raises(ValueError, match="with a data set"):
+        store_answer(command.replace(b"\0\0\0\x08\2\0\0\0\1\1", b"\0\0\0\x08\2\0\0\0\0\0"))
