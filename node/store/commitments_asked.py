@@ -163,7 +163,7 @@ class CommitmentRecords:
     def commit(self, request_id: int, uids: Collection[str]) -> int:
         """Record that this node commits itself to instances; return to how many.
 
-        None whose file in force is not the one that was verified. With the last decision the report is due.
+        None whose verified file is in force no more, or in doubt. With the last decision the report is due.
         """
         with self._database.write() as connection:
             kept = _commit(connection, request_id, uids)
@@ -341,7 +341,9 @@ def _commit(connection: Connection, request_id: int, uids: Collection[str]) -> i
         .where(instances.c.sop_instance_uid == asked_instances.c.sop_instance_uid)
         .scalar_subquery()
     )
-    is_verified = _undecided(request_id).where(asked_instances.c.verified_key == in_force)
+    of_uid = asides.c.sop_instance_uid == asked_instances.c.sop_instance_uid
+    doubted = exists().where(of_uid, asides.c.reason != AsideReason.REPLACED)
+    is_verified = _undecided(request_id).where(asked_instances.c.verified_key == in_force, ~doubted)
     return sum(
         connection.execute(
             is_verified.where(asked_instances.c.sop_instance_uid == uid).values(outcome=COMMITTED)

@@ -54,6 +54,18 @@ def kept_for_good(node: Node) -> set[str]:
         return set(connection.execute(protected()).scalars())
 
 
+def put_aside(node: Node, uid: str, reason: AsideReason) -> None:
+    """Let another object of an instance's UID lie aside."""
+    with node.store.database.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO asides (reason, study_id, existing_id, sop_instance_uid, object_key, sha256, "
+            "size, received_at, calling_ae_title, header) SELECT "
+            f"'{reason.value}', series.study_id, instances.id, sop_instance_uid, '{uid}', sha256, size, "
+            "received_at, instances.calling_ae_title, header FROM instances JOIN series ON series.id = "
+            f"series_id WHERE sop_instance_uid = '{uid}'"
+        )
+
+
 def test_who_waits_is_told_on_its_association(node, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 3, study=study)
     node.file(uids[2]).write_bytes(b"rot")
@@ -107,15 +119,8 @@ def test_what_comes_in_meanwhile_is_committed(node, scanner, tmp_path, study, tr
 
 def test_doubt_is_no_success(node, scanner, tmp_path, study, transaction):
     uids = node.receive(tmp_path, 3, study=study)
-    with node.store.database.write() as connection:
-        for uid, reason in ((uids[0], AsideReason.OTHER_PIXELS), (uids[1], AsideReason.TO_COMPARE)):
-            connection.exec_driver_sql(
-                "INSERT INTO asides (reason, study_id, existing_id, sop_instance_uid, object_key, sha256, "
-                "size, received_at, calling_ae_title, header) SELECT "
-                f"'{reason.value}', series.study_id, instances.id, sop_instance_uid, '{uid}', sha256, size, "
-                "received_at, instances.calling_ae_title, header FROM instances JOIN series ON series.id = "
-                f"series_id WHERE sop_instance_uid = '{uid}'"
-            )
+    for uid, reason in ((uids[0], AsideReason.OTHER_PIXELS), (uids[1], AsideReason.TO_COMPARE)):
+        put_aside(node, uid, reason)
     node.provider.current = committing = node.committing(scanner_port=scanner.port)
     scanner.ask(node, uids, transaction)
     committing.run_once()
@@ -213,6 +218,22 @@ def test_what_the_archive_does_not_take_is_refused_in_the_end(node, scanner, tmp
     assert node.state(transaction) is RequestState.OPEN
     node.pass_time(WAITS.relay, committing)
     assert scanner.outcome == {uids[0]: 0x0110}
+
+
+def test_what_is_put_in_doubt_while_the_archive_is_asked_is_not_committed(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 2, study=study)
+    archive, scanner = Archive(silent=True), Scanner()
+    with archive.running() as archive_port:
+        node.provider.current = committing = node.committing(archive_port=archive_port)
+        scanner.ask(node, uids, transaction)
+        committing.run_once()
+        put_aside(node, uids[0], AsideReason.OTHER_PIXELS)
+        assert archive.report_later(node.port, archive.requests[0]) == KEPT
+        assert node.state(transaction) is RequestState.OPEN
+        committing.look_at(node.request(transaction), set())
+    number = node.store.commitments.number(transaction, "CT2")
+    outcomes = node.store.commitments.outcomes(number)
+    assert {item.sop_instance_uid: what for item, what in outcomes.items()} == {uids[0]: 0x0110, uids[1]: 0}
 
 
 @pytest.mark.long
