@@ -256,15 +256,17 @@ def _start(limits: CodecLimits) -> _Running:
         open_ones += [theirs, requests]
         answers, given = os.pipe()
         open_ones += [answers, given]
+        life, held = os.pipe()
+        open_ones += [life, held]
         pixels = os.memfd_create("pixels")
         open_ones.append(pixels)
         command = [sys.executable, "-P", "-s", "-m", "node.dicom.codec_worker"]
         child = subprocess.Popen(
-            [*command, *map(str, (theirs, given, pixels, limits.memory_bytes))],
+            [*command, *map(str, (theirs, given, pixels, life, limits.memory_bytes))],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(theirs, given, pixels),
+            pass_fds=(theirs, given, pixels, life),
             env=_environment(),
             start_new_session=True,  # a signal for the node's terminal is the node's
         )
@@ -274,7 +276,8 @@ def _start(limits: CodecLimits) -> _Running:
         raise CodecsUnavailable(f"no process for codecs can be started: {error.strerror}") from error
     os.close(theirs)
     os.close(given)
-    end = _Ending(child, (requests, answers, pixels))
+    os.close(life)
+    end = _Ending(child, (requests, answers, pixels, held))
     running = _Running(child=child, requests=requests, answers=answers, pixels=pixels, end=end)
     try:
         running.line(START_SECONDS)

@@ -1,4 +1,4 @@
-"""The codec process: ``python -m node.dicom.codec_worker REQUESTS ANSWERS PIXELS MEMORY``.
+"""The codec process: ``python -m node.dicom.codec_worker REQUESTS ANSWERS PIXELS LIFE MEMORY``.
 
 Native code reads bytes of a peer here. What it may use is bounded before the first of them is read, so that a
 bomb or an endless loop ends this process and nothing else. It ends by itself when the node does.
@@ -6,6 +6,7 @@ bomb or an endless loop ends this process and nothing else. It ends by itself wh
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import sys
@@ -34,9 +35,11 @@ def main(arguments: list[str]) -> int:
     Parameters
     ----------
     arguments : list of str
-        Descriptors of the requests, the answers and the pixels, and the bytes of memory that may be used.
+        Descriptors of the requests, the answers, the pixels and the node's life, and the bytes of memory that
+        may be used.
     """
-    requests, answers, pixels, memory = map(int, arguments)
+    requests, answers, pixels, life, memory = map(int, arguments)
+    _end_with(life)
     _bound(memory)
     codecs = InProcessCodecs()
     os.write(answers, answer_line({}))  # ready
@@ -62,6 +65,15 @@ def _served(codecs: InProcessCodecs, request: Request, pixels: int) -> Mapping[s
     except DicomError as error:
         return {"refused": ascii(str(error))[1:-1][:MOST_TEXT]}
     return image_answer(image)
+
+
+def _end_with(life: int) -> None:
+    """Let the system end this process, in the middle of a frame too, when nobody holds the other end.
+
+    Nothing is ever written to that pipe: SIGIO, which nobody here handles, says that it was closed.
+    """
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _bound(memory: int) -> None:

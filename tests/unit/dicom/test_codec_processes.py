@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import select
 import signal
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -162,6 +164,23 @@ def test_a_process_sees_nothing_of_the_environment_and_ends_with_the_node(
         patched.setattr(sys, "executable", "/nonexistent/python")
         with pytest.raises(CodecsUnavailable):
             codecs.decode(NOTHING, JPEG_LOSSLESS, layout())
+
+
+def test_a_busy_process_does_not_survive_a_node_that_is_killed() -> None:
+    node = (
+        "import time; from node.dicom.codec_processes import CodecLimits, _start; one = _start(CodecLimits());"
+        "print(one.child.pid, one.requests, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", node], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        number, requests = map(int, parent.stdout.readline().split())
+        process = os.pidfd_open(number)
+        # One that works on a frame does not look for requests, and so not for their end.
+        with Path(f"/proc/{parent.pid}/fd/{requests}").open("wb"):
+            parent.kill()
+            gone = select.select([process], [], [], 10)[0]
+            os.close(process)
+        assert gone
 
 
 ANSWERS = st.dictionaries(
