@@ -168,8 +168,8 @@ def test_a_process_sees_nothing_of_the_environment_and_ends_with_the_node(
 
 def test_a_busy_process_does_not_survive_a_node_that_is_killed() -> None:
     node = (
-        "import time; from node.dicom.codec_processes import CodecLimits, _start; one = _start(CodecLimits());"
-        "print(one.child.pid, one.requests, flush=True); time.sleep(60)"
+        "import time; from node.dicom.codec_processes import CodecLimits, _start;"
+        "one = _start(CodecLimits()); print(one.child.pid, one.requests, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", node], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
