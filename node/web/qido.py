@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,6 +30,8 @@ PATHS = (
     ("/studies/{study}/instances", Level.IMAGE),
     ("/studies/{study}/series/{series}/instances", Level.IMAGE),
 )
+AT_ONCE = 12
+"""Searches that are worked on at the same time: half of the threads of the server."""
 RETRIEVE_URL = 0x00081190
 URL_OF_LEVEL = {
     Level.STUDY: "{base}/studies/{StudyInstanceUID}",
@@ -59,11 +62,18 @@ class SearchService:
         self._seconds = seconds
         self._url = url
         self._ae_title = ae_title
+        self._places = CapacityLimiter(AT_ONCE)
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
         return tuple(
-            Resource(path=path, method="GET", right=Right.QUERY, answer=partial(self._answer, level))
+            Resource(
+                path=path,
+                method="GET",
+                right=Right.QUERY,
+                answer=partial(self._answer, level),
+                places=self._places,
+            )
             for path, level in PATHS
         )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -116,14 +118,14 @@ class RenderedResource:
         self._stored = stored
         self._files = files
         self._codecs = codecs
-        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._places = CapacityLimiter(AT_ONCE)
         self._large_room = threading.BoundedSemaphore(1)
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
         kinds = {"/rendered": self._rendered, "/thumbnail": self._thumbnail}
         return tuple(
-            Resource(path=path + end, method="GET", right=Right.RETRIEVE, answer=answer)
+            Resource(path=path + end, method="GET", right=Right.RETRIEVE, answer=answer, places=self._places)
             for path in (STUDY, SERIES, INSTANCE, FRAMES)
             for end, answer in kinds.items()
         )
@@ -156,7 +158,7 @@ class RenderedResource:
             number = image.representative if frame is None else frame
             if number > image.number_of_frames:
                 raise NotFound("the object has no such frame")
-            with self._large_room if image.pixels > LARGE else self._room:
+            with self._large_room if image.pixels > LARGE else nullcontext():
                 picture = image.picture(number, how.window)
                 if how.viewport is not None:
                     picture = fitted(picture, how.viewport)

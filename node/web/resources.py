@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,6 +36,8 @@ class Resource:
     """What a caller must be allowed to do; None where whoever is let in may ask."""
     answer: Answer
     """Called in a thread of its own; a coroutine function is called on the loop of the server."""
+    places: CapacityLimiter | None = None
+    """For what takes long: who finds none waits, and nobody who asks for something else waits behind it."""
 
 
 def uid_of(request: Request, name: str) -> str:

@@ -15,7 +15,6 @@ from typing import cast
 import anyio.to_thread
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -172,7 +171,8 @@ class WebServer:
             self._url.check(request)
             if iscoroutinefunction(answer):
                 return await cast("Callable[[Request], Awaitable[Response]]", answer)(request)
-            return await run_in_threadpool(cast("Callable[[Request], Response]", answer), request)
+            work = cast("Callable[[Request], Response]", answer)
+            return await anyio.to_thread.run_sync(work, request, limiter=resource.places)
 
         return Route(self._bind.path + resource.path, endpoint, methods=[resource.method])
 
