@@ -13,7 +13,7 @@ from node.dicom.elements import PixelData, Wanted
 from node.dicom.functional_groups import FrameAttributes, frames
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
 from node.dicom.pixel_layout import LAYOUT, MAX_FRAME_BYTES, PixelLayout, layout_of
-from node.dicom.stored_frames import StoredFrames, word_bytes
+from node.dicom.stored_frames import StoredFrames, require_few_deflated, word_bytes
 from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
 from node.domain.errors import DecodeFailed, TruncatedObject, UnsupportedTransferSyntax
 
@@ -55,6 +55,7 @@ class PixelFile:
         self.attributes = found.attributes
         self._place = _require_integer_pixels(found)
         self.layout = layout_of(found.attributes)
+        require_few_deflated(self.transfer_syntax_uid, self.layout.number_of_frames, self.layout.frame_bytes)
         self._frames = list(frames(found.attributes, self.layout.number_of_frames))
 
     def frame_attributes(self, frame: int) -> FrameAttributes | None:

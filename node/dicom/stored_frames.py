@@ -25,6 +25,9 @@ END_OF_IMAGE: Final = b"\xff\xd9"
 """Ends a JPEG, JPEG-LS, JPEG 2000 or HTJ2K codestream (ITU-T T.81 B.1.1.3, T.87, T.800 A.4.4)."""
 END_WITHIN: Final = 10
 """Bytes at the end of a fragment among which the marker is: padding follows it."""
+MOST_INFLATED: Final = 1 << 36
+"""Bytes that come out of a deflated data set until each of its frames was read once: a frame is found by
+inflating all before it, so that some kilobytes of many empty frames would keep a processor for hours."""
 FLOATS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 """Bits of a pixel of Float Pixel Data and Double Float Pixel Data (PS3.3 C.7.6.24, C.7.6.25)."""
 BITS: Final = frozenset({1, 8, 16, 32, 64})
@@ -93,6 +96,7 @@ class StoredFrames:
                     found.transfer_syntax_uid, found.pixel_data, self._bits_allocated
                 )
                 self._require_all(found)
+                require_few_deflated(self.transfer_syntax_uid, self.number_of_frames, self._frame_bits // 8)
 
     def size(self, frame: int) -> int:
         """Return the bytes of a frame (from 1): those that ``pieces`` yields.
@@ -182,6 +186,20 @@ class StoredFrames:
             return data
         bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
         return np.packbits(bits[first % 8 :][: self._frame_bits], bitorder="little").tobytes()
+
+
+def require_few_deflated(transfer_syntax_uid: str, frames: int, frame_bytes: int) -> None:
+    """Check that the frames of a deflated data set can be read one by one.
+
+    Raises
+    ------
+    DecodeFailed
+    """
+    if transfer_syntax_uid in DEFLATED_DATA_SETS and frames * frames * frame_bytes // 2 > MOST_INFLATED:
+        raise DecodeFailed(
+            f"{frames} frames in a deflated data set cannot be told apart in good time; "
+            "send it in another transfer syntax"
+        )
 
 
 def word_bytes(transfer_syntax_uid: str, place: PixelData, bits_allocated: int) -> int:
