@@ -245,6 +245,21 @@ def age_warnings(how: Method, headers: Sequence[InstanceHeader]) -> list[str]:
     return [f"The patient's age is unknown; the model is made for {youngest}."]
 
 
+def rests_on_less(finding: Finding, former: Finding) -> bool:
+    """Whether a finding rests on less than a former one, so that it must not take its place.
+
+    Of images that were removed, a few may come again: a part of a chest says nothing about the whole one.
+
+    Parameters
+    ----------
+    finding : Finding
+    former : Finding
+        Made when all images were here.
+    """
+    same_series = finding.series_instance_uid == former.series_instance_uid
+    return former.scored > 0 and (finding.scored == 0 or (same_series and finding.received < former.received))
+
+
 def with_asides(finding: Finding, count: int) -> Finding:
     """Return the finding with a warning when objects of the study were kept aside."""
     if not count:

@@ -28,7 +28,7 @@ from node.infer.served import Served
 from node.report.build import build_results
 from node.report.request import ReportRequest
 from node.run.examining import CtExamination, Examination, Examined, Tools
-from node.run.findings import Method, with_asides
+from node.run.findings import Method, rests_on_less, with_asides
 from node.run.options import PipelineSettings
 from node.run.progress import ProgressListener, ScreeningEnd, Stage, StageWatch
 from node.run.radiographs import RadiographExamination
@@ -141,9 +141,13 @@ class Pipeline:
     ) -> tuple[ScreeningEnd, str]:
         """Make the result set, unless the one in force was made by the same recipe, and store everything."""
         screenings = self._store.screenings
+        current = screenings.current_version(screening.study_id, screening.model_name)
+        if self._rests_on_less(screening, outcome, current):
+            end, reason = self._close_without_results(screening, outcome, watch)
+            kept = "a part of the removed images came again: the results in force stay"
+            return (end, reason) if end is ScreeningEnd.OVERTAKEN else (ScreeningEnd.UNCHANGED, kept)
         with watch.stage(Stage.REPORT):
             draft = self._draft(how, outcome)
-        current = screenings.current_version(screening.study_id, screening.model_name)
         made_by = recipe_in_turn(
             draft.recipe,
             screenings.recipes(screening.study_id, screening.model_name),
@@ -158,6 +162,13 @@ class Pipeline:
         with watch.stage(Stage.STORE):
             results = store_objects(self._store.files, built)
         return self._finish(screening, draft, watch, version=version, results=results)
+
+    def _rests_on_less(self, screening: Screening, outcome: Examined, current: ResultVersion | None) -> bool:
+        """Whether only a part came again of removed images that the results in force rest on."""
+        if current is not None and not current.recipe:  # the whole study was: nobody knows how much it had
+            return not outcome.finding.scored
+        former = self._store.screenings.finding_without_images(screening.study_id, screening.model_name)
+        return former is not None and rests_on_less(outcome.finding, former)
 
     def _draft(self, how: Method, outcome: Examined) -> _Draft:
         evidence = outcome.candidates.evidence(self._store.files.path)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, func, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, exists, func, select, union_all
 
 from node.domain.model import ModelIdentity
-from node.domain.result import ResultKind, ResultObject, ResultState, ResultVersion
+from node.domain.result import Finding, ResultKind, ResultObject, ResultState, ResultVersion
 from node.store import rows
 from node.store.database import Database
-from node.store.evidence import decode_model
+from node.store.evidence import decode_model, read_finding
 from node.store.schema import findings, result_objects, result_versions, studies, version_objects
-from node.store.schema_retention import removed_versions
+from node.store.schema_retention import removals, removed_versions
 from node.store.versions import KIND_RANK
 
 
@@ -53,6 +53,22 @@ class ResultRecords:
             report_sop_class_uid=row.sop_class_uid,
             report_series_instance_uid=row.series_instance_uid,
         )
+
+    def finding_without_images(self, study_id: int, model_name: str) -> Finding | None:
+        """Return what the version in force says, where the images that it rests on were removed since."""
+        uid = select(studies.c.study_instance_uid).where(studies.c.id == study_id).scalar_subquery()
+        removed_since = exists().where(
+            removals.c.study_instance_uid == uid, removals.c.at >= result_versions.c.made_at
+        )
+        query = select(result_versions.c.screening_id).where(
+            result_versions.c.study_id == study_id,
+            result_versions.c.model_name == model_name,
+            result_versions.c.state == ResultState.CURRENT,
+            removed_since,
+        )
+        with self._database.read() as connection:
+            screening_id = connection.execute(query).scalar()
+            return None if screening_id is None else read_finding(connection, screening_id)
 
     def recipes(self, study_id: int, model_name: str) -> list[str]:
         """Return the recipes of all versions of a study and model, withdrawn or removed too, oldest first."""

@@ -34,6 +34,28 @@ def delivered(ground: Ground) -> dict[str, str]:
     return {item.sop_instance_uid: item.object_key for item in claimed}
 
 
+def test_a_part_of_removed_images_replaces_no_result(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
+    ground.store.operations.go_live("pacs", "tester", "test")
+    scan = phantom_series(patches=6)
+    pipeline = ground.pipeline(tiny_bundle, ends, destinations=(PACS,))
+    for count in (len(scan), 1, len(scan) - 1, len(scan)):
+        ground.receive(scan[:count])
+        ground.settle()
+        pipeline.run(ground.claim())
+        delivered(ground)
+        ground.clock.forward(timedelta(days=2))
+        if count == len(scan):
+            assert retention(ground, Extent.IMAGES).run_once()
+    assert [end for end, _ in ends.ends] == [ScreeningEnd.STORED, *[ScreeningEnd.UNCHANGED] * 3]
+    assert "part of the removed images" in ends.ends[1][1]
+    assert retention(ground, Extent.STUDY).run_once()
+    ground.receive(scan[:1])
+    ground.settle()
+    pipeline.run(ground.claim())
+    assert ends.ends[-1][0] is ScreeningEnd.UNCHANGED
+    assert ground.store.screenings.next_version(ground.study().id, "tiny") == 2
+
+
 def test_a_removed_study_comes_again(ground: Ground, tiny_bundle: Bundle, ends: Ends) -> None:
     ground.store.operations.go_live("pacs", "tester", "test")
     scan = phantom_series(patches=6)
