@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -24,8 +25,9 @@ from starlette.routing import Route
 
 from node.domain.errors import GroundglassError
 from node.web.access import Access
-from node.web.connection import BoundedConnection, reset_on_close
+from node.web.connection import SPARE, BoundedConnection, reset_on_close
 from node.web.errors import refusal
+from node.web.handshakes import server_context
 from node.web.resources import Resource, ServiceUrl
 
 logger = logging.getLogger(__name__)
@@ -114,8 +116,7 @@ class WebServer:
                 limit_concurrency=bind.max_connections,
                 timeout_keep_alive=cast("int", bind.idle_seconds),
                 timeout_graceful_shutdown=STOP_SECONDS,
-                ssl_certfile=bind.certificate,
-                ssl_keyfile=bind.key,
+                ssl_context_factory=_context_factory(bind),
             )
             config.load()
         except BaseException:
@@ -213,6 +214,13 @@ class _Server(uvicorn.Server):
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
+
+
+def _context_factory(bind: Bind) -> Callable[..., ssl.SSLContext] | None:
+    if bind.certificate is None or bind.key is None:
+        return None
+    context = server_context(bind.certificate, bind.key, most=bind.max_connections + SPARE)
+    return lambda *_: context
 
 
 def _listening(bind: Bind) -> socket.socket:

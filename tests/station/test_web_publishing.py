@@ -16,10 +16,11 @@ from node.receive.storage import StorageService
 from node.settings.loading import load
 from node.settings.settings import Settings
 from node.store.store import Store, open_store
+from node.web.connection import SPARE
 from node.web.visits import Visits
 from tests.certificates import Authority
 from tests.free_ports import free_port
-from tests.station.receiving_node import CountedUids, WallClock, migrated_index
+from tests.station.receiving_node import CountedUids, WallClock, migrated_index, wait_until
 
 TOKEN = "0123456789abcdef"
 
@@ -54,6 +55,7 @@ def test_it_serves_by_tls_with_a_token_that_may_change(tmp_path: Path, store: St
     settings = configured(
         tmp_path,
         f"port = {port}",
+        "max_connections = 4",
         'token = "file:token"',
         f'certificate = "{signed.certificate}"',
         f'key = "{signed.key}"',
@@ -70,8 +72,21 @@ def test_it_serves_by_tls_with_a_token_that_may_change(tmp_path: Path, store: St
         assert client.get(url, headers=allowed).status_code == 401
         (tmp_path / "token").unlink()
         assert client.get(url, headers=allowed).status_code == 503
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(SPARE + 20)]
+        assert [item.recv(1) for item in silent[SPARE + 4 :]] == [b""] * 16  # each holds a file of the node
+        for item in silent:
+            item.close()
+        (tmp_path / "token").write_text(TOKEN)
+        wait_until(lambda: _answers(url, trust), "handshakes are taken again")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def _answers(url: str, trust: ssl.SSLContext) -> bool:
+    try:
+        return httpx.get(url, verify=trust, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 204
+    except httpx.TransportError:
+        return False
 
 
 def test_what_cannot_be_served_stops_the_start(tmp_path: Path, store: Store) -> None:
