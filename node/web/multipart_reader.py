@@ -97,6 +97,7 @@ class MultipartReader:
         self._held = CRLF  # the first delimiter may stand at the very beginning, with no line end before it
         self._parts = 0
         self._skipped = 0
+        self._is_blank_line_ahead = False
 
     @property
     def complete(self) -> bool:
@@ -180,18 +181,21 @@ class MultipartReader:
             self._held = data
             return None, None
         self._stage = _Stage.CONTENT
-        return PartBegins(headers=header_fields(data[:at])), data[at + len(BLANK) :]
+        self._is_blank_line_ahead = True  # its end begins the delimiter of a part without content
+        return PartBegins(headers=header_fields(data[:at])), data[at + len(CRLF) :]
 
     def _content(self, data: bytes) -> tuple[tuple[Event, ...], bytes | None]:
         at = data.find(self._delimiter)
+        begin = len(CRLF) if self._is_blank_line_ahead else 0
         if at >= 0:
             self._stage = _Stage.DELIMITER
-            content = data[:at]
+            content = data[begin:at]
             rest = data[at + len(self._delimiter) :]
             return ((PartContent(data=content), PartEnds()) if content else (PartEnds(),)), rest
         end = self._possible_delimiter(data)
         self._held = data[end:]
-        content = data[:end]
+        self._is_blank_line_ahead = self._is_blank_line_ahead and end < begin
+        content = data[begin:end]
         return ((PartContent(data=content),) if content else ()), None
 
     def _possible_delimiter(self, data: bytes) -> int:

@@ -172,7 +172,7 @@ def accepted_association(here: socket.socket) -> Accepted:
     messages = IncomingMessages(association, lambda affected: CheckedSink(affected, stored), MAX_OBJECT_BYTES)
     association.dimse = messages
     limits = SocketLimits(max_pdu=MAX_PDU, request_seconds=1.0, pdu_seconds=1.0)
-    connection = BoundedSocket(association, here, limits, HeldClock())  # type: ignore[arg-type]
+    connection = BoundedSocket(association, here, limits, HeldClock())  # type: ignore[arg-type]  # of a clock it is asked for this alone
     association.dul.socket = connection
     association.dul.event_queue.get(block=False)  # that there is a connection
     return Accepted(association=association, connection=connection, messages=messages, stored=stored)

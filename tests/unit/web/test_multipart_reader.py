@@ -184,3 +184,10 @@ def test_a_preamble_up_to_its_limit_is_read_however_it_is_cut(cut):
     body = body_of(boundary, [b"content"], preamble=preamble)
     at = len(preamble) + cut
     assert read(boundary, [body[:at], body[at:]]) == read(boundary, [body])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_a_part_without_content_ends_where_the_next_one_begins(size):
+    body = b"--b\r\n" + DICOM + b"\r\n\r\n--b\r\n" + DICOM + b"\r\n\r\n\r\ncontent\r\n--b--"
+    headers = {"content-type": "application/dicom"}
+    assert read("b", pieces(body, [size])) == [(headers, b""), (headers, b"\r\ncontent")]
