@@ -82,7 +82,7 @@ class WebArchiveClient:
     def session(self) -> Iterator[WebSession]:
         """Open a connection on which it is searched."""
         with http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session:
-            yield WebSession(session, self._archive.name)
+            yield WebSession(session, self._archive.name, self._go_on)
 
     def retrieve(
         self,
@@ -103,8 +103,6 @@ class WebArchiveClient:
             http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session,
         ):
             for item in wanted:
-                if self._stopping.is_set():
-                    raise DestinationUnavailable("this node is being stopped; it goes on after its start")
                 path = (
                     f"/studies/{study_instance_uid}/series/{series_instance_uid}"
                     f"/instances/{item.sop_instance_uid}"
@@ -117,8 +115,18 @@ class WebArchiveClient:
         return problem or "success"
 
     def stop(self) -> None:
-        """End what is on its way, after the object that is just coming."""
+        """End what is on its way, with the bytes that are just coming."""
         self._stopping.set()
+
+    def _go_on(self) -> None:
+        """Refuse to go on once this node is being stopped.
+
+        Raises
+        ------
+        DestinationUnavailable
+        """
+        if self._stopping.is_set():
+            raise DestinationUnavailable("this node is being stopped; it goes on after its start")
 
     def _get(
         self,
@@ -127,19 +135,30 @@ class WebArchiveClient:
         item: ArchivedInstance,
         open_sink: Callable[[AffectedInstance], ObjectSink],
     ) -> None:
+        self._go_on()
         with session.stream(path, headers=DICOM, expected=frozenset({NOT_FOUND})) as answer:
             if not answer.success:
                 raise DestinationRefused(f"WADO-RS was answered {answer.text}")
-            limited = _limited(answer.chunks, self._max_object_bytes)
+            limited = _limited(answer.chunks, self._max_object_bytes, self._go_on)
             _store(dicom_content(answer.content_type, limited), item, open_sink)
 
 
 class WebSession:
-    """A connection on which an archive is searched. Implements `ArchiveSession`."""
+    """A connection on which an archive is searched. Implements `ArchiveSession`.
 
-    def __init__(self, session: HttpSession, name: str) -> None:
+    Parameters
+    ----------
+    session : HttpSession
+    name : str
+        Of the archive.
+    go_on : callable
+        Called before each request; raises when none may be made any more.
+    """
+
+    def __init__(self, session: HttpSession, name: str, go_on: Callable[[], None]) -> None:
         self._session = session
         self._name = name
+        self._go_on = go_on
 
     def studies(self, sought: Sought, *, limit: int) -> list[ArchivedStudy]:
         """Return the studies that match."""
@@ -168,6 +187,7 @@ class WebSession:
         found: list[Any] = []
         fields = [("includefield", keyword) for keyword in keywords]
         while True:
+            self._go_on()
             page = [*keys.items(), *fields, ("limit", str(PAGE)), ("offset", str(len(found)))]
             # What is below a study may be gone; at the base of the service the address is wrong.
             expected = frozenset({NOT_FOUND}) if path != "/studies" else frozenset()
@@ -186,9 +206,10 @@ class WebSession:
                 )
 
 
-def _limited(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+def _limited(chunks: Iterator[bytes], limit: int, go_on: Callable[[], None]) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
+        go_on()
         size += len(chunk)
         if size > limit:
             raise ObjectTooLarge(f"object is larger than {limit} bytes, the limit of this node")

@@ -12,11 +12,12 @@ from node.dimse.scu import Remote
 from node.domain.archives import PullState
 from node.domain.identity import derived_uid
 from node.domain.study import AssociationEnd
+from node.fetching import Fetching
 from node.settings.loading import load
 from node.settings.settings import Settings
 from tests.station.finding_ground import VIEWER
 from tests.station.pull_ground import FetchingNode, fetching_node
-from tests.station.receiving_node import AE_TITLE, send_files, write_instance
+from tests.station.receiving_node import AE_TITLE, WallClock, send_files, write_instance
 from tests.web_server import Seen, WebServer, answer
 
 STUDY, SERIES = derived_uid("test", "study", "1"), derived_uid("test", "series", "1")
@@ -190,3 +191,21 @@ def test_an_object_of_another_study_is_not_taken(node: FetchingNode, tmp_path: P
     assert progress.pull.state is PullState.SHORT
     assert "StudyInstanceUID" in progress.problem
     assert node.stored() == {}
+
+
+def test_a_node_that_stops_asks_nothing_more(node: FetchingNode, tmp_path: Path) -> None:
+    tell = serve_studies("1", "2", "3", bad="")
+
+    def serve(seen: Seen) -> bytes:
+        if seen.target.partition("?")[0].endswith("/series"):
+            fetching.stop()
+        return tell(seen)
+
+    with WebServer(serve) as server:
+        settings = settings_for(tmp_path, server.url)
+        fetching = Fetching(settings, node.store, node.storage, clock=WallClock(), jitter=lambda: 0.0)
+        for tick in fetching.ticks():
+            tick.action()
+        asked = [seen.target.partition("?")[0] for seen in server.seen]
+    assert asked[0] == "/studies"
+    assert [path.rpartition("/")[2] for path in asked].count("series") == 1
