@@ -180,6 +180,6 @@ def read_stored_header(files: LocalObjectFiles, key: str) -> InstanceHeader | No
     """Return the header of a stored object, None where it cannot be read, which is logged."""
     try:
         return read_header(files.path(key))
-    except (DicomError, ObjectMissing) as error:
+    except (DicomError, ObjectMissing, FileNotFoundError) as error:
         logger.error("an object is not found by queries: %s", error)  # noqa: TRY400 - the message says it all
         return None

@@ -54,7 +54,7 @@ class Search:
         try:
             with self._files.path(candidate.object_key).open("rb") as stream:
                 attributes = scan(stream, _wanted(read)).attributes
-        except (DicomError, ObjectMissing) as error:
+        except (DicomError, ObjectMissing, FileNotFoundError) as error:
             logger.error("attributes of an object are not found: %s", error)  # noqa: TRY400 - it says it all
             return Entity(texts=candidate.values)
         plain = {

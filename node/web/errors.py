@@ -107,10 +107,14 @@ STATUSES: tuple[tuple[type[GroundglassError], HTTPStatus], ...] = (
 """Of errors that come from below; the first that fits."""
 
 
-def status_of(error: GroundglassError) -> HTTPStatus:
+def status_of(error: Exception) -> HTTPStatus:
     """Return the status that tells of an error."""
     if isinstance(error, RequestRefused):
         return error.status
+    if isinstance(error, FileNotFoundError):  # an object that was removed while it was about to be read
+        return HTTPStatus.NOT_FOUND
+    if not isinstance(error, GroundglassError):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
     rest = HTTPStatus.SERVICE_UNAVAILABLE if error.retryable else HTTPStatus.INTERNAL_SERVER_ERROR
     return next((status for kind, status in STATUSES if isinstance(error, kind)), rest)
 
@@ -123,7 +127,7 @@ def refusal(_request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return PlainTextResponse(f"{status.phrase}\n", status, headers=error.headers)
-    status = status_of(error) if isinstance(error, GroundglassError) else HTTPStatus.INTERNAL_SERVER_ERROR
+    status = status_of(error)
     text = str(error) if isinstance(error, RequestRefused | QueryMalformed) else status.phrase
     headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None  # RFC 6750
     return PlainTextResponse(f"{text}\n", status, headers=headers)

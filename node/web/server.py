@@ -156,6 +156,7 @@ class WebServer:
             middleware=middleware,
             exception_handlers={
                 GroundglassError: refusal,
+                FileNotFoundError: refusal,
                 HTTPException: refusal,
                 Exception: refusal,
             },
