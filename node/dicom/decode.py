@@ -16,13 +16,15 @@ from node.dicom.tags import Tag
 from node.dicom.transfer_syntaxes import NATIVE, RLE_LOSSLESS
 from node.domain.errors import HounsfieldUnknown
 
-StoredValues = NDArray[np.int64]
+StoredValues = NDArray[np.signedinteger]
 PaddingMask = NDArray[np.bool_]
 HounsfieldUnits = NDArray[np.int16]
 
 AIR = -1024
 """Hounsfield units given to padded pixels: the least that a CT with the usual intercept stores."""
 SHORT = 1 << 16
+LARGEST_OFFSET = 1 << 30
+"""A rescale intercept beyond it is added to numbers with a fraction, which overflow later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class DecodedFrame:
     """One frame in the stored domain: before any rescale."""
 
     stored: StoredValues
-    """int64 array, shape (rows, columns) or (rows, columns, samples)."""
+    """int32 array, int64 for words of 32 bits, shape (rows, columns) or (rows, columns, samples)."""
     padded: PaddingMask
     """bool array of the same shape: pixels that were never measured (PS3.3 C.7.5.1.1.2)."""
 
@@ -76,7 +78,7 @@ def stored_words(file: PixelFile, raw: Raw) -> DecodedFrame:
 
 
 def _stored(raw: Raw, layout: PixelLayout, transfer_syntax_uid: str) -> StoredValues:
-    values = raw.astype(np.int64)
+    values: StoredValues = raw.astype(np.int32 if raw.dtype.itemsize <= 2 else np.int64)
     if transfer_syntax_uid in NATIVE or transfer_syntax_uid == RLE_LOSSLESS:
         values >>= layout.high_bit + 1 - layout.bits_stored
     values &= (1 << layout.bits_stored) - 1
@@ -126,12 +128,13 @@ def hounsfield(frame: DecodedFrame, rescale: Rescale) -> HounsfieldUnits:
     -------
     int16 array, shape (rows, columns)
     """
-    if rescale.slope == 1 and rescale.intercept.is_integer():
+    units: NDArray[np.signedinteger] | NDArray[np.float64]
+    if rescale.slope == 1 and rescale.intercept.is_integer() and abs(rescale.intercept) < LARGEST_OFFSET:
         units = frame.stored + int(rescale.intercept)
     else:
         units = np.rint(frame.stored * rescale.slope + rescale.intercept)
     limits = np.iinfo(np.int16)
-    result = np.clip(units, limits.min, limits.max).astype(np.int16)
+    result: HounsfieldUnits = np.clip(units, limits.min, limits.max).astype(np.int16)
     result[frame.padded] = AIR
     return result
 

@@ -98,12 +98,12 @@ class Greyscale:
     """The least value is shown white (MONOCHROME1, PS3.3 C.7.6.3.1.2)."""
 
 
-def grey_levels(stored: NDArray[np.int64], padded: NDArray[np.bool_], greyscale: Greyscale) -> Grey:
+def grey_levels(stored: NDArray[np.signedinteger], padded: NDArray[np.bool_], greyscale: Greyscale) -> Grey:
     """Return the image that a reader sees, 8 bit.
 
     Parameters
     ----------
-    stored : int64 array, shape (rows, columns)
+    stored : integer array, shape (rows, columns)
     padded : bool array, same shape
         Pixels that were never exposed; they become black and take no part in anything.
     greyscale : Greyscale

@@ -45,7 +45,10 @@ class Viewport:
 
 
 def shown_levels(
-    stored: NDArray[np.int64], shown: NDArray[np.bool_], padded: NDArray[np.bool_], greyscale: Greyscale
+    stored: NDArray[np.signedinteger],
+    shown: NDArray[np.bool_],
+    padded: NDArray[np.bool_],
+    greyscale: Greyscale,
 ) -> Grey:
     """Return the grey level of each stored value.
 
@@ -54,7 +57,7 @@ def shown_levels(
 
     Parameters
     ----------
-    stored : int64 array
+    stored : integer array
         Values of pixels, or all values that pixels may have.
     shown : bool array, same shape
         Which of them the image has; without a window their least and greatest make the range.

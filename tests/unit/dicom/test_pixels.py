@@ -212,3 +212,17 @@ def test_any_bytes_have_a_size_or_none(data: bytes) -> None:
     for prefix in (b"", b"\xff\xd8", b"\xff\x4f\xff\x51"):
         size = frame_size(prefix + data)
         assert size is None or isinstance(size, FrameSize)
+
+
+@pytest.mark.parametrize("intercept", [1e15, -1e15, 1e300, float(1 << 31), -1024.0])
+@pytest.mark.parametrize("value", [0, 65535])
+def test_no_offset_is_too_large_for_the_stored_values(
+    make_data_set: Callable[..., Dataset], tmp_path: Path, intercept: float, value: int
+) -> None:
+    path = _with_words(
+        make_data_set, tmp_path / "a.dcm", [[value] * 2], signed=False, BitsStored=16, HighBit=15
+    )
+    frame = decode_stored(PixelFile(path), 1)
+    assert frame.stored.nbytes <= 4 * frame.stored.size, "a frame takes no more memory than it must"
+    units = hounsfield(frame, Rescale(slope=1.0, intercept=intercept))
+    assert (units == np.clip(value + intercept, -32768, 32767)).all()
