@@ -6,8 +6,10 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydicom.uid import ImplicitVRLittleEndian
@@ -240,14 +242,22 @@ class RetrieveExchange:
 
     def _store_all_here(self, same: Suboperations, found: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance that is sent to the peer itself, until it cancels."""
-        for item in found:
+        for item, following in zip_longest(found, found[1:]):
             if self._messages.is_cancelled(message_id):
                 return
-            yield item, None if same.broken else self._store(same, item)
+            yield item, None if same.broken else self._store(same, item, following)
 
-    def _store(self, to: Suboperations, item: Retrievable) -> Meaning | None:
+    def _store(self, to: Suboperations, item: Retrievable, following: Retrievable | None) -> Meaning | None:
+        """Send an object, and read the one after it while the peer takes this one."""
+
+        def meanwhile() -> None:
+            if following is not None:
+                # What cannot be read now is told of in its turn.
+                with suppress(OSError, DicomError, StoreError, StopIteration):
+                    to.read_ahead(following, self._provider.locate(following))
+
         try:
-            return to.send(item, self._provider.locate(item))
+            return to.send(item, self._provider.locate(item), meanwhile=meanwhile)
         except (DeliveryError, DicomError, StoreError) as error:
             logger.warning("an instance was not sent: %s", error)
             return None
@@ -274,8 +284,8 @@ class RetrieveExchange:
             ):
                 there = Suboperations(association, self._provider.transcoder, originator=originator)
                 while waiting and not self._messages.is_cancelled(message_id):
-                    meaning = self._store(there, waiting[0])
-                    yield waiting.popleft(), meaning
+                    item = waiting.popleft()
+                    yield item, self._store(there, item, waiting[0] if waiting else None)
                     if there.broken:
                         break
         except DeliveryError as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pynetdicom.dimse_primitives import C_STORE
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from node.dicom.transcode import Transcoder
     from node.dimse.queries import Retrievable
 
+Block: TypeAlias = tuple[bytes, bool]
+"""Bytes of a data set, and whether they are its last."""
 C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
 MEDIUM = 0x0000  # Priority, PS3.7 E.1-1
 MESSAGE_IDS = 65535
@@ -69,6 +72,7 @@ class Suboperations:
         self._transcoder = transcoder
         self._originator = originator
         self._sent = 0
+        self._ahead: tuple[Retrievable, Iterator[Block]] | None = None
         self.broken = False
         """Whether an answer did not come: nothing more can be sent."""
         self._contexts: dict[str, list[PresentationContext]] = {}
@@ -76,8 +80,15 @@ class Suboperations:
             if context.as_scu:
                 self._contexts.setdefault(str(context.abstract_syntax), []).append(context)
 
-    def send(self, item: Retrievable, path: Path) -> Meaning:
+    def send(self, item: Retrievable, path: Path, *, meanwhile: Callable[[], None] | None = None) -> Meaning:
         """Send one object and return what the peer's answer means.
+
+        Parameters
+        ----------
+        item : Retrievable
+        path : Path
+        meanwhile : callable, optional
+            Called while the peer takes the object, before its answer is waited for.
 
         Raises
         ------
@@ -94,17 +105,34 @@ class Suboperations:
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
         command = self._command(item, message_id)
         if blocks is None:
-            prefix = part10_prefix(
-                sop_class_uid=item.sop_class_uid,
-                sop_instance_uid=item.sop_instance_uid,
-                transfer_syntax_uid=item.transfer_syntax_uid,
-            )
-            blocks_of_file = _blocks(path, self._at_once(WRITTEN_AT_ONCE), prefix)
-            self._write_data_set(context_id, command, blocks_of_file)
+            ahead, self._ahead = self._ahead, None
+            begun = ahead[1] if ahead is not None and ahead[0] is item else self._file(item, path)
+            self._write_data_set(context_id, command, begun)
         else:
             size = self._at_once(TRANSCODED_AT_ONCE)
             self._write_data_set(context_id, command, _regrouped(blocks, size))
+        if meanwhile is not None:
+            meanwhile()
         return self._answer(message_id)
+
+    def read_ahead(self, item: Retrievable, path: Path) -> None:
+        """Read the beginning of the object that is sent next, where it goes as it lies.
+
+        Raises
+        ------
+        OSError, DicomError
+            The stored file cannot be read; it will not be when its turn comes, either.
+        """
+        blocks = self._file(item, path)
+        self._ahead = item, chain([next(blocks)], blocks)
+
+    def _file(self, item: Retrievable, path: Path) -> Iterator[Block]:
+        prefix = part10_prefix(
+            sop_class_uid=item.sop_class_uid,
+            sop_instance_uid=item.sop_instance_uid,
+            transfer_syntax_uid=item.transfer_syntax_uid,
+        )
+        return _blocks(path, self._at_once(WRITTEN_AT_ONCE), prefix)
 
     def _at_once(self, most: int) -> int:
         """Return a number of bytes that is one of whole fragments."""
@@ -149,9 +177,7 @@ class Suboperations:
             f"the peer takes no {item.sop_class_uid} in {item.transfer_syntax_uid} on this association"
         )
 
-    def _write_data_set(
-        self, context_id: int, command: bytes, blocks: Iterator[tuple[bytes | memoryview, bool]]
-    ) -> None:
+    def _write_data_set(self, context_id: int, command: bytes, blocks: Iterator[Block]) -> None:
         """Write a message whose data set comes in blocks of whole fragments, the last one marked."""
         size = fragment_size(self._max_pdu)
         waiting = [message(context_id, command, b"", max_pdu=self._max_pdu)]
@@ -205,7 +231,7 @@ def unread(association: Association) -> Iterator[None]:
         association._reactor_checkpoint.set()
 
 
-def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[tuple[bytes | memoryview, bool]]:
+def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[Block]:
     """Yield the data set of a file in blocks, and whether each is the last.
 
     Most files begin with what this node writes itself; only in others the data set must be looked for.
@@ -225,7 +251,7 @@ def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[tuple[bytes | 
             yield block, left == 0
 
 
-def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[tuple[bytes | memoryview, bool]]:
+def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[Block]:
     """Yield blocks of any lengths as blocks of ``size`` bytes, and whether each is the last."""
     gathered = bytearray()
     for block in blocks:
