@@ -32,6 +32,9 @@ FRAMES: Final = INSTANCE + "/frames/{frames}"
 DEFAULT_QUALITY: Final = 90
 THUMBNAIL: Final = Viewport(width=256, height=256)
 LARGEST_VIEWPORT: Final = 8192
+"""Pixels of a side."""
+MOST_VIEWPORT_PIXELS: Final = 1 << 25
+"""The largest displays have 7680 x 4320."""
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{0,9})?([eE][+-]?[0-9])?")
 FUNCTIONS: Final = {
     "linear": WindowFunction.LINEAR,
@@ -56,7 +59,7 @@ WITHOUT_PICTURE: Final = (
 AT_ONCE: Final = 4
 """Pictures that are made at the same time; each takes several times the memory of a frame."""
 LARGE: Final = 1 << 22
-"""Pixels of a frame beyond which its picture is made while no other such one is."""
+"""Pixels of a frame or viewport beyond which a picture is made while no other such one is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +161,8 @@ class RenderedResource:
             number = image.representative if frame is None else frame
             if number > image.number_of_frames:
                 raise NotFound("the object has no such frame")
-            with self._large_room if image.pixels > LARGE else nullcontext():
+            shown = how.viewport.width * how.viewport.height if how.viewport is not None else 0
+            with self._large_room if max(image.pixels, shown) > LARGE else nullcontext():
                 picture = image.picture(number, how.window)
                 if how.viewport is not None:
                     picture = fitted(picture, how.viewport)
@@ -198,6 +202,8 @@ def _viewport(text: str) -> Viewport:
     width, height = (_number(value, "viewport") for value in values[:2])
     if not (1 <= width <= LARGEST_VIEWPORT and 1 <= height <= LARGEST_VIEWPORT):
         raise BadRequest(f"width and height of a viewport are from 1 to {LARGEST_VIEWPORT}")
+    if width * height > MOST_VIEWPORT_PIXELS:
+        raise BadRequest(f"a viewport has at most {MOST_VIEWPORT_PIXELS} pixels")
     viewport = Viewport(width=int(width), height=int(height))
     if len(values) == 2:
         return viewport

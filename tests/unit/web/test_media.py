@@ -124,3 +124,10 @@ def test_parameters_of_pictures_are_understood_or_refused(parameters: dict[str, 
     assert 1 <= how.quality <= 100
     assert how.viewport is None or 1 <= min(how.viewport.width, how.viewport.height) <= 8192
     assert (how.window is None) == ("window" not in parameters)
+
+
+def test_a_picture_is_no_larger_than_displays_are() -> None:
+    how = rendering_of({"viewport": "7680,4320"}, JPEG, thumbnail=False)
+    assert how.viewport is not None
+    with pytest.raises(BadRequest, match="pixels"):
+        rendering_of({"viewport": "8192,8192"}, JPEG, thumbnail=False)
