@@ -20,6 +20,7 @@ JSON: Final = "application/json"
 GZIP: Final = 16 + zlib.MAX_WBITS
 GZIP_LEVEL: Final = 4
 BROTLI_QUALITY: Final = 4
+VARY: Final = "Accept, Accept-Encoding"
 AT_ONCE: Final = 1 << 20
 """Bytes of a body that is made before it is sent."""
 _CODING = re.compile(r"\s*([A-Za-z0-9*-]+)\s*(?:;\s*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?")
@@ -96,7 +97,7 @@ def json_answer(
     headers : mapping of str to str, optional
     """
     coding = _coding(request)
-    sent = {"Vary": "Accept, Accept-Encoding", **(headers or {})}
+    sent = {"Vary": VARY, **(headers or {})}
     if coding:
         sent["Content-Encoding"] = coding
         pieces = _packed(pieces, PACKERS[coding]())

@@ -15,7 +15,7 @@ from node.domain.network import Right
 from node.store.metadata import MetadataRecords, together
 from node.store.stored_instances import Scope, StoredInstances
 from node.web.errors import NotFound
-from node.web.json_answers import array, json_answer, json_type
+from node.web.json_answers import VARY, array, json_answer, json_type
 from node.web.negotiation import fresh
 from node.web.resources import Resource, ServiceUrl, scope_of
 
@@ -55,7 +55,7 @@ class MetadataService:
             raise NotFound("there is no such study, series or instance here")
         base = self._url.of(request)
         name = hashlib.sha256(f"{digest} {base}".encode()).hexdigest()
-        headers = {"ETag": f'W/"{name}"', "Cache-Control": "private, no-cache"}
+        headers = {"ETag": f'W/"{name}"', "Cache-Control": "private, no-cache", "Vary": VARY}
         if fresh(request, headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return json_answer(request, media_type, array(self._pages(scope, base)), headers)
