@@ -28,7 +28,7 @@ from node.dimse.commitment import (
 from node.dimse.contexts import CONVERTIBLE, STUDY_ROOT_FIND
 from node.dimse.entity import Timeouts
 from node.dimse.messages import BoundedMessages
-from node.dimse.scu import Remote, open_association, status_of
+from node.dimse.scu import Remote, RequestingAssociation, open_association
 from node.dimse.status import Meaning, query_meaning_of, request_meaning_of
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 
@@ -95,14 +95,12 @@ class _Reports:
             return None
 
 
-class AskingAssociation:
+class AskingAssociation(RequestingAssociation):
     """An open association on which a destination is asked. Made by `associate_to_ask`."""
 
     def __init__(self, association: Association, remote: Remote, reports: _Reports) -> None:
-        self._association = association
-        self._remote = remote
+        super().__init__(association, remote)
         self._reports = reports
-        self._asked = 0
 
     @property
     def offers_commitment(self) -> bool:
@@ -191,25 +189,6 @@ class AskingAssociation:
                 raise DestinationRefused(f"{self._remote} answers C-FIND with over {MAX_MATCHES} matches")
             shown.add(str(match.get("SOPInstanceUID", "")) if match is not None else "")
         raise DestinationUnavailable(f"{self._remote} did not end its answer to C-FIND")
-
-    def _accepts(self, abstract_syntax: str) -> bool:
-        return any(
-            context.abstract_syntax == abstract_syntax and context.as_scu
-            for context in self._association.accepted_contexts
-        )
-
-    def _ready(self) -> Association:
-        if not self._association.is_established:
-            raise DestinationUnavailable(f"{self._remote} closed the association; it is asked again")
-        return self._association
-
-    def _next(self) -> int:
-        self._asked += 1
-        return self._asked
-
-    def _status(self, answer: Dataset, service: str) -> int:
-        silence = f"{self._remote} gave no answer to {service}; it is asked again"
-        return status_of(self._association, answer, silence)
 
 
 @contextmanager

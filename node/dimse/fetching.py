@@ -30,7 +30,7 @@ from node.dimse.contexts import (
 from node.dimse.entity import Entity, Timeouts, application_entity
 from node.dimse.incoming import IncomingMessages
 from node.dimse.messages import BoundedMessages
-from node.dimse.scu import Remote, open_association, status_of
+from node.dimse.scu import Remote, RequestingAssociation, open_association
 from node.dimse.status import query_meaning_of
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 
@@ -149,13 +149,8 @@ class _FetchingEntity(Entity):
         return sock
 
 
-class FetchingAssociation:
+class FetchingAssociation(RequestingAssociation):
     """An open association on which an archive is searched and asked. Made by `associate_to_fetch`."""
-
-    def __init__(self, association: Association, remote: Remote) -> None:
-        self._association = association
-        self._remote = remote
-        self._asked = 0
 
     def find(self, identifier: Dataset, *, limit: int) -> list[Dataset]:
         """Return the matches of a query of the Study Root (PS3.4 section C.4.1).
@@ -168,7 +163,7 @@ class FetchingAssociation:
             The archive says no, or answers with more matches than ``limit``.
         """
         found: list[Dataset] = []
-        answers = self._ready(STUDY_ROOT_FIND, "C-FIND").send_c_find(
+        answers = self._serving(STUDY_ROOT_FIND, "C-FIND").send_c_find(
             identifier, STUDY_ROOT_FIND, msg_id=self._next()
         )
         for number, (answer, match) in enumerate(answers):
@@ -197,7 +192,7 @@ class FetchingAssociation:
         DestinationRefused
             The archive offers no C-MOVE.
         """
-        association = self._ready(STUDY_ROOT_MOVE, "C-MOVE")
+        association = self._serving(STUDY_ROOT_MOVE, "C-MOVE")
         return self._retrieved(
             association.send_c_move(identifier, destination, STUDY_ROOT_MOVE, msg_id=self._next()), "C-MOVE"
         )
@@ -212,7 +207,7 @@ class FetchingAssociation:
         DestinationRefused
             The archive offers no C-GET.
         """
-        association = self._ready(STUDY_ROOT_GET, "C-GET")
+        association = self._serving(STUDY_ROOT_GET, "C-GET")
         return self._retrieved(
             association.send_c_get(identifier, STUDY_ROOT_GET, msg_id=self._next()), "C-GET"
         )
@@ -235,23 +230,12 @@ class FetchingAssociation:
                 )
         raise DestinationUnavailable(f"{self._remote} did not end its answer to {service}")
 
-    def _ready(self, abstract_syntax: str, service: str) -> Association:
-        if not self._association.is_established:
-            raise DestinationUnavailable(f"{self._remote} closed the association; it is asked again")
-        if not any(
-            context.abstract_syntax == abstract_syntax and context.as_scu
-            for context in self._association.accepted_contexts
-        ):
+    def _serving(self, abstract_syntax: str, service: str) -> Association:
+        """Return the association for a request of a service that the archive offers on it."""
+        association = self._ready()
+        if not self._accepts(abstract_syntax):
             raise DestinationRefused(f"{self._remote} offers no {service} to this node; allow it there")
-        return self._association
-
-    def _next(self) -> int:
-        self._asked += 1
-        return self._asked
-
-    def _status(self, answer: Dataset, service: str) -> int:
-        silence = f"{self._remote} gave no answer to {service}; it is asked again"
-        return status_of(self._association, answer, silence)
+        return association
 
 
 @contextmanager

@@ -143,6 +143,44 @@ def _transcoded(path: Path, wanted: str) -> Iterator[Path]:
         yield Path(file.name)
 
 
+class RequestingAssociation:
+    """An open association on which a peer is asked, one request after the other.
+
+    Parameters
+    ----------
+    association : Association
+        Established.
+    remote : Remote
+        Who is asked.
+    """
+
+    def __init__(self, association: Association, remote: Remote) -> None:
+        self._association = association
+        self._remote = remote
+        self._asked = 0
+
+    def _accepts(self, abstract_syntax: str) -> bool:
+        """Whether the peer serves a SOP class on this association."""
+        return any(
+            context.abstract_syntax == abstract_syntax and context.as_scu
+            for context in self._association.accepted_contexts
+        )
+
+    def _ready(self) -> Association:
+        if not self._association.is_established:
+            raise DestinationUnavailable(f"{self._remote} closed the association; it is asked again")
+        return self._association
+
+    def _next(self) -> int:
+        """Return the next message ID."""
+        self._asked += 1
+        return self._asked
+
+    def _status(self, answer: Dataset, service: str) -> int:
+        silence = f"{self._remote} gave no answer to {service}; it is asked again"
+        return status_of(self._association, answer, silence)
+
+
 @contextmanager
 def associate(
     remote: Remote, *, calling_ae_title: str, needed: Iterable[Syntaxes], timeouts: Timeouts
