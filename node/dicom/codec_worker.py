@@ -63,7 +63,7 @@ def _served(codecs: InProcessCodecs, request: Request, pixels: int) -> Mapping[s
         image = codecs.decode(data, request.transfer_syntax_uid, request.layout)
         write_from(pixels, np.ascontiguousarray(image.words).data)
     except DicomError as error:
-        return {"refused": ascii(str(error))[1:-1][:MOST_TEXT]}
+        return {"refused": str(error).encode("ascii", "replace")[:MOST_TEXT].decode("ascii")}
     return image_answer(image)
 
 
