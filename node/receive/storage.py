@@ -19,6 +19,9 @@ from node.store.intake import IntakeRecords
 
 logger = logging.getLogger(__name__)
 
+ASIDE = frozenset({Intake.CONFLICT, Intake.TO_COMPARE})
+"""What is kept beside the index: under its UID lies another object, or none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Intakes:
@@ -152,8 +155,8 @@ class Reception:
         """
         self._spooled.stream.write(data)
 
-    def finish(self) -> Placed:
-        """Check the object, make it durable and index it; return where it belongs.
+    def finish(self) -> Placed | None:
+        """Check the object, make it durable and index it; return where it belongs, None if it is kept aside.
 
         Raises
         ------
@@ -184,6 +187,8 @@ class Reception:
         )
         level = logging.DEBUG if intake in {Intake.NEW, Intake.REPEATED} else logging.INFO
         logger.log(level, "intake %s by association %d", intake.value, self._origin.association_id)
+        if intake in ASIDE:
+            return None
         return Placed(
             study_instance_uid=header.study_instance_uid, series_instance_uid=header.series_instance_uid
         )

@@ -151,6 +151,17 @@ def test_one_instance_alone_and_one_again_and_two_studies(web: Serving, tmp_path
     assert values(response.json(), URL) == []
 
 
+def test_what_is_kept_aside_is_led_to_by_no_url(web: Serving, tmp_path: Path) -> None:
+    first, uid = instance(tmp_path, 320)
+    assert post(web, body_of([first])).status_code == 200
+
+    response = post(web, body_of([first[:-2] + b"\x7f\x7f"]))
+
+    assert response.status_code == 200
+    (answered,) = values(response.json(), STORED)
+    assert (values(answered, "00081155"), values(answered, URL)) == ([uid], [])
+
+
 def test_the_answer_comes_in_the_form_that_is_accepted(web: Serving, tmp_path: Path) -> None:
     data, uid = instance(tmp_path, 500)
     response = post(web, body_of([data, b"x"]), Accept="application/dicom+xml")
