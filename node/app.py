@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
-import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from node.assemble.routes import StudyRouter
 from node.assemble.sweep import Sweep
-from node.commitments import COMMITTING, commitment_services, committing_of
+from node.commitments import COMMITTING, committing_of
 from node.decide.routing import Routing
-from node.dimse.admission import Admission
 from node.dimse.listening import Listener
+from node.dimse.receivers import Receivers
 from node.dispatch import courier_of
 from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
@@ -33,10 +31,8 @@ from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
 from node.publishing import publish
-from node.query.find import FindService
-from node.query.retrieve import RetrieveService
-from node.receive.procedure_steps import AnnouncementService
 from node.receive.storage import StorageService
+from node.receiving import listener_of, receivers_of
 from node.run.pipeline import Pipeline
 from node.run.progress import Listeners, ProgressListener, ScreeningEnd
 from node.run.schedule import Tick, Ticks
@@ -47,6 +43,9 @@ from node.serving import TRITON, KnownModels, engine_room, model_checks, open_wa
 from node.settings.settings import Settings
 from node.store.claim import StoreClaim
 from node.store.store import Store, open_store
+from node.system import RandomUids, SystemClock
+
+__all__ = ["Node", "RandomUids", "SystemClock", "build"]
 
 SWEEP = "sweep"
 WITHDRAWALS = "withdrawals"
@@ -59,30 +58,6 @@ STOP_WORKERS = timedelta(seconds=60)
 """For a screening to its end ..."""
 STOP_WAITING = timedelta(seconds=5)
 """... and, once its engine is closed, to be parked."""
-
-
-class SystemClock:
-    """The machine's clock. Implements ``Clock``."""
-
-    def now(self) -> datetime:
-        """Return the time of day, aware, in UTC."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Return seconds from an arbitrary start."""
-        return time.monotonic()
-
-
-class RandomUids:
-    """New identifiers from the machine's randomness. Implements ``UidSource``."""
-
-    def uid(self) -> str:
-        """Return a new UID under 2.25 (PS3.5 B.2)."""
-        return f"2.25.{uuid.uuid4().int}"
-
-    def token(self) -> str:
-        """Return a new short name."""
-        return uuid.uuid4().hex[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +73,7 @@ class _Parts:
     ticks: Ticks
     storage: StorageService
     listener: Listener
+    receivers: Receivers | None
 
 
 def build(settings: Settings, *, progress: ProgressListener | None = None) -> Node:
@@ -190,6 +166,7 @@ class Node:
                 ticks=parts.pulse.ages(),
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
                 least_free_bytes=self._settings.health.least_free_bytes,
+                receiving_problem=parts.receivers.problem if parts.receivers is not None else "",
             )
         )
 
@@ -245,6 +222,9 @@ class Node:
             sweep.run()
             workers.wake()
 
+        receivers = receivers_of(settings, store, claim=claim, metrics=metrics, clock=clock)
+        if receivers is not None:
+            known.follow(receivers.tell)
         return _Parts(
             store=store,
             models=models,
@@ -254,7 +234,8 @@ class Node:
             workers=workers,
             ticks=self._ticks(store, models, pulse, assemble),
             storage=storage,
-            listener=self._listener(storage, store),
+            listener=listener_of(settings, store, storage, clock=clock, uids=self._uids, receivers=receivers),
+            receivers=receivers,
         )
 
     def _pipeline(self, store: Store, models: EngineRoom, listener: ProgressListener) -> Pipeline:
@@ -317,24 +298,6 @@ class Node:
             records=CountedIntake(store, metrics),
             clock=self._clock,
             own_device_uids=known.device_uids,
-        )
-
-    def _listener(self, services: StorageService, store: Store) -> Listener:
-        settings = self._settings
-        return Listener(
-            ae_title=settings.node.ae_title,
-            host=settings.node.host,
-            port=settings.node.port,
-            limits=settings.listen_limits(),
-            gate=Admission(settings.node.ae_title, settings.peer_records()),
-            services=services,
-            clock=self._clock,
-            commitment=commitment_services(settings, store, clock=self._clock, uids=self._uids),
-            announcements=AnnouncementService(store.announcements, self._uids),
-            query=FindService(store.matches, store.files, ae_title=settings.node.ae_title),
-            retrieve=RetrieveService(
-                store.matches, store.files, store.codecs, destinations=settings.move_destination_records()
-            ),
         )
 
     def _listen(self, listener: Listener) -> int:

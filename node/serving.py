@@ -143,6 +143,7 @@ class KnownModels:
     def __init__(self, operations: OperationRecords) -> None:
         self._operations = operations
         self._lock = threading.Lock()
+        self._followers: list[Callable[[frozenset[str]], None]] = []
         self._device_uids = frozenset(device_uid_of(*model) for model in operations.registered_models())
 
     def register_model(self, name: str, version: int, spec_sha256: str, weights_sha256: str) -> None:
@@ -160,6 +161,14 @@ class KnownModels:
         digests = [bundle.weights_sha256, *([bundle.int8_sha256] if bundle.int8_sha256 else [])]
         with self._lock:
             self._device_uids |= {device_uid_of(bundle.name, bundle.version, item) for item in digests}
+            for follower in self._followers:
+                follower(self._device_uids)
+
+    def follow(self, follower: Callable[[frozenset[str]], None]) -> None:
+        """Tell somebody of the Device UIDs, now and whenever one is added, before a result bears it."""
+        with self._lock:
+            self._followers.append(follower)
+            follower(self._device_uids)
 
     def device_uids(self) -> frozenset[str]:
         """Return the Device UIDs (0018,1002) of this node's results, for the loop guard."""

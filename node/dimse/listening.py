@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from node.dimse.admission import Gate
 from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import Timeouts, application_entity
-from node.dimse.services import AnnouncementTaker, QueryProvider, RetrieveProvider, StorageServices
+from node.dimse.receivers import Receivers
+from node.dimse.services import (
+    AnnouncementTaker,
+    Places,
+    QueryProvider,
+    RetrieveProvider,
+    StorageServices,
+)
 from node.dimse.session import Session
 from node.dimse.sockets import SocketLimits
-from node.dimse.transport import BoundedServer
+from node.dimse.transport import BoundedServer, HandedServer
 from node.domain.network import ListenLimits
 from node.domain.ports import Clock
 
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 logger = logging.getLogger(__name__)
+
+Server = TypeVar("Server", bound=BoundedServer)
 
 CONNECTIONS_PER_ASSOCIATION = 4
 """Connections that may be open for each association that may be admitted: callers that have not said yet who
@@ -55,6 +66,10 @@ class Listener:
         Who sends what is stored here; by default nobody does.
     announcements : AnnouncementTaker, optional
         Who takes procedure steps and notifications of availability; by default nobody does.
+    places : Places, optional
+        Where another process bounds the associations, what asks it; else ``limits`` do.
+    receivers : Receivers, optional
+        Processes that run the associations; by default this one does.
     """
 
     def __init__(
@@ -71,6 +86,8 @@ class Listener:
         query: QueryProvider | None = None,
         retrieve: RetrieveProvider | None = None,
         announcements: AnnouncementTaker | None = None,
+        places: Places | None = None,
+        receivers: Receivers | None = None,
     ) -> None:
         self._ae_title = ae_title
         self._address = (host, port)
@@ -82,7 +99,8 @@ class Listener:
         self._query = query
         self._retrieve = retrieve
         self._announcements = announcements
-        self._places = threading.BoundedSemaphore(limits.max_associations)
+        self._places = places or threading.BoundedSemaphore(limits.max_associations)
+        self._receivers = receivers
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
         self._accepts = False
@@ -92,8 +110,9 @@ class Listener:
     @property
     def connections(self) -> int:
         """Return the number of connections that are open."""
+        elsewhere = self._receivers.connections if self._receivers is not None else 0
         with self._changed:
-            return len(self._sessions)
+            return len(self._sessions) + elsewhere
 
     def start(self) -> int:
         """Open the port and return its number.
@@ -103,6 +122,30 @@ class Listener:
         OSError
             When the port cannot be opened.
         """
+        self._server = server = self._make_server(partial(BoundedServer, elsewhere=self._receivers))
+        self._thread = threading.Thread(
+            target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
+        )
+        self._accepts = True
+        if self._receivers is not None:
+            self._receivers.start(self._places, self._services)
+        self._thread.start()
+        port = int(server.server_address[1])
+        logger.info("%s listens on port %d", self._ae_title, port)
+        return port
+
+    def start_without_port(self, over: Callable[[int], None]) -> HandedServer:
+        """Return what runs connections that another process accepted.
+
+        Parameters
+        ----------
+        over : callable
+            Is called with the number of every connection of which nothing is left.
+        """
+        self._accepts = True
+        return self._make_server(partial(HandedServer, over=over))
+
+    def _make_server(self, kind: Callable[..., Server]) -> Server:
         limits = self._limits
         entity = application_entity(
             self._ae_title,
@@ -113,7 +156,7 @@ class Listener:
         )
         connections = limits.max_associations * CONNECTIONS_PER_ASSOCIATION + SPARE_CONNECTIONS
         entity.maximum_associations = connections  # the library counts callers that have said nothing yet too
-        self._server = server = BoundedServer(
+        return kind(
             entity,
             self._address,
             attach=self._attach,
@@ -128,14 +171,6 @@ class Listener:
             clock=self._clock,
             prompt=limits.prompt,
         )
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
-        )
-        self._accepts = True
-        self._thread.start()
-        port = int(server.server_address[1])
-        logger.info("%s listens on port %d", self._ae_title, port)
-        return port
 
     def stop(self, *, grace_seconds: float = 5.0, abort_seconds: float = 5.0) -> bool:
         """Close the port, let associations end, abort the rest; return whether none is left.
@@ -147,13 +182,21 @@ class Listener:
         abort_seconds : float
             How long aborted ones may take before their connections are cut, and then again.
         """
-        if self._server is None or self._thread is None:
-            return True
-        self._server.shutdown()
-        self._thread.join()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server = self._thread = None
         with self._changed:
             self._accepts = False  # of a connection that was accepted last the thread may only begin
-        self._server = self._thread = None
+        if self._receivers is None:
+            return self._stop_sessions(grace_seconds, abort_seconds)
+        self._receivers.begin_stop(grace_seconds=grace_seconds, abort_seconds=abort_seconds)
+        try:
+            return self._stop_sessions(grace_seconds, abort_seconds)
+        finally:
+            self._receivers.finish_stop(grace_seconds + 3 * abort_seconds)
+
+    def _stop_sessions(self, grace_seconds: float, abort_seconds: float) -> bool:
         if self._wait_until_empty(grace_seconds):
             return True
         for session in self._open_sessions():
@@ -164,7 +207,7 @@ class Listener:
             session.cut()
         if self._wait_until_empty(abort_seconds):
             return True
-        logger.error("%d associations did not end", self.connections)
+        logger.error("%d associations did not end", len(self._open_sessions()))
         return False
 
     def _open_sessions(self) -> list[Session]:

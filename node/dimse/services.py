@@ -73,6 +73,18 @@ class ObjectSink(Protocol):
         ...
 
 
+class Places(Protocol):
+    """Bounds the associations that are admitted; a semaphore is one."""
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """Take a place; return whether there was one."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+
 class StorageServices(Protocol):
     """The station behind a listener. Called from several threads at once."""
 

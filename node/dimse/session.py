@@ -21,6 +21,7 @@ from node.dimse.services import (
     AffectedInstance,
     AnnouncementTaker,
     ObjectSink,
+    Places,
     QueryProvider,
     RetrieveProvider,
     StorageServices,
@@ -69,7 +70,7 @@ class Session:
         Decides whether the caller comes in.
     services : StorageServices
         The station that takes the objects.
-    places : Semaphore
+    places : Places
         One place for each admitted association.
     max_object_bytes : int
         Limit on one data set.
@@ -89,7 +90,7 @@ class Session:
         *,
         gate: Gate,
         services: StorageServices,
-        places: threading.Semaphore,
+        places: Places,
         max_object_bytes: int,
         commitment: CommitmentServices,
         query: QueryProvider | None = None,

@@ -7,8 +7,9 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from socketserver import BaseServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -95,6 +96,16 @@ class AssociationHandler(RequestHandler):
         return association
 
 
+class Elsewhere(Protocol):
+    """Other processes that run associations."""
+
+    def take(
+        self, connection: socket.socket, address: tuple[Any, ...], here: Any, over: Callable[[], None]
+    ) -> bool:
+        """Take a connection, if one of them can; ``over`` is called once nothing is left of it."""
+        ...
+
+
 class BoundedServer(ThreadedAssociationServer):
     """The listening socket.
 
@@ -115,6 +126,8 @@ class BoundedServer(ThreadedAssociationServer):
     clock : Clock
     prompt : bool
         Whether associations run on the reactors of `node.dimse.reactor`.
+    elsewhere : Elsewhere, optional
+        Gets the connections first; those that it does not take run in this process.
     """
 
     daemon_threads = True
@@ -132,7 +145,9 @@ class BoundedServer(ThreadedAssociationServer):
         socket_limits: SocketLimits,
         clock: Clock,
         prompt: bool,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        self._elsewhere = elsewhere
         self.prompt = prompt
         self.attach = attach
         self.ended = ended
@@ -159,14 +174,21 @@ class BoundedServer(ThreadedAssociationServer):
         """Whether there is a place for one more connection."""
         address = client_address[0]
         with self._counting:
-            if self._open.total() < self._max_connections and self._open[address] < self._max_from_one:
-                self._open[address] += 1
-                return True
+            free = self._open.total() < self._max_connections and self._open[address] < self._max_from_one
+        if free:
+            self._enter(address)
+            return True
         logger.warning("connection from %s closed: too many connections are open", address)
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection a thread; where the system has none, its place is free again."""
+        """Give the connection to another process or a thread; where none takes it, its place is free."""
+        leave = partial(self._leave, client_address[0])
+        if self._elsewhere is not None and self._elsewhere.take(
+            request, client_address, self.server_address, leave
+        ):
+            request.close()  # the other process has its own descriptor
+            return
         try:
             super().process_request(request, client_address)
         except BaseException:
@@ -180,6 +202,10 @@ class BoundedServer(ThreadedAssociationServer):
         finally:
             self._leave(client_address[0])
 
+    def _enter(self, address: str) -> None:
+        with self._counting:
+            self._open[address] += 1
+
     def _leave(self, address: str) -> None:
         with self._counting:
             self._open[address] -= 1
@@ -189,3 +215,52 @@ class BoundedServer(ThreadedAssociationServer):
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
         """Log what went wrong with a connection."""
         logger.exception("connection from %s failed", client_address[0])
+
+
+class HandedServer(BoundedServer):
+    """Runs connections that another process accepted; has no port.
+
+    The parameters are those of `BoundedServer`, and `over`, which is called with the number of every
+    connection of which nothing is left.
+    """
+
+    def __init__(self, *arguments: Any, over: Callable[[int], None], **keywords: Any) -> None:
+        self._over = over
+        self._numbers: dict[socket.socket, int] = {}
+        super().__init__(*arguments, **keywords)
+
+    def server_bind(self) -> None:
+        """Leave the port to the other process."""
+
+    def server_activate(self) -> None:
+        """Listen for nothing."""
+
+    def run(self, connection: socket.socket, address: tuple[Any, ...], *, here: Any, number: int) -> None:
+        """Give a connection a thread.
+
+        Parameters
+        ----------
+        connection : socket
+        address : tuple
+            Of the peer.
+        here : tuple
+            Address that it called.
+        number : int
+            Of the connection, where it was accepted.
+        """
+        self.server_address = here
+        self._numbers[connection] = number
+        self._enter(address[0])
+        try:
+            self.process_request(connection, address)
+        except RuntimeError:  # the system has no thread for it
+            self.handle_error(connection, address)
+            self.shutdown_request(connection)
+            self._over(self._numbers.pop(connection))
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Run one connection and tell of its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._over(self._numbers.pop(request))

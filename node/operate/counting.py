@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 
@@ -50,6 +51,45 @@ class CountedIntake(IntakeRecords):
         """Index and count an object."""
         intake = super().add(arrival, own_device_uids=own_device_uids)
         self._metrics.received(intake)
+        return intake
+
+
+class Tally:
+    """Counts acknowledged instances for another process, which keeps the metrics."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def received(self, intake: Intake) -> None:
+        """Count one acknowledged instance."""
+        with self._lock:
+            self._counts[intake.value] += 1
+
+    def take(self) -> Mapping[str, int]:
+        """Return what was counted since this was last called."""
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
+        return counts
+
+
+class TalliedIntake(IntakeRecords):
+    """The index's intake in a process that receives; another one counts its associations.
+
+    Parameters
+    ----------
+    store : Store
+    tally : Tally
+    """
+
+    def __init__(self, store: Store, tally: Tally) -> None:
+        super().__init__(store.database, store.files)
+        self._tally = tally
+
+    def add(self, arrival: Arrival, *, own_device_uids: frozenset[str] = frozenset()) -> Intake:
+        """Index and count an object."""
+        intake = super().add(arrival, own_device_uids=own_device_uids)
+        self._tally.received(intake)
         return intake
 
 

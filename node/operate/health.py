@@ -76,6 +76,8 @@ class Facts:
     free_bytes: int
     """Free space where the objects lie."""
     least_free_bytes: int
+    receiving_problem: str = ""
+    """Why fewer processes receive than should; empty when they do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ def judge(facts: Facts) -> Health:
         for check in facts.destinations
         if check.breaker != BreakerState.CLOSED
     ]
+    if facts.receiving_problem:
+        warnings.append(f"network: {facts.receiving_problem}")
     return Health(ready=not problems, problems=tuple(problems), warnings=tuple(warnings), facts=facts)
 
 

@@ -84,9 +84,9 @@ class Metrics:
             self._instances.labels(intake.value)
         self.registry.register(_IndexCollector(figures))
 
-    def received(self, intake: Intake) -> None:
-        """Count one acknowledged instance."""
-        self._instances.labels(intake.value).inc()
+    def received(self, intake: Intake, count: int = 1) -> None:
+        """Count acknowledged instances."""
+        self._instances.labels(intake.value).inc(count)
 
     def association_opened(self) -> None:
         """Count one association in."""

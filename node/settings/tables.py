@@ -110,6 +110,12 @@ class LimitSettings(Section):
         description="Associations wait for what happens; false: they run on pynetdicom's own reactors, which look "
         "for it a thousand times a second.",
     )
+    receiving_processes: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Processes that run associations, of some 150 MiB each; 1: the node's own process does.",
+    )
 
 
 class PeerSettings(Section):

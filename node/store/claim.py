@@ -37,6 +37,19 @@ class StoreClaim:
                 f"another node runs on the store {root}; stop it, or set another data_dir"
             ) from None
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that holds the lock; a process that inherits it holds the store too.
+
+        Raises
+        ------
+        StoreInUse
+            It was released.
+        """
+        if self._descriptor is None:
+            raise StoreInUse("the store was given up; start the node again")
+        return self._descriptor
+
     def release(self) -> None:
         """Give the store up; a second call does nothing."""
         if self._descriptor is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -40,9 +42,12 @@ class Database:
         self.clock = clock
         self._writing = threading.Lock()
         self._writer: Connection | None = None
+        self._folder: int | None = os.open(
+            Path(engine.url.database or "").parent, os.O_RDONLY | os.O_DIRECTORY
+        )
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock) -> Database:
+    def open(cls, url: str, *, clock: Clock, migrate: bool = True) -> Database:
         """Open the index, create or migrate it, and verify that it keeps what it acknowledges.
 
         Parameters
@@ -50,6 +55,8 @@ class Database:
         url : str
             SQLAlchemy URL, for example ``sqlite:////var/lib/groundglass/index.sqlite``.
         clock : Clock
+        migrate : bool
+            Whether the index is created or migrated where needed; not where another process has done so.
 
         Raises
         ------
@@ -61,8 +68,9 @@ class Database:
         try:
             with database.read() as connection:
                 assert_durable(connection)
-            with database.write() as connection:
-                upgrade(connection)
+            if migrate:
+                with database.write() as connection:
+                    upgrade(connection)
         except BaseException:
             database.close()
             raise
@@ -82,7 +90,7 @@ class Database:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreError("the index stays locked by another write; look for a hanging disk")
         try:
-            with _translated():
+            with self._turn(), _translated():
                 connection = self._writer or self.engine.connect().execution_options(**{WRITES: True})
                 self._writer = None  # one that fails is not used again
                 try:
@@ -101,6 +109,21 @@ class Database:
         with _translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other process writes, by a lock on the index's folder.
+
+        SQLite sleeps, up to 100 ms at a time, and looks again; whoever waits here is woken, and in turn. A
+        lock of this kind on the index itself would need a descriptor of it, whose closing ends SQLite's own.
+        """
+        if self._folder is None:
+            raise StoreError("the index was closed; start again")
+        fcntl.flock(self._folder, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._folder, fcntl.LOCK_UN)
+
     def close(self) -> None:
         """Close every connection."""
         with self._writing:
@@ -108,6 +131,9 @@ class Database:
         if writer is not None:
             writer.close()
         self.engine.dispose()
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
 
 def assert_durable(connection: Connection) -> None:

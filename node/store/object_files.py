@@ -170,9 +170,15 @@ class LocalObjectFiles:
                 state.update(block)
         return state.hexdigest() == key
 
-    def sweep_spool(self) -> int:
-        """Remove what a crash left half received; none of it was acknowledged. Returns how many."""
-        left = list(self._spool.glob("*.part"))
+    def sweep_spool(self, process: str = "") -> int:
+        """Remove what a crash left half received; none of it was acknowledged. Returns how many.
+
+        Parameters
+        ----------
+        process : str
+            What the names of one process begin with; by default those of all are removed.
+        """
+        left = list(self._spool.glob(f"{process}*.part"))
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)

@@ -76,6 +76,7 @@ def open_store(
     clock: Clock,
     uids: UidSource,
     codecs: CodecLimits | None = None,
+    migrate: bool = True,
 ) -> Store:
     """Open the store under ``root``; make or migrate it where needed.
 
@@ -89,6 +90,8 @@ def open_store(
     uids : UidSource
     codecs : CodecLimits, optional
         What decoding may cost.
+    migrate : bool
+        Whether the index is created or migrated where needed; not where another process has done so.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def open_store(
     """
     root = root.resolve()
     files = LocalObjectFiles(root, uids)
-    database = Database.open(url or f"sqlite:///{root / 'index.sqlite'}", clock=clock)
+    database = Database.open(url or f"sqlite:///{root / 'index.sqlite'}", clock=clock, migrate=migrate)
     return Store(
         database=database,
         files=files,

@@ -11,7 +11,7 @@ CLOCKS = {
     "date": {"today"},
 }
 IDENTIFIER_MODULES = {"uuid", "random", "secrets"}
-ROOT_MODULES = {"node.app"}
+ROOT_MODULES = {"node.app", "node.system"}
 TRAINER_MAY_MEASURE = "trainer"
 IMAGING_MAY_IMPORT = {"numpy", "cv2"}
 
