@@ -3,7 +3,8 @@
 Systems that wait a few seconds and then take what is there report on half a chest; systems that wait for an
 announcement that never comes report nothing. Here every verdict names its evidence, and the cap is a verdict
 too: incomplete. What the modality (MPPS) or the archive say of the whole series comes before what the slices
-show; what anybody says of more instances than are here holds the verdict back.
+show; what anybody says of more instances than are here holds the verdict back. A request for storage
+commitment names no series: what it lists is hoped for until the cap, and then whole lungs count for more.
 """
 
 from __future__ import annotations
@@ -150,8 +151,9 @@ def _by_what_is_known(
 ) -> Conclusion | Wait | None:
     """Judge by what others say of the series; None where that decides nothing.
 
-    A request for commitment names no series: what it lists beyond what is here may belong to another one, so
-    it does not speak against a source that knows the whole of this one.
+    A request for commitment names no series: what it lists beyond what is here may belong to another one, or
+    was never meant for this node. So it does not speak against a source that knows the whole of this one, and
+    at the cap not against slices that show it.
     """
     found = {item.source: item for item in situation.expectations}
     of_series = [item for item in found.values() if item.source is not Source.COMMITMENT]
@@ -163,16 +165,36 @@ def _by_what_is_known(
         return _discontinued(found[Source.DISCONTINUED], evidence())
     if Source.ARCHIVE in whole:
         return _held(situation, cap_at) or _known_whole(whole[Source.ARCHIVE], evidence())
-    asked = found.get(Source.COMMITMENT)
-    missing = missing or (asked if asked is not None and asked.missing else None)
-    if missing is None:
+    lacking = missing or found.get(Source.COMMITMENT)
+    if lacking is None or not lacking.missing:
         return None
+    return _lacking(situation, quiet, evidence, lacking, cap_at)
+
+
+def _lacking(
+    situation: Situation,
+    quiet: QuietTimes,
+    evidence: Callable[[], Evidence],
+    lacking: Expectation,
+    cap_at: datetime,
+) -> Conclusion | Wait:
+    """Wait for what somebody knows of until the cap; a request for commitment then yields to the slices."""
     reason = (
-        f"{missing.missing} of the {missing.listed} instances that {KNOWN_TO[missing.source]} are not here"
+        f"{lacking.missing} of the {lacking.listed} instances that {KNOWN_TO[lacking.source]} are not here"
     )
-    if situation.now >= cap_at:
-        return _capped(situation, quiet, reason)
-    return Wait(reason=reason, due_at=cap_at)
+    if situation.now < cap_at:
+        return Wait(reason=reason, due_at=cap_at)
+    if lacking.source is Source.COMMITMENT and situation.associations.last_end not in BROKEN_ENDS:
+        seen = evidence()
+        if seen.holds:
+            return Conclusion(
+                event=SeriesEvent.EVIDENCE,
+                verdict=Verdict.GEOMETRY,
+                whole_lungs=True,
+                reason=f"Complete: {seen.reason}; nothing more for {_seconds(quiet.cap)}, though {reason}.",
+            )
+        reason = f"{reason}; {seen.reason}"
+    return _capped(situation, quiet, reason)
 
 
 def _known_whole(whole: Expectation, found: Evidence) -> Conclusion:

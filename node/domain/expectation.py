@@ -18,7 +18,10 @@ class Source(StrEnum):
     ARCHIVE = "archive"
     """NumberOfSeriesRelatedInstances (0020,1209) of an archive, or its instances counted."""
     COMMITMENT = "commitment"
-    """A request for storage commitment (PS3.4 annex J): at least these exist, in whichever series."""
+    """A request for storage commitment (PS3.4 annex J): at least these exist, in whichever series.
+
+    Whether they were all sent here it does not say: it is a reason to wait, and no more than that.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

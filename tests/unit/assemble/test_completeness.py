@@ -136,7 +136,21 @@ STEP, ENDED, NOTICE, ARCHIVE, ASKED = (
         (situation(1800, known=(said(STEP, 1),)), WHOLE, Verdict.CAP),
         (situation(1799, known=(said(STEP), said(NOTICE, 1, final=False))), WHOLE, None),
         (situation(1799, known=(said(ASKED, 1, final=False),)), WHOLE, None),
-        (situation(1800, known=(said(ASKED, 1, final=False),)), WHOLE, Verdict.CAP),
+        # A report or a localizer that was never meant for this node: at the cap whole lungs count for more.
+        (situation(1800, known=(said(ASKED, 1, final=False),)), WHOLE, Verdict.GEOMETRY),
+        (situation(1800, known=(said(ASKED, 1, final=False),)), PART, Verdict.CAP),
+        (
+            situation(1800, known=(said(ASKED, 1, final=False),), end=AssociationEnd.ABORTED),
+            WHOLE,
+            Verdict.CAP,
+        ),
+        (
+            situation(1800, known=(said(ASKED, 1, final=False),), end=AssociationEnd.RESTART),
+            WHOLE,
+            Verdict.GEOMETRY,
+        ),
+        (situation(1800, known=(said(ASKED, 1, final=False), said(NOTICE, 1))), WHOLE, Verdict.CAP),
+        (situation(1800, known=(said(ASKED, 1, final=False), said(STEP, 1))), WHOLE, Verdict.CAP),
         (situation(0, known=(said(STEP), said(ASKED, 1, final=False))), WHOLE, Verdict.PROCEDURE_STEP),
         (situation(30, known=(said(ASKED, final=False),)), WHOLE, Verdict.GEOMETRY),
         (situation(0, known=(said(ENDED),)), PART, Verdict.DISCONTINUED),
@@ -169,6 +183,26 @@ def test_a_discontinued_series_is_incomplete_and_a_whole_one_may_hold_whole_lung
     assert (whole.event, whole.whole_lungs) == (SeriesEvent.EVIDENCE, True)
     assert whole.reason == (
         "Complete: all 62 instances that the completed procedure step lists are here; 62 slices without gap."
+    )
+
+
+def test_a_series_that_is_whole_but_for_what_was_asked_for_says_so() -> None:
+    lacking = (said(ASKED, 1, final=False),)
+    whole = judge(situation(1800, known=lacking), QUIET, lambda: WHOLE)
+    part = judge(situation(1800, known=lacking), QUIET, lambda: PART)
+    assert whole == Conclusion(
+        event=SeriesEvent.EVIDENCE,
+        verdict=Verdict.GEOMETRY,
+        reason=(
+            "Complete: 62 slices without gap; nothing more for 1800 s, though 1 of the 62 instances that a "
+            "request for storage commitment lists are not here."
+        ),
+        whole_lungs=True,
+    )
+    assert isinstance(part, Conclusion)
+    assert part.reason == (
+        "Incomplete: 62 instances and nothing more for 1800 s; 1 of the 62 instances that a request for "
+        "storage commitment lists are not here; the lungs do not close."
     )
 
 
