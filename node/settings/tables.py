@@ -107,8 +107,8 @@ class LimitSettings(Section):
     dimse_seconds: Seconds = Field(60.0, description="Longest wait for the next DIMSE message part.")
     prompt_reactor: bool = Field(
         True,
-        description="Associations wait for what happens; false: they run on pynetdicom's own reactors, which look "
-        "for it a thousand times a second.",
+        description="Associations wait for what happens; false: they run on pynetdicom's own reactors, which "
+        "look for it a thousand times a second.",
     )
     receiving_processes: int = Field(
         1,
