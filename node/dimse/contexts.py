@@ -201,12 +201,19 @@ class Syntaxes:
     transfer_syntax_uid: str
 
 
-def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
+def proposed_contexts(needed: Iterable[Syntaxes], *, as_stored: bool = True) -> list[PresentationContext]:
     """Return the contexts to propose for objects to be sent.
 
     One context for each pair of SOP class and transfer syntax, so that every object can go as it lies, and
     one for its SOP class without compression, where the peer has the choice between explicit and implicit VR:
     Implicit VR Little Endian is the default transfer syntax, which every peer must take (PS3.5 section 10.1).
+
+    Parameters
+    ----------
+    needed : iterable of Syntaxes
+    as_stored : bool
+        Whether an uncompressed object has a context of its own, too. Move destinations get but the choice:
+        some of them (gdcmscu) take two contexts without compression for one.
 
     Raises
     ------
@@ -216,7 +223,7 @@ def proposed_contexts(needed: Iterable[Syntaxes]) -> list[PresentationContext]:
     unique: dict[tuple[str, ...], PresentationContext] = {}
     for item in sorted(set(needed)):
         stored = item.transfer_syntax_uid
-        choices = [[stored]] if stored not in CONVERTIBLE else []
+        choices = [[stored]] if as_stored or stored not in CONVERTIBLE else []
         if possible(stored, CONVERTIBLE[0]):
             choices.append(sorted(CONVERTIBLE, key=lambda uid: uid != stored))
         for syntaxes in choices:

@@ -273,7 +273,7 @@ class RetrieveExchange:
     def _batch(self, remote: Remote, batch: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance of one association."""
         waiting = deque(batch)
-        contexts = proposed_contexts(_syntaxes(item) for item in batch)
+        contexts = proposed_contexts((_syntaxes(item) for item in batch), as_stored=False)
         title = self._association.acceptor.ae_title
         originator = (self._caller().calling_ae_title, message_id)
         try:

@@ -262,7 +262,8 @@ def test_the_same_request_again_and_another_under_its_transaction(
         assert scanner.ask(node, uids, transaction) == KEPT
         committing.run_once()
     assert scanner.ask(node, uids[:1], transaction) == 0x0115
-    assert [report.TransactionUID for _, report in scanner.reports] == [transaction] * 2
+    told = [report.TransactionUID for _, report in scanner.reports]
+    assert told.count(transaction) == 2  # that of another test may come late
 
 
 def test_who_may_ask_and_how_much(node, tmp_path, study, transaction):
