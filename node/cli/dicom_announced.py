@@ -41,6 +41,7 @@ ANNOUNCEMENT_ANSWERS = {
     AnnouncementStatus.NO_SUCH_INSTANCE: "N-SET of a step that was not created here.",
     AnnouncementStatus.NO_SUCH_SOP_CLASS: "Not the SOP class of the presentation context.",
     AnnouncementStatus.MISSING_ATTRIBUTE: "N-CREATE of a step without status.",
+    AnnouncementStatus.NOT_AUTHORIZED: "N-SET of a step that another AE title created.",
     AnnouncementStatus.RESOURCE_LIMITATION: "The data set is larger than 4 MiB.",
 }
 

@@ -25,6 +25,7 @@ from node.domain.errors import (
     AnnouncementMalformed,
     GroundglassError,
     StepEnded,
+    StepOfAnother,
     UnknownSubject,
 )
 
@@ -69,6 +70,10 @@ def _refused(error: GroundglassError) -> _Answer:
             comment = "Performed Procedure Step Object may no longer be updated"
             failure = AnnouncementStatus.PROCESSING_FAILURE
             answer = _Answer(status=failure, comment=comment, error_id=MAY_NOT_BE_UPDATED)
+        case StepOfAnother():
+            # The standard gives no status for it. 0124H (not authorized) says why; what it is about, and that
+            # there is such a step, the peer knows already: it names its UID.
+            answer = _Answer(status=AnnouncementStatus.NOT_AUTHORIZED, comment="another AE created this step")
         case _:
             answer = _Answer(status=AnnouncementStatus.PROCESSING_FAILURE, comment="cannot be recorded now")
     logger.warning("an announcement was answered %04XH: %s", answer.status, error)

@@ -192,7 +192,7 @@ class AnnouncementTaker(Protocol):
 
         Raises
         ------
-        UnknownSubject, StepEnded, StoreError
+        UnknownSubject, StepOfAnother, StepEnded, StoreError
         """
         ...
 

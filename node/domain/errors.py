@@ -29,6 +29,7 @@ GroundglassError
 │   ├── UnknownSubject            no such study, series, screening or destination
 │   ├── AnnouncementKnown         a procedure step or notification of this UID is there
 │   ├── StepEnded                 a procedure step that has ended may not be changed
+│   ├── StepOfAnother             a procedure step may be changed only by the peer that created it
 │   ├── TransactionInUse          a commitment was asked for other instances under this transaction
 │   └── TooManyRequests           a peer asks for more commitments than are answered at a time
 ├── ModelError                    the model folder and the engine
@@ -178,6 +179,10 @@ class AnnouncementKnown(StoreError):
 
 class StepEnded(StoreError):
     """A performed procedure step that is completed or discontinued may not be changed (PS3.4 F.7.2.2)."""
+
+
+class StepOfAnother(StoreError):
+    """A performed procedure step may be changed only by the peer that created it (PS3.4 F.7.2.2)."""
 
 
 class TransactionInUse(StoreError):

@@ -56,9 +56,9 @@ class AnnouncementService:
 
         Raises
         ------
-        UnknownSubject, StepEnded, StoreError
+        UnknownSubject, StepOfAnother, StepEnded, StoreError
         """
-        self._records.set_step(sop_instance_uid, event, listed)
+        self._records.set_step(sop_instance_uid, event, listed, calling_ae_title=caller.calling_ae_title)
         if event is not StepEvent.SET:
             count = "its former list" if listed is None else f"{len(listed)} instances"
             logger.info("%s: procedure step: %s, %s", caller.calling_ae_title, event, count)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, insert, select, update
 
 from node.domain.announcement import STEP, AnnouncedInstance, Status, StepEvent
-from node.domain.errors import AnnouncementKnown, StepEnded, UnknownSubject
+from node.domain.errors import AnnouncementKnown, StepEnded, StepOfAnother, UnknownSubject
 from node.domain.expectation import Expectation, Source
 from node.domain.study import SERIES, Series, SeriesEvent, SeriesState, StudyEvent
 from node.store.database import Database
@@ -60,7 +60,12 @@ class AnnouncementRecords:
             _list(connection, number, listed)
 
     def set_step(
-        self, sop_instance_uid: str, event: StepEvent, listed: Iterable[AnnouncedInstance] | None
+        self,
+        sop_instance_uid: str,
+        event: StepEvent,
+        listed: Iterable[AnnouncedInstance] | None,
+        *,
+        calling_ae_title: str,
     ) -> None:
         """Record a change of a performed procedure step (N-SET).
 
@@ -70,15 +75,19 @@ class AnnouncementRecords:
         event : StepEvent
         listed : iterable of AnnouncedInstance or None
             Takes the place of what was listed; None leaves that.
+        calling_ae_title : str
+            Who changes it.
 
         Raises
         ------
         UnknownSubject
             There is no such step.
+        StepOfAnother
+            Another peer has created it.
         StepEnded
             It is completed or discontinued.
         """
-        query = select(announcements.c.id, announcements.c.status).where(
+        query = select(announcements.c.id, announcements.c.status, announcements.c.calling_ae_title).where(
             announcements.c.sop_instance_uid == sop_instance_uid,
             announcements.c.source == Source.PROCEDURE_STEP,
         )
@@ -86,6 +95,8 @@ class AnnouncementRecords:
             row = connection.execute(query).first()
             if row is None:
                 raise UnknownSubject("there is no performed procedure step of this SOP Instance UID")
+            if row.calling_ae_title != calling_ae_title:
+                raise StepOfAnother("only the peer that created a performed procedure step may change it")
             status = Status(row.status)
             if not STEP.allows(status, event):
                 raise StepEnded(f"the performed procedure step is {status}; it may no longer be updated")
