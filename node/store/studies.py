@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, func, select, update
 
+from node.decide.routing import KINDS
 from node.domain.errors import UnknownSubject
 from node.domain.job import Assignment
 from node.domain.study import (
@@ -185,7 +186,8 @@ class StudyRecords:
         Returns
         -------
         bool
-            False, and nothing is written, when something arrived or the study was held meanwhile.
+            False, and nothing is written, when something arrived, the study was held, or a series that models
+            read was opened again meanwhile.
         """
         now = self._database.clock.now()
         with self._database.write() as connection:
@@ -194,6 +196,8 @@ class StudyRecords:
             if row is None:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
             if row.state != StudyState.RECEIVING or row.last_arrival_at != last_arrival_at:
+                return False
+            if connection.execute(_open_series(study_id)).first() is not None:
                 return False
             step_study(connection, study_id, StudyEvent.SETTLE)
             queue_settled(connection, study_id, assignments, at=now)
@@ -358,3 +362,10 @@ def _load(connection: Connection, query: Select[Any]) -> Studies:
 
 def _act(connection: Connection, study_id: int, *, at: datetime, by: str, action: str, reason: str) -> None:
     record_act(connection, at=at, by=by, action=action, subject=f"study {study_id}", reason=reason)
+
+
+def _open_series(study_id: int) -> Select[Any]:
+    """Return the query of the series without a verdict that models read."""
+    return select(series.c.id).where(
+        series.c.study_id == study_id, series.c.state == SeriesState.RECEIVING, series.c.modality.in_(KINDS)
+    )

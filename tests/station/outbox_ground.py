@@ -21,7 +21,7 @@ from node.domain.model import ModelIdentity, ModelStatus, Precision
 from node.domain.network import Backoff, DicomDestination, Proof
 from node.domain.ports import Sender
 from node.domain.result import Finding, Outcome, ResultKind, ResultObject, RunOutcome
-from node.domain.study import Arrival
+from node.domain.study import Arrival, SeriesEvent, Verdict
 from node.store.store import Store, open_store
 from tests.station.receiving_node import AE_TITLE, TIMEOUTS, CountedUids, migrated_index, write_instance
 
@@ -139,6 +139,10 @@ def screen(store: Store, folder: Path, study: str, destinations: Sequence[str]) 
             association_id=None,
         )
     )
+    for series in store.studies.receiving_series():
+        assert store.studies.conclude_series(
+            series.id, SeriesEvent.EVIDENCE, Verdict.QUIET, "quiet", instance_count=series.instance_count
+        )
     [settled] = store.studies.unsettled()
     assert store.studies.settle(
         settled.id, [Assignment(model_name=MODEL.name)], last_arrival_at=settled.last_arrival_at

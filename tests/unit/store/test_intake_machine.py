@@ -93,9 +93,11 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         for study in self.store.studies.unsettled():
-            assert self.store.studies.settle(
+            is_open = any(series.state is SeriesState.RECEIVING for series in study.series)
+            settled = self.store.studies.settle(
                 study.id, [Assignment(model_name="covid")], last_arrival_at=study.last_arrival_at
             )
+            assert settled is not is_open
 
     @rule(grows=st.booleans())
     def screen(self, grows) -> None:

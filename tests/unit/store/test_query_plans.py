@@ -48,7 +48,7 @@ def announce(store) -> None:
     store.announcements.create(
         Source.PROCEDURE_STEP, "1.5", Status.IN_PROGRESS, listed, calling_ae_title="CT1"
     )
-    store.announcements.set_step("1.5", StepEvent.COMPLETE, listed)
+    store.announcements.set_step("1.5", StepEvent.COMPLETE, listed, calling_ae_title="CT1")
     (series, *_) = store.studies.receiving_series()
     store.announcements.expectations(series)
     store.announcements.missing(series.id)

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from node.domain.announcement import AnnouncedInstance, Status, StepEvent
+from node.domain.expectation import Source
 from node.domain.job import Assignment, ScreeningCause, ScreeningState
-from node.domain.study import AssociationEnd, Intake, StudyState
+from node.domain.study import AssociationEnd, Intake, SeriesEvent, StudyState, Verdict
 
 COVID_2 = [Assignment(model_name="covid-2")]
 LATER_SERIES = {
@@ -41,6 +43,25 @@ def test_the_first_ct_opens_a_study_that_settled_without_any(ward):
     ward.screened("", version=None)
     ward.add(1)
     assert ward.study.state is StudyState.RECEIVING
+
+
+def test_a_study_does_not_settle_when_a_step_reopened_its_series_meanwhile(ward):
+    """Else the series would get its verdict in a settled study, and nobody would look at it."""
+    ward.add(1)
+    judged = ward.study
+    series, instance = judged.series[0], ward.store.studies.instances(judged.series[0].id)[0]
+    ward.store.studies.conclude_series(series.id, SeriesEvent.CAP, Verdict.CAP, "late", instance_count=1)
+    listed = [
+        AnnouncedInstance(
+            series_instance_uid=series.series_instance_uid, sop_instance_uid=instance.header.sop_instance_uid
+        )
+    ]
+    ward.store.announcements.create(
+        Source.PROCEDURE_STEP, "2.25.1", Status.IN_PROGRESS, listed, calling_ae_title="CT1"
+    )
+    ward.store.announcements.set_step("2.25.1", StepEvent.COMPLETE, None, calling_ae_title="CT1")
+    assert not ward.store.studies.settle(judged.id, COVID_2, last_arrival_at=judged.last_arrival_at)
+    ward.screened()
 
 
 @pytest.mark.parametrize("end", [AssociationEnd.ABORTED, AssociationEnd.TIMEOUT, AssociationEnd.RESTART])
