@@ -228,11 +228,11 @@ def test_a_step_is_changed_only_by_who_created_it(node, uid):
     """Else one scanner could end the step of another, and with it the waiting for its images."""
     with calling(node, "CT2") as owner, calling(node, "CT1") as other:
         assert owner.send_n_create(step("IN PROGRESS"), STEP, uid)[0].Status == 0x0000
-        refused, _ = other.send_n_set(step("COMPLETED", {"1.2.3": ["1.2"]}), STEP, uid)
+        refused, _ = other.send_n_set(step("COMPLETED", {"1.2.3": ["1.2.3.55"]}), STEP, uid)
         assert (refused.Status, refused.ErrorComment) == (0x0124, "another AE created this step")
         kept = [row for row in rows(node, "announcements") if row.sop_instance_uid == uid]
         assert [row.status for row in kept] == ["in-progress"]
-        assert "1.2" not in [row.sop_instance_uid for row in rows(node, "announced_instances")]
+        assert "1.2.3.55" not in [row.sop_instance_uid for row in rows(node, "announced_instances")]
         assert owner.send_n_set(step("COMPLETED"), STEP, uid)[0].Status == 0x0000
 
 
