@@ -27,8 +27,8 @@ INLINE_BYTES: Final = 1024
 """Longest binary value that stands in the metadata; a longer one stands there by its address."""
 BATCH: Final = 25
 """Objects whose metadata are made and stored together."""
-BATCHES: Final = 20
-"""In one run while nothing arrives; else one, so that receiving goes before."""
+BATCHES: Final = 4
+"""In one run while nothing arrives: so few that queries are not held up. Else one: receiving goes before."""
 TOGETHER_BYTES: Final = 32 << 20
 """Of the files whose metadata are in memory at the same time: metadata may be as long as their file."""
 COMPRESSION: Final = 6
