@@ -62,7 +62,6 @@ RETRIEVAL_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """PS3.4 tables C.4-2 and C.4-3."""
-MOVE_DESTINATION_UNKNOWN: Final = 0xA801
 MAX_WAITING: Final = 20_000
 """Matches that may wait to be read."""
 COMPRESSED: Final = tuple(

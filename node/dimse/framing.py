@@ -39,6 +39,11 @@ def command_set(elements: dict[int, bytes]) -> bytes:
     return struct.pack("<HHII", 0x0000, 0x0000, 4, len(body)) + body
 
 
+def even(value: bytes, padding: bytes) -> bytes:
+    """Return a value of even length (PS3.5 section 7.1.1)."""
+    return value + padding if len(value) % 2 else value
+
+
 def message(context_id: int, command: bytes, data_set: bytes, *, max_pdu: int) -> bytes:
     """Return one message as PDUs; command and data set share one where they fit.
 

@@ -22,7 +22,7 @@ from pynetdicom.dimse_primitives import C_CANCEL
 from pynetdicom.pdu_primitives import P_DATA
 
 from node.dimse.framing import COMMAND, LAST
-from node.dimse.reactor import serve_meanwhile
+from node.dimse.reactor import EVENT_INVALID_PDU, serve_meanwhile
 from node.dimse.store_commands import store_answer
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ MALFORMED = (
 """What decoding a malformed message raises."""
 VALUE_HEAD = struct.Struct(">IBB")
 """Length, presentation context, message control header (PS3.8 section 9.3.5.1, annex E.2)."""
-EVENT_INVALID_PDU = "Evt19"
-"""Unrecognised or invalid PDU received (PS3.8 table 9-10): the association is aborted."""
 
 
 class MessageUnacceptable(ValueError):

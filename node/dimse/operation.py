@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from node.dimse.framing import DATA_SET, NO_DATA_SET, command_set, message
+from node.dimse.framing import DATA_SET, NO_DATA_SET, command_set, even, message
 from node.dimse.incoming import KeptDataSet
 from node.dimse.status import COMMENT_MAX_LENGTH
 
@@ -96,8 +96,3 @@ def identifier_of(kept: BytesIO | None) -> bytes | None:
     if isinstance(kept, KeptDataSet) and not kept.is_whole:
         return None
     return kept.getvalue()
-
-
-def even(value: bytes, padding: bytes) -> bytes:
-    """Return a value of even length (PS3.5 section 7.1.1)."""
-    return value + padding if len(value) % 2 else value

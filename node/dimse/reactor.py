@@ -24,6 +24,7 @@ from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 
+from node.dimse.framing import P_DATA_TF
 from node.dimse.reading import PDU_HEAD, PduReader, UnknownPdu
 from node.dimse.waking import Checkpoint, Waker, WakingQueue
 
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 KNOWN_VERSIONS = frozenset({"3.0.4"})
 """Of pynetdicom, whose inside was read."""
-P_DATA_TF = 0x04  # PS3.8 section 9.3.5
 DATA_TRANSFER = "Sta6"  # PS3.8 section 9.2.1
 IDLE = "Sta1"
 AWAITING_CLOSE = "Sta13"

@@ -25,7 +25,8 @@ from node.dimse.contexts import (
     proposed_contexts,
 )
 from node.dimse.entity import Timeouts
-from node.dimse.operation import Operation, even, identifier_of
+from node.dimse.framing import even
+from node.dimse.operation import Operation, identifier_of
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.scu import Remote, open_association
 from node.dimse.status import Meaning

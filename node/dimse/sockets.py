@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pynetdicom import evt
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
+from node.dimse.reactor import EVENT_CLOSED
 from node.dimse.reading import PduReader, ReadingLimits, readable
 from node.domain.ports import Clock
 
@@ -26,8 +27,6 @@ MAX_NEGOTIATION_BYTES = 1 << 20
 """Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
 MOST_PIECES = 512
 """That are handed to the system in one call (POSIX allows 1024 here and there); more are short ones."""
-EVENT_CLOSED = "Evt17"
-"""Transport connection closed (PS3.8 table 9-10)."""
 
 
 def without_delay(sock: socket.socket) -> None:

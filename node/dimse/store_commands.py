@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pynetdicom.dimse_primitives import C_STORE
 
-from node.dimse.framing import NO_DATA_SET, command_set
+from node.dimse.framing import DATA_SET, NO_DATA_SET, command_set, even
 from node.dimse.status import COMMENT_MAX_LENGTH, Answer
 
 ELEMENT_HEAD = struct.Struct("<HHI")  # implicit VR little endian, PS3.7 section 6.3.1
@@ -22,10 +22,14 @@ AFFECTED_SOP_CLASS_UID = 0x0002
 COMMAND_FIELD = 0x0100
 MESSAGE_ID = 0x0110
 MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+PRIORITY = 0x0700
+MEDIUM = 0x0000  # PS3.7 E.1-1
 COMMAND_DATA_SET_TYPE = 0x0800
 STATUS = 0x0900
 ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
+MOVE_ORIGINATOR_AE_TITLE = 0x1030
+MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +90,46 @@ def store_answer(command: bytes) -> C_STORE | None:
     return answer
 
 
+def store_command(
+    *, sop_class_uid: str, sop_instance_uid: str, message_id: int, originator: tuple[str, int] | None
+) -> bytes:
+    """Return the command set of a C-STORE-RQ (PS3.7 table 9.3-1).
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid : str
+        Of the object.
+    message_id : int
+    originator : tuple of (str, int) or None
+        AE title and message ID of the C-MOVE that asks for the object.
+    """
+    elements = {
+        AFFECTED_SOP_CLASS_UID: _uid_value(sop_class_uid),
+        COMMAND_FIELD: UNSIGNED_SHORT.pack(C_STORE_RQ),
+        MESSAGE_ID: UNSIGNED_SHORT.pack(message_id),
+        PRIORITY: UNSIGNED_SHORT.pack(MEDIUM),
+        COMMAND_DATA_SET_TYPE: UNSIGNED_SHORT.pack(DATA_SET),
+        AFFECTED_SOP_INSTANCE_UID: _uid_value(sop_instance_uid),
+    }
+    if originator is not None:
+        title, move_id = originator
+        elements[MOVE_ORIGINATOR_AE_TITLE] = even(title.encode("ascii"), b" ")
+        elements[MOVE_ORIGINATOR_MESSAGE_ID] = UNSIGNED_SHORT.pack(move_id)
+    return command_set(elements)
+
+
 def store_response(request: StoreRequest, answer: Answer) -> bytes:
     """Return the command set of a C-STORE-RSP (PS3.7 table 9.3-2)."""
     elements = {
-        AFFECTED_SOP_CLASS_UID: _even(request.sop_class_uid, b"\0"),
+        AFFECTED_SOP_CLASS_UID: _uid_value(request.sop_class_uid),
         COMMAND_FIELD: UNSIGNED_SHORT.pack(C_STORE_RSP),
         MESSAGE_ID_BEING_RESPONDED_TO: UNSIGNED_SHORT.pack(request.message_id),
         COMMAND_DATA_SET_TYPE: UNSIGNED_SHORT.pack(NO_DATA_SET),
         STATUS: UNSIGNED_SHORT.pack(answer.status),
-        AFFECTED_SOP_INSTANCE_UID: _even(request.sop_instance_uid, b"\0"),
+        AFFECTED_SOP_INSTANCE_UID: _uid_value(request.sop_instance_uid),
     }
     if answer.comment:
-        elements[ERROR_COMMENT] = _even(answer.comment, b" ")
+        elements[ERROR_COMMENT] = even(answer.comment.encode("ascii", "replace"), b" ")
     return command_set(elements)
 
 
@@ -128,6 +160,5 @@ def _uid(elements: dict[int, bytes], element: int) -> str:
     return elements.get(element, b"").rstrip(b"\0 ").decode("ascii")
 
 
-def _even(text: str, padding: bytes) -> bytes:
-    value = text.encode("ascii", "replace")
-    return value + padding if len(value) % 2 else value
+def _uid_value(uid: str) -> bytes:
+    return even(uid.encode("ascii"), b"\0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -14,10 +13,10 @@ from pynetdicom.dimse_primitives import C_STORE
 
 from node.dicom.part10 import data_set_offset, part10_prefix
 from node.dicom.transfer_syntaxes import TARGETS
-from node.dimse.framing import DATA_SET, command_set, data_fragments, fragment_size, message
-from node.dimse.operation import even
+from node.dimse.framing import data_fragments, fragment_size, message
 from node.dimse.sockets import PromptSocket
 from node.dimse.status import Meaning, meaning_of
+from node.dimse.store_commands import store_command
 from node.domain.errors import (
     DestinationRefused,
     DestinationUnavailable,
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 Block: TypeAlias = tuple[bytes, bool]
 """Bytes of a data set, and whether they are its last."""
-C_STORE_RQ = 0x0001  # CommandField, PS3.7 E.1-1
-MEDIUM = 0x0000  # Priority, PS3.7 E.1-1
 MESSAGE_IDS = 65535
 PAUSE_SECONDS = 0.0005
 """Between two looks whether the library's loop has paused."""
@@ -103,7 +100,12 @@ class Suboperations:
         context_id = int(context.context_id or 0)
         self._sent += 1
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
-        command = self._command(item, message_id)
+        command = store_command(
+            sop_class_uid=item.sop_class_uid,
+            sop_instance_uid=item.sop_instance_uid,
+            message_id=message_id,
+            originator=self._originator,
+        )
         if blocks is None:
             ahead, self._ahead = self._ahead, None
             begun = ahead[1] if ahead is not None and ahead[0] is item else self._file(item, path)
@@ -142,21 +144,6 @@ class Suboperations:
     @property
     def _max_pdu(self) -> int:
         return int(self._association.dimse.maximum_pdu_size or 0)
-
-    def _command(self, item: Retrievable, message_id: int) -> bytes:
-        elements = {
-            0x0002: even(item.sop_class_uid.encode("ascii"), b"\0"),
-            0x0100: struct.pack("<H", C_STORE_RQ),
-            0x0110: struct.pack("<H", message_id),
-            0x0700: struct.pack("<H", MEDIUM),
-            0x0800: struct.pack("<H", DATA_SET),
-            0x1000: even(item.sop_instance_uid.encode("ascii"), b"\0"),
-        }
-        if self._originator is not None:
-            title, move_id = self._originator
-            elements[0x1030] = even(title.encode("ascii"), b" ")
-            elements[0x1031] = struct.pack("<H", move_id)
-        return command_set(elements)
 
     def _content(self, item: Retrievable, path: Path) -> tuple[PresentationContext, Iterator[bytes] | None]:
         """Return in which context an object goes: as it lies (None), or its data set transcoded."""

@@ -59,18 +59,6 @@ class NotAcceptable(RequestRefused):
     status = HTTPStatus.NOT_ACCEPTABLE
 
 
-class Conflict(RequestRefused):
-    """Nothing of what was sent could be taken."""
-
-    status = HTTPStatus.CONFLICT
-
-
-class Gone(RequestRefused):
-    """The resource was here."""
-
-    status = HTTPStatus.GONE
-
-
 class TooLarge(RequestRefused):
     """The request is larger than the limits."""
 

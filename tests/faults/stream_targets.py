@@ -20,7 +20,7 @@ from node.dicom.part10 import part10_prefix
 from node.dicom.read import read_header
 from node.dimse.commitment import STORAGE_COMMITMENT
 from node.dimse.incoming import IncomingMessages
-from node.dimse.messages import EVENT_INVALID_PDU
+from node.dimse.reactor import EVENT_INVALID_PDU
 from node.dimse.reading import PDU_HEAD, PDU_TYPES, PduReader, ReadingLimits, UnknownPdu
 from node.dimse.services import AffectedInstance
 from node.dimse.sockets import BoundedSocket, SocketLimits
