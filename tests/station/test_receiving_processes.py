@@ -7,88 +7,32 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
-from pynetdicom.association import Association
 
-from node.app import RandomUids, SystemClock
-from node.dimse.listening import Listener
-from node.dimse.receivers import Receivers
 from node.domain.study import Intake
 from node.infer.bundle import Bundle
-from node.operate.counting import CountedIntake
-from node.operate.metrics import Figures, Metrics
-from node.receive.storage import StorageService
-from node.receiving import PROCESS, listener_of, receivers_of
-from node.settings.settings import Settings
-from node.store.claim import StoreClaim
-from node.store.store import Store, open_store
+from node.store.store import open_store
+from node.system import RandomUids, SystemClock
 from tests.station.app_ground import install
+from tests.station.processes_ground import (
+    OWN_DEVICE,
+    PLACES,
+    Ground,
+    call,
+    gone,
+    receiving_in_processes,
+    receiving_processes,
+)
 from tests.station.receiving_node import wait_until, write_instance
-
-OWN_DEVICE = "2.25.4711"
-PLACES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    store: Store
-    metrics: Metrics
-    listener: Listener
-    receivers: Receivers
-    port: int
-
-    def call(self) -> Association:
-        """Open an association."""
-        return call(self.port)
-
-    def rows(self, query: str) -> list[tuple]:
-        with self.store.database.read() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(query)]
-
-    def ends(self) -> list[str | None]:
-        return [row[0] for row in self.rows('SELECT "end" FROM associations ORDER BY id')]
-
-
-def call(port: int) -> Association:
-    entity = AE("CT1")
-    entity.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    return entity.associate("127.0.0.1", port, ae_title="GROUNDGLASS")
-
-
-def gone(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    settings = Settings(
-        node={"host": "127.0.0.1", "port": 0, "data_dir": tmp_path / "data"},
-        limits={"receiving_processes": 2, "max_associations": PLACES},
-        peers=[{"ae_title": "CT1", "addresses": ["127.0.0.1"]}],
-    )
-    clock, uids = SystemClock(), RandomUids()
-    metrics = Metrics(lambda: Figures(screenings={}, shadows={}, deliveries={}, destinations=()))
-    with ExitStack() as opened:
-        claim = opened.enter_context(StoreClaim(settings.node.data_dir))
-        store = open_store(settings.node.data_dir, clock=clock, uids=uids)
-        opened.callback(store.close)
-        receivers = receivers_of(settings, store, claim=claim, metrics=metrics, clock=clock)
-        receivers.tell({OWN_DEVICE})
-        storage = StorageService(files=store.files, records=CountedIntake(store, metrics), clock=clock)
-        listener = listener_of(settings, store, storage, clock=clock, uids=uids, receivers=receivers)
-        port = listener.start()
-        opened.callback(listener.stop, grace_seconds=0.1)
-        yield Ground(store=store, metrics=metrics, listener=listener, receivers=receivers, port=port)
+    with receiving_in_processes(tmp_path / "data") as started:
+        yield started
 
 
 def test_two_processes_receive_as_one_does(ground: Ground, tmp_path: Path) -> None:
@@ -178,10 +122,3 @@ def test_nothing_is_left_behind_by_a_node_that_is_killed(tmp_path: Path, tiny_bu
         ends = connection.exec_driver_sql('SELECT "end" FROM associations').scalars().all()
     store.close()
     assert ends == ["restart", "restart"]
-
-
-def receiving_processes(parent: int) -> list[int]:
-    """Return the receiving processes of a node."""
-    tasks = Path(f"/proc/{parent}/task")
-    found = {int(number) for file in tasks.glob("*/children") for number in file.read_text().split()}
-    return sorted(item for item in found if PROCESS.encode() in Path(f"/proc/{item}/cmdline").read_bytes())
