@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from node.pull.fetcher import Fetcher, FetchLimits
 from node.pull.incoming import IncomingObjects, NothingComes
 from node.pull.poller import Poller
 from node.pull.rules import Watching, expectation_of
+from node.pull.watch import Patience
 from node.pull.web_archive import WebArchiveClient
 from node.run.schedule import Tick, Ticks
 from node.settings.settings import Settings
@@ -120,13 +121,16 @@ def fetch_studies(
     opened.callback(fetching.stop)
 
 
-def counts_of_archives(settings: Settings, store: Store) -> Callable[[Series], tuple[Expectation, ...]]:
-    """Return what says of a series how many instances the archives of the settings hold."""
+def counts_of_archives(
+    settings: Settings, store: Store
+) -> Callable[[Sequence[Series]], dict[int, tuple[Expectation, ...]]]:
+    """Return what says of series how many instances the archives of the settings hold, by row."""
     names = frozenset(archive.name for archive in settings.archives if archive.counts)
 
-    def expectations(series: Series) -> tuple[Expectation, ...]:
-        said = store.archives.count_of(series.series_instance_uid, names) if names else None
-        return expectation_of(said, series)
+    def expectations(of: Sequence[Series]) -> dict[int, tuple[Expectation, ...]]:
+        uids = [series.series_instance_uid for series in of]
+        said = store.archives.largest_counts(uids, names) if names else {}
+        return {series.id: expectation_of(said.get(series.series_instance_uid), series) for series in of}
 
     return expectations
 
@@ -171,6 +175,11 @@ class Fetching:
             limits=FetchLimits(studies=pull.max_studies, short_attempts=pull.short_attempts),
             backoff=pull.backoff(),
             jitter=jitter,
+            patience=Patience(
+                look=timedelta(seconds=pull.look_seconds),
+                stalled=timedelta(seconds=pull.stall_seconds),
+                grace=timedelta(seconds=pull.cancel_seconds),
+            ),
         )
 
     def ticks(self) -> list[Tick]:

@@ -43,12 +43,6 @@ class Situation:
     expectations: tuple[Expectation, ...] = ()
     """What others say of how many instances the series has."""
 
-    def is_ahead(self, quiet: QuietTimes) -> bool:
-        """Whether something is written of a time to come: the clock was set back from it."""
-        waits_for = self.series.not_before or self.now
-        written = (self.series.last_arrival_at, self.associations.last_closed_at or self.now)
-        return max(written) > self.now or waits_for > self.now + quiet.plain
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
@@ -85,6 +79,30 @@ def raised(base: timedelta, gap: timedelta | None, quiet: QuietTimes) -> timedel
     if gap is None:
         return base
     return max(base, min(max(quiet.gap_multiple * gap, quiet.floor), quiet.ceiling))
+
+
+HOPED = Evidence(holds=True, reason="the slices were not looked at yet")
+
+
+def is_due(situation: Situation, quiet: QuietTimes, known: Evidence | None, *, told: bool) -> bool:
+    """Whether a verdict may be near, by less than all that it depends on; where not, judging gives none.
+
+    Whoever says that the series goes on makes a verdict later, and evidence of the slices makes it earlier.
+    So it is enough to hope for the best of both, and only to ask on where that makes a verdict.
+
+    Parameters
+    ----------
+    situation : Situation
+        Some of its expectations may be left out.
+    quiet : QuietTimes
+    known : Evidence or None
+        None where nobody has looked at the slices.
+    told : bool
+        Whether what is left out may say that the series is whole, or that nothing more comes.
+    """
+    if told:
+        return not situation.associations.open_count
+    return isinstance(judge(situation, quiet, lambda: known or HOPED), Conclusion)
 
 
 def judge(situation: Situation, quiet: QuietTimes, evidence: Callable[[], Evidence]) -> Conclusion | Wait:

@@ -9,8 +9,8 @@ from node.domain.network import QuietTimes
 from node.domain.study import SeriesState, Study, Verdict
 
 
-def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now: datetime) -> bool:
-    """Whether a receiving study may be screened now.
+def due_to_settle(study: Study, quiet: QuietTimes, now: datetime) -> bool:
+    """Whether a receiving study of which nothing waits for a comparison may be screened now.
 
     Only series that a model reads count: presentation states and dose reports trickle in for hours. A study
     without CT and radiographs settles by all of its series. What an operator has declared complete waits for
@@ -20,15 +20,11 @@ def due_to_settle(study: Study, pending_comparisons: int, quiet: QuietTimes, now
     ----------
     study : Study
         With its series.
-    pending_comparisons : int
-        Objects of the study that came again and were not compared yet.
     quiet : QuietTimes
     now : datetime
     """
     counting = [series for series in study.series if series.modality in KINDS] or list(study.series)
-    if not counting or pending_comparisons:
-        return False
-    if any(series.state is SeriesState.RECEIVING for series in counting):
+    if not counting or any(series.state is SeriesState.RECEIVING for series in counting):
         return False
     if any(series.verdict is Verdict.BY_HAND for series in counting):
         return True

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 from node.assemble.asides import Comparer
-from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge
+from node.assemble.completeness import Conclusion, Evidence, Situation, is_due, judge
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
 from node.domain.expectation import Expectation
@@ -17,11 +18,15 @@ from node.domain.job import Assignment
 from node.domain.network import QuietTimes
 from node.domain.ports import Clock
 from node.domain.study import Series, Study
+from node.store.judging import Ripe
 from node.store.store import Store
 
 LOGGER = logging.getLogger(__name__)
 
 Subject = TypeVar("Subject", Series, Study)
+Expecting: TypeAlias = Callable[[Sequence[Series]], Mapping[int, Sequence[Expectation]]]
+PAGE = 500
+"""How many series, or studies, are looked at with the same few statements."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ class Sweep:
     authorities : frozenset of str
         AE titles whose corrections are confirmed without an operator.
     expectations : sequence of callable
-        Each says of a series how many instances others know of.
+        Each says of some series how many instances others know of, by the row of the series.
     """
 
     def __init__(
@@ -65,7 +70,7 @@ class Sweep:
         assign: Callable[[Study], Sequence[Assignment]],
         *,
         authorities: frozenset[str] = frozenset(),
-        expectations: Sequence[Callable[[Series], Sequence[Expectation]]] = (),
+        expectations: Sequence[Expecting] = (),
     ) -> None:
         self._store = store
         self._clock = clock
@@ -80,30 +85,80 @@ class Sweep:
         """Make one tick; what goes wrong with one series or study is logged and does not stop the others."""
         compared = self._comparer.compare_pending()
         self._comparer.confirm_by_authority(self._quiet, self._clock.now())
-        receiving = self._store.studies.receiving_series()
-        self._forget_all_but(receiving)
-        concluded = sum(_guarded(self._judge, series) for series in receiving)
-        settled = sum(_guarded(self._settle, study) for study in self._store.studies.unsettled())
+        self._bring_back()
+        concluded = self._judge_all()
+        settled = sum(_guarded(self._settle, study) for study in self._unsettled())
         return Swept(compared=compared, concluded=concluded, settled=settled)
 
-    def situation(self, series: Series) -> Situation:
-        """Return what the verdict on a series depends on, now."""
-        return Situation(
-            series=series,
-            associations=self._store.studies.associations(series.id),
-            sender_gap=self._store.studies.sender_gap(series.calling_ae_title),
-            now=self._clock.now(),
-            expectations=tuple(item for said in self._expectations for item in said(series)),
-        )
+    def _judge_all(self) -> int:
+        """Judge every series that may get a verdict; return how many got one."""
+        concluded = 0
+        seen: set[int] = set()
+        for page in self._ripe():
+            seen.update(item.series.id for item in page)
+            concluded += sum(_guarded(self._judge, series) for series in self._due(page))
+        self._evidence = {number: known for number, known in self._evidence.items() if number in seen}
+        return concluded
+
+    def _ripe(self) -> Iterator[list[Ripe]]:
+        """Yield what may get a verdict, page by page."""
+        shortest, after = min(self._quiet.geometry, self._quiet.plain, self._quiet.cap), 0
+        while True:
+            now = self._clock.now()
+            page = self._store.judging.ripe(now=now, silent_since=now - shortest, after=after, limit=PAGE)
+            if page:
+                yield page
+            if len(page) < PAGE:
+                return
+            after = page[-1].series.id
+
+    def _due(self, page: Sequence[Ripe]) -> list[Series]:
+        """Return the series of a page that can only be left to wait by judging them one by one.
+
+        What others say of a series is asked for only where it would get a verdict without, or by it.
+        """
+        told = {item.series.id for item in page if item.told}
+        near = [
+            situation.series
+            for situation in self._situations([item.series for item in page], ())
+            if self._is_due(situation, told=situation.series.id in told)
+        ]
+        return [
+            situation.series
+            for situation in self._situations(near, self._expectations)
+            if self._is_due(situation, told=False)
+        ]
+
+    def _is_due(self, situation: Situation, *, told: bool) -> bool:
+        return is_due(situation, self._quiet, self._known(situation.series), told=told)
+
+    def _situations(self, of: Sequence[Series], expecting: Sequence[Expecting]) -> list[Situation]:
+        """Return what the verdicts on some series depend on, now."""
+        if not of:
+            return []
+        now = self._clock.now()  # what is written later makes them wait
+        facts = self._store.judging.associations([series.id for series in of])
+        gaps = self._store.judging.sender_gaps({series.calling_ae_title for series in of})
+        said = [expectations(of) for expectations in expecting]
+        return [
+            Situation(
+                series=series,
+                associations=facts[series.id],
+                sender_gap=gaps[series.calling_ae_title],
+                now=now,
+                expectations=tuple(item for each in said for item in each[series.id]),
+            )
+            for series in of
+        ]
 
     def _judge(self, series: Series) -> bool:
-        situation = self.situation(series)
-        if situation.is_ahead(self._quiet):
-            return self._bring_back()
-        outcome = judge(situation, self._quiet, lambda: self._evidence_of(series))
-        if isinstance(outcome, Wait):
-            return False
-        return self._conclude(series, outcome)
+        """Judge one series by what is written of it now, for looking at others takes its time."""
+        open_still = self._store.studies.receiving_series([series.id])
+        for situation in self._situations(open_still, self._expectations):
+            outcome = judge(situation, self._quiet, partial(self._evidence_of, situation.series))
+            if isinstance(outcome, Conclusion):
+                return self._conclude(situation.series, outcome)
+        return False
 
     def _conclude(self, series: Series, outcome: Conclusion) -> bool:
         written = self._store.studies.conclude_series(
@@ -118,26 +173,39 @@ class Sweep:
             LOGGER.info("series %d: %s", series.id, outcome.reason)
         return written
 
+    def _unsettled(self) -> Iterator[Study]:
+        """Yield the studies that wait for quiet alone."""
+        after = 0
+        while True:
+            page = self._store.studies.unsettled(after=after, limit=PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
+
     def _settle(self, study: Study) -> bool:
-        if max(study.last_arrival_at, *(item.last_arrival_at for item in study.series)) > self._clock.now():
-            return self._bring_back()
-        pending = self._store.studies.pending_comparisons(study.id)
-        if not due_to_settle(study, pending, self._quiet, self._clock.now()):
+        if not due_to_settle(study, self._quiet, self._clock.now()):
             return False
         assignments = self._assign(study)
         return self._store.studies.settle(study.id, assignments, last_arrival_at=study.last_arrival_at)
 
-    def _bring_back(self) -> bool:
-        """Let nothing wait for what the clock was set back from; the next tick judges."""
-        LOGGER.warning("the clock was set back; what is being received waits for its quiet time anew")
-        self._store.studies.bring_back(self._quiet.plain)
-        return False
+    def _bring_back(self) -> None:
+        """Let nothing that is open wait for what the clock was set back from."""
+        latest = self._store.judging.latest(self._clock.now(), self._quiet.plain)
+        if latest is not None and latest > self._clock.now():  # and was not written just now
+            LOGGER.warning("the clock was set back; what is being received waits for its quiet time anew")
+            self._store.studies.bring_back(self._quiet.plain)
+
+    def _known(self, series: Series) -> Evidence | None:
+        """Return the evidence of slices that were looked at, if they are still the same."""
+        known = self._evidence.get(series.id)
+        return known[1] if known is not None and known[0] == series.instance_count else None
 
     def _evidence_of(self, series: Series) -> Evidence:
         """Return the evidence of the slices; decoded once for each number of instances."""
-        known = self._evidence.get(series.id)
-        if known is not None and known[0] == series.instance_count:
-            return known[1]
+        known = self._known(series)
+        if known is not None:
+            return known
         instances = self._store.studies.instances(series.id)
         try:
             found = geometric_evidence(instances, self._store.files.path, self._store.codecs, self._selection)
@@ -147,11 +215,6 @@ class Sweep:
             found = Evidence(holds=False, reason=reason)
         self._evidence[series.id] = (series.instance_count, found)
         return found
-
-    def _forget_all_but(self, receiving: list[Series]) -> None:
-        open_ids = {series.id for series in receiving}
-        for series_id in [known for known in self._evidence if known not in open_ids]:
-            del self._evidence[series_id]
 
 
 def _guarded(step: Callable[[Subject], bool], subject: Subject) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, exists, func, insert, select, update
 
 from node.domain.announcement import STEP, AnnouncedInstance, Status, StepEvent
 from node.domain.errors import AnnouncementKnown, StepEnded, StepOfAnother, UnknownSubject
@@ -112,13 +114,21 @@ class AnnouncementRecords:
             if event is StepEvent.COMPLETE:
                 _reopen(connection, row.id)
 
-    def expectations(self, of: Series) -> Expectations:
-        """Return what peers say of how many instances a series has: steps, notifications, commitment."""
+    def expectations(self, of: Sequence[Series]) -> dict[int, Expectations]:
+        """Return what peers say of how many instances series have, by row of the series."""
         with self._database.read() as connection:
-            notified = _announced(connection, of.series_instance_uid, Source.AVAILABILITY)
-            found = [_by_steps(connection, of), _notified(*notified)]
-            found.append(_asked(connection, of.id))
-        return [item for item in found if item is not None]
+            said = _announced(connection, [item.series_instance_uid for item in of])
+            asked = _asked(connection, [item.id for item in of])
+        found: dict[int, Expectations] = {}
+        for item in of:
+            steps = said.get((item.series_instance_uid, Source.PROCEDURE_STEP))
+            notified = said.get((item.series_instance_uid, Source.AVAILABILITY))
+            found[item.id] = [
+                *([_by_steps(steps, item)] if steps is not None else []),
+                *([_notified(notified)] if notified is not None else []),
+                *([asked[item.id]] if item.id in asked else []),
+            ]
+        return found
 
     def missing(self, series_id: int) -> list[str]:
         """Return the SOP Instance UIDs of a series that peers have listed and that are not here."""
@@ -156,8 +166,8 @@ def _reopen(connection: Connection, announcement_id: int) -> None:
         series.c.state.in_(SERIES.sources(SeriesEvent.STEP_ENDED)),
     )
     for row in connection.execute(given_up).all():
-        _, _, missing = _announced(connection, row.series_instance_uid, Source.PROCEDURE_STEP)
-        if missing:
+        said = _announced(connection, [row.series_instance_uid])
+        if said[row.series_instance_uid, Source.PROCEDURE_STEP].missing:
             continue
         state = SERIES.step(SeriesState(row.state), SeriesEvent.STEP_ENDED)
         connection.execute(
@@ -166,82 +176,93 @@ def _reopen(connection: Connection, announcement_id: int) -> None:
         step_study(connection, row.study_id, StudyEvent.ARRIVAL)
 
 
-def _announced(
-    connection: Connection, series_instance_uid: str, source: Source
-) -> tuple[Sequence[str], int, int]:
-    """Return the states of the announcements that list a series, how much they list, and what is missing."""
-    of_series = (
-        announced_instances.c.series_instance_uid == series_instance_uid,
-        announcements.c.source == source,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What the announcements of one kind say of one series."""
+
+    states: frozenset[str]
+    listed: int
+    missing: int
+    here: int
+    """How many of the listed instances lie in the series."""
+
+
+def _announced(connection: Connection, series_instance_uids: Sequence[str]) -> dict[tuple[str, str], _Said]:
+    """Return what is announced of series that are here, by Series Instance UID and kind of announcement."""
+    uid, kind = announced_instances.c.series_instance_uid, announcements.c.source
     joined = announcements.c.id == announced_instances.c.announcement_id
-    states = select(announcements.c.status).distinct().join(announced_instances, joined).where(*of_series)
-    listed = (
-        select(announced_instances.c.sop_instance_uid)
+    chosen = uid.in_(series_instance_uids)
+    states = select(uid, kind, announcements.c.status).distinct().join(announcements, joined).where(chosen)
+    those = (
+        select(uid, kind, announced_instances.c.sop_instance_uid, series.c.id.label("series_id"))
         .distinct()
         .join(announcements, joined)
-        .where(*of_series)
+        .join(series, series.c.series_instance_uid == uid)
+        .where(chosen)
+        .subquery("those")
     )
-    return list(connection.execute(states).scalars()), *_counted(connection, listed)
+    listed = those.c.sop_instance_uid
+    in_series = exists().where(
+        instances.c.sop_instance_uid == listed, instances.c.series_id == those.c.series_id
+    )
+    counts = select(
+        those.c.series_instance_uid,
+        those.c.source,
+        func.count(),
+        func.count(case((~_is_here(listed), 1))),
+        func.count(case((in_series, 1))),
+    ).group_by(those.c.series_instance_uid, those.c.source)
+    known: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for of, source, status in connection.execute(states):
+        known[of, source].add(status)
+    return {
+        (of, source): _Said(states=frozenset(known[of, source]), listed=count, missing=missing, here=here)
+        for of, source, count, missing, here in connection.execute(counts)
+    }
 
 
-def _by_steps(connection: Connection, of: Series) -> Expectation | None:
+def _by_steps(said: _Said, of: Series) -> Expectation:
     """Return what procedure steps say of a series; it has its end when every step that lists it has.
 
     A list that names less than is here, or what lies in another series, is a mistake or a forger's: nothing
     waits for more by it, but it is no count of the whole series.
     """
-    states, listed, missing = _announced(connection, of.series_instance_uid, Source.PROCEDURE_STEP)
-    if not states:
-        return None
-    named = (
-        select(announced_instances.c.sop_instance_uid)
-        .join(announcements, announcements.c.id == announced_instances.c.announcement_id)
-        .where(
-            announced_instances.c.series_instance_uid == of.series_instance_uid,
-            announcements.c.source == Source.PROCEDURE_STEP,
-        )
-    )
-    in_series = instances.c.series_id == of.id, instances.c.sop_instance_uid.in_(named)
-    both = connection.execute(select(func.count()).select_from(instances).where(*in_series)).scalar_one()
-    broken_off = Status.DISCONTINUED in states and Status.COMPLETED not in states
+    broken_off = Status.DISCONTINUED in said.states and Status.COMPLETED not in said.states
+    whole = said.here == of.instance_count == said.listed - said.missing
     return Expectation(
         source=Source.DISCONTINUED if broken_off else Source.PROCEDURE_STEP,
-        listed=listed,
-        missing=missing,
-        final=Status.IN_PROGRESS not in states and both == of.instance_count == listed - missing,
+        listed=said.listed,
+        missing=said.missing,
+        final=Status.IN_PROGRESS not in said.states and whole,
     )
 
 
-def _notified(states: Sequence[str], listed: int, missing: int) -> Expectation | None:
-    if not states:
-        return None
-    return Expectation(source=Source.AVAILABILITY, listed=listed, missing=missing, final=False)
+def _notified(said: _Said) -> Expectation:
+    return Expectation(source=Source.AVAILABILITY, listed=said.listed, missing=said.missing, final=False)
 
 
-def _asked(connection: Connection, series_id: int) -> Expectation | None:
-    """Return what the requests for commitment list that name an instance of a series."""
+def _asked(connection: Connection, series_ids: Sequence[int]) -> dict[int, Expectation]:
+    """Return what the requests for commitment list that name an instance of a series, by its row."""
     naming = (
-        select(asked_instances.c.request_id)
-        .join(instances, instances.c.sop_instance_uid == asked_instances.c.sop_instance_uid)
-        .where(instances.c.series_id == series_id)
+        select(instances.c.series_id, asked_instances.c.request_id)
+        .distinct()
+        .join(asked_instances, asked_instances.c.sop_instance_uid == instances.c.sop_instance_uid)
+        .where(instances.c.series_id.in_(series_ids))
+        .subquery("naming")
     )
-    together = (
-        select(asked_instances.c.sop_instance_uid).distinct().where(asked_instances.c.request_id.in_(naming))
+    those = (
+        select(naming.c.series_id, asked_instances.c.sop_instance_uid)
+        .distinct()
+        .join(asked_instances, asked_instances.c.request_id == naming.c.request_id)
+        .subquery("those")
     )
-    listed, missing = _counted(connection, together)
-    if not listed:
-        return None
-    return Expectation(source=Source.COMMITMENT, listed=listed, missing=missing, final=False)
-
-
-def _counted(connection: Connection, listed: Select[Any]) -> tuple[int, int]:
-    """Return how many instances a query lists, and how many of them are not here."""
-    those = listed.subquery("those")
-    uid = those.c.sop_instance_uid
-    query = select(func.count(), func.count(case((~_is_here(uid), 1)))).select_from(those)
-    row = connection.execute(query).one()
-    return row[0], row[1]
+    query = select(
+        those.c.series_id, func.count(), func.count(case((~_is_here(those.c.sop_instance_uid), 1)))
+    ).group_by(those.c.series_id)
+    return {
+        number: Expectation(source=Source.COMMITMENT, listed=listed, missing=missing, final=False)
+        for number, listed, missing in connection.execute(query)
+    }
 
 
 def _is_here(uid: ColumnElement[str]) -> ColumnElement[bool]:

@@ -102,20 +102,21 @@ class ArchiveRecords:
             for row, uid in zip(rows, uids, strict=True)
         ]
 
-    def count_of(self, series_instance_uid: str, names: Collection[str]) -> ArchiveCount | None:
-        """Return the largest count that one of some archives gave for a series."""
+    def largest_counts(
+        self, series_instance_uids: Collection[str], names: Collection[str]
+    ) -> dict[str, ArchiveCount]:
+        """Return the largest count that one of some archives gave for each series, by Series Instance UID."""
         query = (
             select(archive_counts)
             .where(
-                archive_counts.c.series_instance_uid == series_instance_uid,
+                archive_counts.c.series_instance_uid.in_(series_instance_uids),
                 archive_counts.c.archive.in_(names),
             )
-            .order_by(archive_counts.c.count.desc(), archive_counts.c.polls.desc())
-            .limit(1)
+            .order_by(archive_counts.c.count, archive_counts.c.polls)
         )
         with self._database.read() as connection:
-            row = connection.execute(query).mappings().first()
-        return None if row is None else _count(row)
+            found = connection.execute(query).mappings().all()
+        return {row["series_instance_uid"]: _count(row) for row in found}
 
     def counted(self, archive: str, counts: Mapping[str, int]) -> None:
         """Record how many instances of some series an archive holds, by Series Instance UID."""

@@ -160,7 +160,7 @@ associations = Table(
     Column("end", String),
     one_of("end", AssociationEnd),
     CheckConstraint('(closed_at IS NULL) = ("end" IS NULL)', name="closed_with_end"),
-    partial_index("ix_associations_open", "id", where="closed_at IS NULL"),
+    Index("ix_associations_closed_at", "closed_at"),
 )
 
 association_series = Table(

@@ -16,6 +16,7 @@ from node.store.breakers import BreakerRecords
 from node.store.commitments_asked import CommitmentRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
+from node.store.judging import JudgingRecords
 from node.store.matching import MatchRecords
 from node.store.metadata import MetadataRecords
 from node.store.object_files import LocalObjectFiles
@@ -44,6 +45,7 @@ class Store:
     intake: IntakeRecords
     asides: AsideRecords
     studies: StudyRecords
+    judging: JudgingRecords
     screenings: ScreeningRecords
     outbox: OutboxRecords
     proofs: ProofRecords
@@ -108,6 +110,7 @@ def open_store(
         intake=IntakeRecords(database, files),
         asides=AsideRecords(database, files),
         studies=StudyRecords(database),
+        judging=JudgingRecords(database),
         screenings=ScreeningRecords(database, files),
         outbox=OutboxRecords(database),
         proofs=ProofRecords(database),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, update
 
 from node.decide.routing import KINDS
 from node.domain.errors import UnknownSubject
@@ -16,7 +16,6 @@ from node.domain.study import (
     SERIES,
     AsideReason,
     AssociationEnd,
-    AssociationFacts,
     Instance,
     Series,
     SeriesEvent,
@@ -29,7 +28,6 @@ from node.domain.study import (
 from node.store import rows
 from node.store.acts import record_act
 from node.store.database import Database
-from node.store.gaps import percentile_gap
 from node.store.holds import hold_study, release_study, step_study
 from node.store.jobs import queue_settled
 from node.store.schema import (
@@ -37,7 +35,6 @@ from node.store.schema import (
     association_series,
     associations,
     instances,
-    sender_gaps,
     series,
     studies,
 )
@@ -53,52 +50,13 @@ class StudyRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def receiving_series(self) -> SeriesList:
-        """Return every series without a verdict, oldest first."""
+    def receiving_series(self, of: Collection[int] | None = None) -> SeriesList:
+        """Return series without a verdict, oldest first: every one, or those of some rows."""
         query = select(series).where(series.c.state == SeriesState.RECEIVING).order_by(series.c.id)
+        if of is not None:
+            query = query.where(series.c.id.in_(of))
         with self._database.read() as connection:
             return [rows.series_record(row) for row in connection.execute(query).mappings()]
-
-    def associations(self, series_id: int) -> AssociationFacts:
-        """Return what is known of the associations that carried a series.
-
-        One that broke counts as the last one until another that was opened after it is released: one that
-        ran beside it does not bring what the broken one had left to send.
-        """
-        query = (
-            select(associations.c.opened_at, associations.c.closed_at, associations.c.end)
-            .join(association_series, association_series.c.association_id == associations.c.id)
-            .where(association_series.c.series_id == series_id)
-            .order_by(associations.c.closed_at, associations.c.id)
-        )
-        with self._database.read() as connection:
-            found = connection.execute(query).all()
-        closed = [row for row in found if row.closed_at is not None]
-        resumed_at = max(
-            (row.opened_at for row in closed if row.end == AssociationEnd.RELEASED), default=None
-        )
-        broken = [
-            row
-            for row in closed
-            if row.end != AssociationEnd.RELEASED and (resumed_at is None or resumed_at < row.closed_at)
-        ]
-        decisive = [*closed[-1:], *broken[-1:]]
-        return AssociationFacts(
-            open_count=len(found) - len(closed),
-            last_end=AssociationEnd(decisive[-1].end) if decisive else None,
-            last_closed_at=closed[-1].closed_at if closed else None,
-        )
-
-    def sender_gap(self, calling_ae_title: str) -> timedelta | None:
-        """Return the sender's 99th percentile gap between two arrivals of a series in one association.
-
-        None while fewer than ``gaps.ENOUGH`` gaps were seen.
-        """
-        query = select(sender_gaps.c.bucket, sender_gaps.c.count).where(
-            sender_gaps.c.calling_ae_title == calling_ae_title
-        )
-        with self._database.read() as connection:
-            return percentile_gap({row[0]: row[1] for row in connection.execute(query)})
 
     def instances(self, series_id: int) -> Instances:
         """Return the instances of a series in the order of arrival."""
@@ -166,9 +124,31 @@ class StudyRecords:
             )
             return True
 
-    def unsettled(self) -> Studies:
-        """Return every study that is receiving, with its series, oldest first."""
-        query = rows.select_studies().where(studies.c.state == StudyState.RECEIVING).order_by(studies.c.id)
+    def unsettled(self, *, after: int = 0, limit: int = 1000) -> Studies:
+        """Return receiving studies that wait for nothing but quiet, with their series, oldest first.
+
+        None of their series that models read is open, or none at all where models read none; and nothing of
+        them waits for a comparison.
+
+        Parameters
+        ----------
+        after : int
+            Row of the study behind which to go on.
+        limit : int
+            How many at most.
+        """
+        query = (
+            rows.select_studies()
+            .where(
+                studies.c.state == StudyState.RECEIVING,
+                studies.c.id > after,
+                exists().where(series.c.study_id == studies.c.id),
+                ~_is_growing(studies.c.id),
+                ~_waits_for_comparison(studies.c.id),
+            )
+            .order_by(studies.c.id)
+            .limit(limit)
+        )
         with self._database.read() as connection:
             return _load(connection, query)
 
@@ -187,7 +167,7 @@ class StudyRecords:
         -------
         bool
             False, and nothing is written, when something arrived, the study was held, or a series that models
-            read was opened again meanwhile.
+            read was opened again meanwhile; and while something of it waits for a comparison.
         """
         now = self._database.clock.now()
         with self._database.write() as connection:
@@ -197,7 +177,9 @@ class StudyRecords:
                 raise UnknownSubject(f"there is no study {study_id}; see `studies list`")
             if row.state != StudyState.RECEIVING or row.last_arrival_at != last_arrival_at:
                 return False
-            if connection.execute(_open_series(study_id)).first() is not None:
+            if connection.execute(
+                select(_is_growing(study_id) | _waits_for_comparison(study_id))
+            ).scalar_one():
                 return False
             step_study(connection, study_id, StudyEvent.SETTLE)
             queue_settled(connection, study_id, assignments, at=now)
@@ -341,7 +323,7 @@ def _bring_back(connection: Connection, now: datetime) -> None:
     open_studies = select(studies.c.id).where(studies.c.state == StudyState.RECEIVING)
     connection.execute(
         update(series)
-        .where(series.c.study_id.in_(open_studies), series.c.last_arrival_at > now)
+        .where(receiving | series.c.study_id.in_(open_studies), series.c.last_arrival_at > now)
         .values(last_arrival_at=now, not_before=None)
     )
     connection.execute(
@@ -364,8 +346,16 @@ def _act(connection: Connection, study_id: int, *, at: datetime, by: str, action
     record_act(connection, at=at, by=by, action=action, subject=f"study {study_id}", reason=reason)
 
 
-def _open_series(study_id: int) -> Select[Any]:
-    """Return the query of the series without a verdict that models read."""
-    return select(series.c.id).where(
-        series.c.study_id == study_id, series.c.state == SeriesState.RECEIVING, series.c.modality.in_(KINDS)
+def _is_growing(study_id: ColumnElement[int] | int) -> ColumnElement[bool]:
+    """Whether a series of a study is open that counts: that models read, or any where they read none."""
+    member = series.alias("member")
+    read = exists().where(member.c.study_id == series.c.study_id, member.c.modality.in_(KINDS))
+    return exists().where(
+        series.c.study_id == study_id,
+        series.c.state == SeriesState.RECEIVING,
+        series.c.modality.in_(KINDS) | ~read,
     )
+
+
+def _waits_for_comparison(study_id: ColumnElement[int] | int) -> ColumnElement[bool]:
+    return exists().where(asides.c.study_id == study_id, asides.c.reason == AsideReason.TO_COMPARE)

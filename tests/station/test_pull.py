@@ -99,7 +99,7 @@ def test_what_a_series_lacks_is_counted_and_fetched_by_itself(tmp_path: Path) ->
 
         def said() -> tuple[int, int, bool] | None:
             (series,) = node.store.studies.get(study_uid("1")).series
-            found = expectations(series)
+            found = expectations([series])[series.id]
             assert all(item.source is Source.ARCHIVE for item in found)
             return next(((item.listed, item.missing, item.final) for item in found), None)
 

@@ -31,7 +31,7 @@ def test_nothing_waits_for_a_time_that_the_clock_was_set_back_from(ward, clock):
     (series,) = ward.store.studies.receiving_series()
     assert series.last_arrival_at == now
     assert series.not_before == now + timedelta(seconds=120)
-    assert ward.store.studies.associations(series.id).last_closed_at == now
+    assert ward.store.judging.associations([series.id])[series.id].last_closed_at == now
     assert ward.study.last_arrival_at == now
     assert len(ward.store.outbox.claim("pacs", limit=10)) == len(waiting)
 

@@ -188,14 +188,14 @@ def test_associations_are_known_by_the_series_that_they_carried(ward, clock):
     ward.add(2, association_id=second)
     ward.add(2, association_id=second)
     series_id = ward.study.series[0].id
-    facts = ward.store.studies.associations(series_id)
+    facts = ward.store.judging.associations([series_id])[series_id]
     assert (facts.open_count, facts.last_end, facts.last_closed_at) == (2, None, None)
     clock.advance(1)
     ward.store.intake.association_closed(first, AssociationEnd.RELEASED)
     clock.advance(1)
     ward.store.intake.association_closed(second, AssociationEnd.ABORTED)
     ward.store.intake.association_closed(second, AssociationEnd.RELEASED)
-    facts = ward.store.studies.associations(series_id)
+    facts = ward.store.judging.associations([series_id])[series_id]
     assert (facts.open_count, facts.last_end) == (0, AssociationEnd.ABORTED)
     assert facts.last_closed_at == clock.now()
 
@@ -207,13 +207,13 @@ def test_the_rhythm_of_a_sender_is_learned_within_associations(ward, clock):
         for number in range(30):
             clock.advance(0.2)
             ward.add(association * 30 + number, association_id=opened)
-            learned = ward.store.studies.sender_gap("CT1")
+            learned = ward.store.judging.sender_gaps(["CT1"])["CT1"]
             assert (learned is None) == (association * 29 + number < ENOUGH)
     usual = learned
     assert usual is not None
     assert bucket_of(usual) == bucket_of(upper_bound(bucket_of(usual)))
     assert 0.2 <= usual.total_seconds() < 0.25
-    assert ward.store.studies.sender_gap("CT2") is None
+    assert ward.store.judging.sender_gaps(["CT2"])["CT2"] is None
 
 
 def test_the_learned_rhythm_is_bounded(ward, clock):

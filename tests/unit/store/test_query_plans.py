@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import event
@@ -17,8 +17,11 @@ SMALL = {
     "open_destinations",
     "refused_callers",  # bounded
     "alembic_version",
-    "those",  # of a subquery: the instances that one series is said to have
+    "those",  # of a subquery: the instances that some series are said to have
+    "naming",  # of a subquery: the requests for commitment that name one of them
+    "ranked",  # of a subquery: the associations that carried some series
 }
+NOW = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 WHOLE_TABLE = re.compile(r"^SCAN (\w+)$")
 
 
@@ -50,7 +53,8 @@ def announce(store) -> None:
     )
     store.announcements.set_step("1.5", StepEvent.COMPLETE, listed, calling_ae_title="CT1")
     (series, *_) = store.studies.receiving_series()
-    store.announcements.expectations(series)
+    store.announcements.expectations([series])
+    store.archives.largest_counts([series.series_instance_uid], ["pacs"])
     store.announcements.missing(series.id)
     instance = AskedInstance(sop_class_uid="1.2", sop_instance_uid="1.2.3.1.1")
     number = store.commitments.ask("1.6", "CT1", [instance])
@@ -66,6 +70,15 @@ def announce(store) -> None:
     store.commitments.ended(number, RequestEvent.REPORT, "")
 
 
+def judge(store) -> None:
+    """Look at what is open."""
+    now = store.database.clock.now()
+    store.judging.latest(now, timedelta(seconds=1))
+    store.judging.ripe(now=now, silent_since=now, after=0, limit=10)
+    store.judging.associations([1, 2])
+    store.judging.sender_gaps(["CT1"])
+
+
 def day(ward) -> None:
     """Do everything that happens all day long, once."""
     store, clock = ward.store, ward.clock
@@ -77,8 +90,7 @@ def day(ward) -> None:
     store.intake.association_closed(association, AssociationEnd.RELEASED)
     store.studies.receiving_series()
     store.studies.instances(1)
-    store.studies.associations(1)
-    store.studies.sender_gap("CT1")
+    judge(store)
     store.studies.unsettled()
     announce(store)
     store.studies.pending_comparisons(1)
@@ -154,6 +166,7 @@ def test_who_names_a_file_is_found_by_an_index(ward, table):
         (lambda store: store.proofs.oldest("pacs"), "ix_deliveries_accepted"),
         (lambda store: store.studies.unsettled(), "ix_studies_state"),
         (lambda store: store.studies.receiving_series(), "ix_series_state"),
+        (lambda store: store.judging.ripe(now=NOW, silent_since=NOW, after=0, limit=10), "ix_series_state"),
         (lambda store: store.asides.to_compare(), "ix_asides_reason"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_parallel_association_does_not_heal_a_broken_one(ward, clock, end):
     clock.advance(1)
     intake.association_closed(beside, AssociationEnd.RELEASED)
     series = ward.study.series[0].id
-    facts = ward.store.studies.associations(series)
+    facts = ward.store.judging.associations([series])[series]
     assert facts.last_end is end, "what the broken one had left to send never came"
     assert facts.last_closed_at == clock.now()
 
@@ -84,7 +84,7 @@ def test_a_parallel_association_does_not_heal_a_broken_one(ward, clock, end):
     again = intake.association_opened("CT1", "10.0.0.1")
     ward.add(3, association_id=again)
     intake.association_closed(again, AssociationEnd.RELEASED)
-    assert ward.store.studies.associations(series).last_end is AssociationEnd.RELEASED
+    assert ward.store.judging.associations([series])[series].last_end is AssociationEnd.RELEASED
 
 
 def test_what_waits_for_a_model_that_is_not_active_any_more_is_screened_by_the_active_one(ward):

@@ -96,7 +96,7 @@ def test_after_a_restart_nothing_is_judged_too_early(ward, clock):
     ward.store.studies.defer_after_restart(timedelta(seconds=120))
     (series,) = ward.store.studies.receiving_series()
     assert series.not_before == clock.now() + timedelta(seconds=120)
-    facts = ward.store.studies.associations(series.id)
+    facts = ward.store.judging.associations([series.id])[series.id]
     assert (facts.open_count, facts.last_end) == (0, AssociationEnd.RESTART)
     ward.store.studies.defer_after_restart(timedelta(seconds=30))
     assert ward.store.studies.receiving_series()[0].not_before == series.not_before
