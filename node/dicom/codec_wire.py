@@ -1,30 +1,24 @@
-"""What node and codec process say to each other: a line each way, and the bytes in a file that both hold.
-
-Everything that comes back is checked as if a peer had written it: the process has read a peer's bytes.
-"""
+"""What node and codec process say to each other about frames, over `node.dicom.process_wire`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from node.dicom.codecs import DecodedImage, Raw
 from node.dicom.pixel_layout import MAX_FRAME_BYTES, PixelLayout
+from node.dicom.process_wire import Answer, read_bytes, read_into, shown
 from node.domain.errors import DecodeFailed, EncodeFailed
 
-LINE: Final = 4096
-"""Bytes of an answer at most: a pipe takes so many at once or none (POSIX PIPE_BUF on Linux)."""
 MOST_RESULT_BYTES: Final = 4 * MAX_FRAME_BYTES
 """A decoder may give words that are wider than BitsAllocated."""
-MOST_TEXT: Final = 500
 COLOURS: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
 """A PhotometricInterpretation: VR CS (PS3.5 section 6.2)."""
 
@@ -52,40 +46,19 @@ class Request:
         return json.dumps({"number": number, **dataclasses.asdict(self)}).encode("ascii") + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> tuple[int, Request]:
-        """Read a line that the node wrote."""
-        values = json.loads(line)
-        number = int(values.pop("number"))
-        layout = PixelLayout(**values.pop("layout"))
-        return number, cls(task=Task(values.pop("task")), layout=layout, **values)
+    def read(cls, values: Mapping[str, Any]) -> Request:
+        """Read what the node wrote, without the number."""
+        rest = {name: values[name] for name in ("transfer_syntax_uid", "size", "seconds")}
+        return cls(task=Task(values["task"]), layout=PixelLayout(**values["layout"]), **rest)
 
 
-def answer_line(answer: Mapping[str, object]) -> bytes:
-    """Return an answer as a line that a pipe takes at once: its one text is short."""
-    return json.dumps(answer).encode("ascii") + b"\n"
-
-
-def read_answer(line: bytes) -> Mapping[str, object]:
-    """Read the line of a codec process.
-
-    Raises
-    ------
-    ValueError
-        It is none.
-    """
-    answer = json.loads(line)
-    if not isinstance(answer, dict):
-        raise ValueError("an answer is an object")  # noqa: TRY004 -- one error for whatever it is
-    return answer
-
-
-def refusal(answer: Mapping[str, object]) -> str | None:
+def refusal(answer: Answer) -> str | None:
     """Return why a codec refused a frame, None when it did not."""
     text = answer.get("refused")
-    return None if text is None else "".join(filter(str.isprintable, str(text)))[:MOST_TEXT]
+    return None if text is None else shown(text)
 
 
-def image_answer(image: DecodedImage) -> Mapping[str, object]:
+def image_answer(image: DecodedImage) -> Answer:
     """Return what is said of a decoded image, whose words are in the file."""
     return {
         "words": image.words.dtype.str,
@@ -94,7 +67,7 @@ def image_answer(image: DecodedImage) -> Mapping[str, object]:
     }
 
 
-def read_image(answer: Mapping[str, object], descriptor: int, layout: PixelLayout) -> DecodedImage:
+def read_image(answer: Answer, descriptor: int, layout: PixelLayout) -> DecodedImage:
     """Take a decoded image over from the file.
 
     Raises
@@ -112,7 +85,7 @@ def read_image(answer: Mapping[str, object], descriptor: int, layout: PixelLayou
     return DecodedImage(words=words, photometric_interpretation=colours)
 
 
-def read_codestream(answer: Mapping[str, object], descriptor: int) -> bytes:
+def read_codestream(answer: Answer, descriptor: int) -> bytes:
     """Take an encoded frame over from the file.
 
     Raises
@@ -127,33 +100,3 @@ def read_codestream(answer: Mapping[str, object], descriptor: int) -> bytes:
     if data is None:
         raise EncodeFailed("an encoder gave fewer bytes than announced")
     return data
-
-
-def read_bytes(descriptor: int, size: int) -> bytes | None:
-    """Return the first bytes of the file, None when there are fewer."""
-    data = bytearray(size)
-    return bytes(data) if read_into(descriptor, memoryview(data)) else None
-
-
-def read_into(descriptor: int, view: memoryview) -> bool:
-    """Fill a buffer from the beginning of the file; return whether there was enough."""
-    at = 0
-    while at < len(view):
-        count = os.preadv(descriptor, [view[at:]], at)
-        if not count:
-            return False
-        at += count
-    return True
-
-
-def write_from(descriptor: int, data: bytes | memoryview) -> None:
-    """Write bytes to the beginning of the file.
-
-    Raises
-    ------
-    OSError
-    """
-    view = memoryview(data).cast("B")
-    at = 0
-    while at < len(view):
-        at += os.pwrite(descriptor, view[at:], at)

@@ -23,7 +23,8 @@ GroundglassError
 │   └── MixedOrientation          slices of one stack have different orientations
 ├── StoreError                    the index or the object files
 │   ├── OutOfSpace                no room left on the device
-│   ├── CodecsUnavailable         no process that decodes can be started now (retryable)
+│   ├── ProcessUnavailable        no process beside the node can be started now (retryable)
+│   ├── CodecsUnavailable         nor one that decodes (retryable)
 │   ├── StoreInUse                another node holds this store
 │   ├── ObjectMissing             the index names a file that is not there or differs
 │   ├── UnknownSubject            no such study, series, screening or destination
@@ -155,6 +156,12 @@ class OutOfSpace(StoreError):
     retryable = True
 
 
+class ProcessUnavailable(StoreError):
+    """No process beside the node can be started now."""
+
+    retryable = True
+
+
 class CodecsUnavailable(StoreError):
     """No process that decodes stored pixels can be started now."""
 
@@ -261,6 +268,10 @@ class DestinationUnavailable(DeliveryError):
 
 class DestinationSilent(DestinationUnavailable):
     """The destination was sent something and gave no answer that tells whether it took it."""
+
+
+class BrokenOff(DestinationUnavailable):
+    """This node ended what was under way: nobody wants it any more, or nothing came of it."""
 
 
 class DestinationRefused(DeliveryError):

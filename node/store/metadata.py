@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from node.dicom.json_model import data_set_json, json_texts, written
+from node.dicom.documents import DocumentProcess, Unreadable, packed, unpacked
+from node.dicom.json_model import json_texts, written
 from node.domain.errors import DicomError, ObjectMissing
 from node.store.database import Database
-from node.store.naming import is_named
+from node.store.naming import named
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import instances, result_objects
 from node.store.schema_metadata import metadata_progress, object_metadata
@@ -23,15 +24,14 @@ from node.store.stored_instances import StoredInstance
 logger = logging.getLogger(__name__)
 
 SOURCES: Final[tuple[Table, ...]] = (instances, result_objects)
-INLINE_BYTES: Final = 1024
-"""Longest binary value that stands in the metadata; a longer one stands there by its address."""
-BATCH: Final = 25
-"""Objects whose metadata are made and stored together."""
-BATCHES: Final = 4
-"""In one run while nothing arrives: so few that queries are not held up. Else one: receiving goes before."""
+BATCH: Final = 100
+"""Objects whose metadata are made and stored together: one transaction, one sync."""
+BATCHES: Final = 10
+"""In one run while nothing arrives. Else one: receiving goes before."""
+IDLE_RUNS: Final = 15
+"""After so many without anything to do the process that makes metadata ends, and its memory is free."""
 TOGETHER_BYTES: Final = 32 << 20
 """Of the files whose metadata are in memory at the same time: metadata may be as long as their file."""
-COMPRESSION: Final = 6
 
 
 class MetadataRecords:
@@ -40,7 +40,9 @@ class MetadataRecords:
     def __init__(self, database: Database, files: LocalObjectFiles) -> None:
         self._database = database
         self._files = files
+        self._documents = DocumentProcess()
         self._newest = -1
+        self._idle = 0
 
     def of(self, items: Sequence[StoredInstance]) -> list[bytes]:
         """Return the metadata of instances, in their order; what is missing is made and kept.
@@ -61,16 +63,22 @@ class MetadataRecords:
         self._keep(made)
         found |= made
         return [
-            zlib.decompress(found[item.object_key]) if item.object_key in found else _least(item)
-            for item in items
+            unpacked(found[item.object_key]) if item.object_key in found else _least(item) for item in items
         ]
 
     def fill(self) -> int:
-        """Make metadata of what came since the last run; returns how many were made.
+        """Make metadata of what came since the last run, apart from the node.
+
+        What they cannot be made of is told in the log, and tried again only when somebody asks for it.
+
+        Returns
+        -------
+        int
+            How many objects were gone through.
 
         Raises
         ------
-        StoreError
+        StoreError, ProcessUnavailable
         """
         done = 0
         with self._database.read() as connection:
@@ -81,7 +89,14 @@ class MetadataRecords:
             done += sum(batch)
             if not any(batch):
                 break
+        self._idle = 0 if done else self._idle + 1
+        if self._idle == IDLE_RUNS:
+            self._documents.stop()
         return done
+
+    def close(self) -> None:
+        """End the process that makes metadata; no run is under way."""
+        self._documents.stop()
 
     def _fill_from(self, source: Table) -> int:
         by_source = metadata_progress.c.source == source.name
@@ -92,7 +107,7 @@ class MetadataRecords:
             rows = rows[: _few(row.size for row in rows)]
             found = _stored(connection, [row.object_key for row in rows])
         if rows:
-            made = self._made(row.object_key for row in rows if row.object_key not in found)
+            made = self._made_apart([row.object_key for row in rows if row.object_key not in found])
             self._keep(made, reached=(source.name, rows[-1].id))
         return len(rows)
 
@@ -101,11 +116,25 @@ class MetadataRecords:
         made = {}
         for key in keys:
             try:
-                with self._files.path(key).open("rb") as stream:
-                    document = data_set_json(stream, inline_bytes=INLINE_BYTES)
-                made[key] = zlib.compress(document, COMPRESSION)
+                made[key] = packed(self._files.path(key))
             except (DicomError, ObjectMissing, OSError) as error:
-                logger.error("the metadata of an object cannot be read: %s", error)  # noqa: TRY400 - it says all
+                _cannot(error)
+        return made
+
+    def _made_apart(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return the same, made by the process."""
+        paths: dict[str, Path] = {}
+        for key in keys:
+            try:
+                paths[key] = self._files.path(key)
+            except ObjectMissing as error:
+                _cannot(error)
+        made = {}
+        for key, document in zip(paths, self._documents.packed(list(paths.values())), strict=True):
+            if isinstance(document, Unreadable):
+                _cannot(document.reason)
+            else:
+                made[key] = document
         return made
 
     def _keep(self, made: Mapping[str, bytes], *, reached: tuple[str, int] | None = None) -> None:
@@ -113,11 +142,7 @@ class MetadataRecords:
             return
         with self._database.write() as connection:
             # What was removed meanwhile leaves nothing behind.
-            rows = [
-                {"object_key": key, "document": document}
-                for key, document in made.items()
-                if is_named(connection, key)
-            ]
+            rows = [{"object_key": key, "document": made[key]} for key in named(connection, list(made))]
             if rows:
                 connection.execute(upsert(object_metadata).on_conflict_do_nothing(), rows)
             if reached is not None:
@@ -127,6 +152,10 @@ class MetadataRecords:
                     .values(source=source, last_id=last_id)
                     .on_conflict_do_update(index_elements=["source"], set_={"last_id": last_id})
                 )
+
+
+def _cannot(why: object) -> None:
+    logger.error("the metadata of an object cannot be read: %s", why)
 
 
 def _stored(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, delete, select, union_all
 
@@ -18,6 +18,12 @@ def is_named(connection: Connection, key: str) -> bool:
     """Whether any row names the object file."""
     query = union_all(*(select(table.c.id).where(table.c.object_key == key) for table in NAMING_TABLES))
     return connection.execute(query.limit(1)).first() is not None
+
+
+def named(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Return those among the keys of object files that any row names."""
+    queries = (select(table.c.object_key).where(table.c.object_key.in_(keys)) for table in NAMING_TABLES)
+    return set(connection.execute(union_all(*queries)).scalars())
 
 
 def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str]) -> int:

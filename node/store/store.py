@@ -66,8 +66,9 @@ class Store:
     retention: RetentionRecords
 
     def close(self) -> None:
-        """Close the connections to the index, and end the codecs."""
+        """Close the connections to the index, and end the processes beside this one."""
         self.codecs.close()
+        self.metadata.close()
         self.database.close()
 
 

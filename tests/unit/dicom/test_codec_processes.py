@@ -61,7 +61,7 @@ def codecs() -> Iterator[CodecProcesses]:
 
 def process_of(codecs: CodecProcesses) -> int:
     (process,) = codecs._free.queue
-    return 0 if process._running is None else process._running.child.pid
+    return process.pid or 0
 
 
 def works(codecs: CodecProcesses) -> bool:
@@ -146,7 +146,7 @@ def test_a_refusal_costs_neither_the_process_nor_memory(codecs: CodecProcesses) 
     (held,) = codecs._free.queue
     assert process_of(codecs) == process
     assert held._running is not None
-    assert os.fstat(held._running.pixels).st_size <= 1 << 23
+    assert os.fstat(held._running.shared).st_size <= 1 << 23
 
 
 def test_a_process_sees_nothing_of_the_environment_and_ends_with_the_node(
@@ -168,8 +168,9 @@ def test_a_process_sees_nothing_of_the_environment_and_ends_with_the_node(
 
 def test_a_busy_process_does_not_survive_a_node_that_is_killed() -> None:
     node = (
-        "import time; from node.dicom.codec_processes import CodecLimits, _start;"
-        "one = _start(CodecLimits()); print(one.child.pid, one.requests, flush=True); time.sleep(60)"
+        "import time; from node.dicom.process_apart import start;"
+        "one = start('node.dicom.codec_worker', 1 << 30);"
+        "print(one.child.pid, one.requests, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", node], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None

@@ -99,6 +99,24 @@ def test_metadata_are_made_once_and_go_with_their_object(ward, tmp_path, caplog)
     assert unread.sop_instance_uid.encode() in least
 
 
+def test_the_process_that_makes_metadata_ends_when_nothing_comes(ward, monkeypatch):
+    monkeypatch.setattr("node.store.metadata.IDLE_RUNS", 2)
+    process = ward.store.metadata._documents
+    ward.add(1)
+    assert process.pid is None
+    assert ward.store.metadata.fill() == 1
+    first = process.pid
+    assert first is not None
+    assert ward.store.metadata.fill() == 0
+    assert process.pid == first
+    assert ward.store.metadata.fill() == 0
+    assert process.pid is None
+    ward.add(2)
+    assert ward.store.metadata.fill() == 1
+    ward.store.metadata.close()
+    assert process.pid is None
+
+
 def test_metadata_of_large_objects_are_not_in_memory_together(ward, monkeypatch):
     for number in (1, 2, 3):
         ward.add(number)
