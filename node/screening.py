@@ -21,6 +21,7 @@ def pipeline_settings(settings: Settings) -> PipelineSettings:
         decoders=settings.infer.decoders,
         max_heatmaps=settings.report.max_heatmaps,
         parametric_map=settings.report.parametric_map,
+        map_series_bytes=settings.report.parametric_map_series_bytes,
         summary=settings.report.summary,
         key_objects=settings.report.key_objects,
         zone=settings.node.zone(),

@@ -50,6 +50,7 @@ SETTINGS = PipelineSettings(
     decoders=2,
     max_heatmaps=3,
     parametric_map=True,
+    map_series_bytes=64 << 20,
     summary=True,
     key_objects=True,
     destinations=(PACS, DEMO_PACS),

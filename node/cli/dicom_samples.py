@@ -38,6 +38,8 @@ from node.report.build import BuiltObject, HeatmapPicture, Producer, ReportReque
 from node.report.rejection import RejectionRequest, build_rejection
 from node.report.request import MapSlice
 
+LARGEST_MAP: Final = 1 << 20
+"""In bytes; a sample's map is smaller, so it is filled up with padding."""
 POSITIVE: Final = 2
 """Positive images of a sample."""
 GEOMETRY: Final = (
@@ -152,6 +154,7 @@ def _request(sample: Sample) -> ReportRequest:
             HeatmapPicture(slice=item, rgb=picture, rank=rank, directions=directions)
             for rank, item in enumerate(positive, start=1)
         ],
+        map_series_bytes=LARGEST_MAP,
         maps=[
             MapSlice(slice=item, values=np.full(shape, 1 / sample.side, np.float32), rank=rank)
             for rank, item in enumerate(positive, start=1)

@@ -43,11 +43,7 @@ def build_results(request: ReportRequest) -> list[BuiltObject]:
             (picture.slice.sop_instance_uid, picture.slice.frame): made.reference()
             for picture, made in zip(pictures, heatmaps, strict=True)
         },
-        maps={
-            key: item.made.reference(number)
-            for item in maps
-            for number, key in enumerate(item.frames, start=1)
-        },
+        maps={key: item.made.reference(number) for item in maps for key, number in item.frames.items()},
         summary=None if summary is None else summary.reference(),
     )
     made = [*images, build_report(request, grounds, images)]

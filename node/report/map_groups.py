@@ -34,6 +34,8 @@ class MapFrame:
     """Rows and columns of the source in one of the map's; 1 where the map lies pixel by pixel on it."""
     reference: Reference
     """The source."""
+    is_padding: bool = False
+    """Whether the slice has no map and all values are padding."""
 
 
 def shared_groups(finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
@@ -43,11 +45,12 @@ def shared_groups(finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
     ----------
     finding : Finding
     frames : sequence of MapFrame
-        At least one.
+        At least one that is no padding.
     """
     shared = Dataset()
-    highest = max(float(frame.values.max()) for frame in frames)
-    lowest = min(float(frame.values.min()) for frame in frames)
+    mapped = [frame.values for frame in frames if not frame.is_padding]
+    highest = max(float(values.max()) for values in mapped)
+    lowest = min(float(values.min()) for values in mapped)
     # Pixel Value Transformation, the identity (C.7.6.16.2.9b)
     identity = Dataset()
     identity.RescaleIntercept, identity.RescaleSlope, identity.RescaleType = "0", "1", "US"
@@ -74,11 +77,16 @@ def shared_groups(finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
     return shared
 
 
+def in_order(frames: Sequence[MapFrame]) -> list[MapFrame]:
+    """Return frames along the normal of the first one, rows times columns, as viewers order slices."""
+    normal = np.cross(*np.reshape(np.array(frames[0].place.image_orientation, float), (2, 3)))
+    return sorted(frames, key=lambda frame: float(np.array(frame.place.image_position, float) @ normal))
+
+
 def frame_groups(frames: Sequence[MapFrame]) -> list[Dataset]:
-    """Return the items of the Per-frame Functional Groups Sequence."""
-    along = _order_along(frames)
+    """Return the items of the Per-frame Functional Groups Sequence, of frames in order."""
     same_plane = _same_plane(frames)
-    return [_own(frame, place, same_plane) for frame, place in zip(frames, along, strict=True)]
+    return [_own(frame, place, same_plane) for place, frame in enumerate(frames, start=1)]
 
 
 def _own(frame: MapFrame, along: int, same_plane: bool) -> Dataset:
@@ -87,6 +95,8 @@ def _own(frame: MapFrame, along: int, same_plane: bool) -> Dataset:
     frame_content = Dataset()
     frame_content.StackID = "1"
     frame_content.InStackPositionNumber = frame_content.DimensionIndexValues = along
+    if frame.is_padding:
+        frame_content.FrameComments = text.NO_MAP
     own.FrameContentSequence = [frame_content]
     position = Dataset()
     position.ImagePositionPatient = list(frame.place.image_position)
@@ -155,9 +165,3 @@ def _add_plane(group: Dataset, frame: MapFrame) -> None:
     orientation = Dataset()
     orientation.ImageOrientationPatient = list(place.image_orientation)
     group.PlaneOrientationSequence = [orientation]
-
-
-def _order_along(frames: Sequence[MapFrame]) -> list[int]:
-    """Return the place of each frame in the stack, from 1, along the normal of the series."""
-    ordered = sorted(range(len(frames)), key=lambda number: frames[number].slice.position)
-    return [ordered.index(number) + 1 for number in range(len(frames))]

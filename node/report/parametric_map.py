@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,8 @@ from node.report.envelope import envelope
 from node.report.evidence import Evidence, common_references
 from node.report.frame_place import place_of
 from node.report.identity import dimension_uid, frame_of_reference_uid, result_series_uid
-from node.report.map_groups import FRAME_TYPE, MapFrame, frame_groups, shared_groups
+from node.report.map_groups import FRAME_TYPE, MapFrame, frame_groups, in_order, shared_groups
+from node.report.map_padding import PADDING, padded
 from node.report.request import BuiltObject, MapSlice, ReportRequest
 
 FLOAT_PIXEL_DATA: Final = BaseTag(0x7FE00008)
@@ -30,13 +31,15 @@ class BuiltMap:
     """One Parametric Map with the slices that its frames show."""
 
     made: BuiltObject
-    frames: tuple[tuple[str, int], ...]
-    """Of each frame, from the first: (SOPInstanceUID, frame) of the slice under it."""
+    frames: Mapping[tuple[str, int], int]
+    """Number of the frame with values, from 1, by (SOPInstanceUID, frame) of the slice under it."""
 
 
 def build_maps(request: ReportRequest, evidence: Evidence) -> list[BuiltMap]:
-    """Build the maps: one image with a frame for each slice, by rank.
+    """Build the maps: one image with a frame for each slice, and frames that fill its gaps.
 
+    The frames lie along the normal, for OHIF (3.13) lays them over the slices of the series in that order,
+    whatever place each one names.
     The frames of one image share a frame of reference and a size; each radiograph has an image by itself.
 
     Raises
@@ -50,12 +53,20 @@ def build_maps(request: ReportRequest, evidence: Evidence) -> list[BuiltMap]:
         alone = (item.slice.sop_instance_uid, item.slice.frame) if frame.place.nominal else ()
         alike.setdefault((item.values.shape, frame.place.frame_of_reference_uid, alone), []).append(frame)
     return [
-        BuiltMap(
-            made=_build(request, frames, evidence, index),
-            frames=tuple((frame.slice.sop_instance_uid, frame.slice.frame) for frame in frames),
-        )
+        _built(request, in_order(padded(request, frames, evidence)), evidence, index)
         for index, frames in enumerate(alike.values())
     ]
+
+
+def _built(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidence, index: int) -> BuiltMap:
+    return BuiltMap(
+        made=_build(request, frames, evidence, index),
+        frames={
+            (frame.slice.sop_instance_uid, frame.slice.frame): number
+            for number, frame in enumerate(frames, start=1)
+            if not frame.is_padding
+        },
+    )
 
 
 def _frame(item: MapSlice, evidence: Evidence) -> MapFrame:
@@ -126,7 +137,8 @@ def _add_image(
     image.ContentLabel = MAP_LABEL
     image.ContentDescription = text.map_description(request.finding)
     image.ContentCreatorName = None
-    image.DerivationDescription = text.map_derivation(request.finding)
+    is_padded = any(frame.is_padding for frame in frames)
+    image.DerivationDescription = text.map_derivation(request.finding, is_padded=is_padded)
     image.BurnedInAnnotation = "NO"
     image.RecognizableVisualFeatures = "NO"
     image.PresentationLUTShape = "IDENTITY"
@@ -155,5 +167,7 @@ def _add_pixels(image: Dataset, frames: Sequence[MapFrame]) -> None:
     image.PhotometricInterpretation = "MONOCHROME2"
     image.Rows, image.Columns = frames[0].values.shape
     image.BitsAllocated = 32
-    pixels = b"".join(frame.values.astype("<f4").tobytes() for frame in frames)
+    if any(frame.is_padding for frame in frames):
+        image.FloatPixelPaddingValue = image.FloatPixelPaddingRangeLimit = PADDING
+    pixels = b"".join(np.ascontiguousarray(frame.values, "<f4").data for frame in frames)
     image.add(DataElement(FLOAT_PIXEL_DATA, "OF", pixels))

@@ -77,6 +77,9 @@ class ReportRequest:
     """Aware. Its own zone is the one of ContentDate and ContentTime where the source images carry no
     TimezoneOffsetFromUTC (0008,0201)."""
     producer: Producer
+    map_series_bytes: int = 0
+    """Largest size of a map that has frames of padding on the slices without values; see
+    `node.report.map_padding`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ _WITHDRAWN: Final = {
     Withdrawal.PATIENT_SAFETY: "it is wrong, or of another patient.",
     Withdrawal.QUALITY: "its quality is not sufficient.",
 }
+NO_MAP: Final = "No map was made of this slice: padding, not a value."
+PADDED: Final = "Slices of which no map was made hold padding only (Float Pixel Padding Value), not a value."
 SERIES_INCOMPLETE: Final = "Series incomplete: time limit passed"  # LO, at most 64 characters
 NO_SERIES_COMPLETE: Final = "No series fit for the model was complete"
 OUTCOMES: Final = {
@@ -231,13 +233,14 @@ def map_description(finding: Finding) -> str:
     return f"Grad-CAM of a {WORDS[finding.modality].image}'s score; not a lesion outline"
 
 
-def map_derivation(finding: Finding) -> str:
+def map_derivation(finding: Finding, *, is_padded: bool) -> str:
     """Return the DerivationDescription (VR ST) of the maps as data."""
     model, image = finding.model, WORDS[finding.modality].image
+    padding = f"{PADDED} " if is_padded else ""
     return (
         f"Gradient-weighted class activation (Grad-CAM) of {model.name} {model.version}: not normalised, "
         f"enlarged from the network's coarse grid to the pixels of the source {image}, 0 where the network "
-        f"did not look. {WORDS[finding.modality].plane}Research use, not a diagnosis."
+        f"did not look. {padding}{WORDS[finding.modality].plane}Research use, not a diagnosis."
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from node.domain.network import CapPolicy, Destination
-from node.domain.result import ResultKind
+from node.domain.preparation_spec import InputModality
+from node.domain.result import Finding, ResultKind
 from node.report.request import Producer
 from node.run.retry import RetryPolicy
 
@@ -29,6 +30,8 @@ class PipelineSettings:
     """Most heatmaps of one study, strongest first."""
     parametric_map: bool
     """Whether the maps are made as data, too."""
+    map_series_bytes: int
+    """Largest map that is filled up with padding to all slices of the series; 0: none is."""
     summary: bool
     """Whether a contact sheet is made."""
     key_objects: bool
@@ -41,12 +44,18 @@ class PipelineSettings:
     zone: tzinfo = UTC
     """In which results state their times where the source names no zone."""
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of objects asked for beside report and heatmaps: part of what decides a result set."""
+    def kinds_for(self, finding: Finding) -> tuple[str, ...]:
+        """Return the kinds of objects asked for beside report and heatmaps; they decide a result set, too.
+
+        How far maps are filled up is said only where it can change one.
+        """
         asked = {
             ResultKind.PARAMETRIC_MAP: self.parametric_map,
             ResultKind.SUMMARY: self.summary,
             ResultKind.KEY_OBJECTS: self.key_objects,
         }
-        return tuple(kind.value for kind in asked if asked[kind])
+        kinds = tuple(kind.value for kind in asked if asked[kind])
+        is_volume = finding.modality is InputModality.CT and finding.positive > 0
+        if is_volume and self.parametric_map and self.map_series_bytes and self.max_heatmaps:
+            return (*kinds, f"maps of series up to {self.map_series_bytes}")
+        return kinds

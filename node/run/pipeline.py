@@ -181,7 +181,7 @@ class Pipeline:
             evidence,
             outcome.candidates.sop_instance_uids,
             max_heatmaps=self._settings.max_heatmaps,
-            kinds=self._settings.kinds,
+            kinds=self._settings.kinds_for(outcome.finding),
             kept_aside=outcome.candidates.kept_aside,
             producer=self._settings.producer,
         )
@@ -219,6 +219,7 @@ class Pipeline:
             predecessor=predecessor,
             made_at=self._clock.now().astimezone(self._settings.zone),
             producer=self._settings.producer,
+            map_series_bytes=self._settings.map_series_bytes,
         )
 
     def _close_without_results(

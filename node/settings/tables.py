@@ -287,6 +287,13 @@ class ReportSettings(Section):
     parametric_map: bool = Field(
         True, description="Whether the maps under the heatmaps are made as data (Parametric Map), too."
     )
+    parametric_map_series_bytes: int = Field(
+        64 * MEBIBYTE,
+        ge=0,
+        le=1024 * MEBIBYTE,
+        description="A map that is not larger than this has frames of padding on the slices of the series "
+        "that have no values; viewers as OHIF show no other. 0: a map has frames with values alone.",
+    )
     summary: bool = Field(
         True,
         description="Whether a contact sheet is made: the scores along the body, the strongest slices.",

@@ -110,6 +110,17 @@ class Browser:
             for kind in ("mousePressed", "mouseReleased"):
                 self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
 
+    def scroll(self, steps: int) -> None:
+        """Turn the wheel of the mouse over the middle of the page, down by ``steps``."""
+        self.call(
+            "Input.dispatchMouseEvent",
+            type="mouseWheel",
+            x=WIDTH / 2 + 100,
+            y=HEIGHT / 2 - 50,
+            deltaX=0,
+            deltaY=100 * steps,
+        )
+
     def screenshot(self, path: Path) -> bytes:
         """Write what the page shows as a PNG file and return its bytes."""
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])

@@ -36,6 +36,7 @@ PARTS = RecipeParts(
     max_heatmaps=10,
     kinds=("summary",),
     producer="this node",
+    builder_version="2",
 )
 
 

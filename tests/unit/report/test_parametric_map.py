@@ -67,6 +67,17 @@ def slices(**attributes: object) -> ReportRequest:
     return with_maps(request)
 
 
+def along(request: ReportRequest) -> list[MapSlice]:
+    """The maps in the order of their slices."""
+    return sorted(request.maps, key=lambda item: item.slice.position)
+
+
+def whole(request: ReportRequest, spare: int = 0) -> ReportRequest:
+    """A request for maps of the whole series, of just the size that it has."""
+    size = 4 * len(request.finding.slices) * SHAPE[0] * SHAPE[1]
+    return replace(request, map_series_bytes=size + spare)
+
+
 def enhanced() -> ReportRequest:
     """One multi-frame source: spacing and orientation are shared, each frame has its position."""
     request = Case(multi_frame=True, source={"Rows": SHAPE[0], "Columns": SHAPE[1]}).request()
@@ -97,7 +108,7 @@ def test_the_values_are_the_networks_own() -> None:
     request = slices()
     (made,) = maps_of(request)
     image = read(made)
-    expected = np.stack([item.values for item in request.maps])
+    expected = np.stack([item.values for item in along(request)])
     assert np.array_equal(image.pixel_array, expected)
     assert image["FloatPixelData"].VR == "OF"
     (mapping,) = image.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
@@ -115,7 +126,7 @@ def test_highdicom_reads_values_and_geometry_back() -> None:
     request = slices()
     image = highdicom.pm.ParametricMap.from_dataset(read(maps_of(request)[0]))
     frames = image.get_frames(apply_real_world_transform=True, dtype=np.float32)
-    assert np.array_equal(frames, np.stack([item.values for item in request.maps]))
+    assert np.array_equal(frames, np.stack([item.values for item in along(request)]))
     assert image.get_volume_geometry() is not None
 
 
@@ -125,7 +136,7 @@ def test_every_frame_lies_where_its_slice_lies() -> None:
     shared = image.SharedFunctionalGroupsSequence[0]
     assert image.NumberOfFrames == len(request.maps) == 3
     assert image.FrameOfReferenceUID == f"{STUDY}.9"
-    for item, own in zip(request.maps, image.PerFrameFunctionalGroupsSequence, strict=True):
+    for item, own in zip(along(request), image.PerFrameFunctionalGroupsSequence, strict=True):
         source = instance(request, item.slice.sop_instance_uid)
         assert own.PlanePositionSequence[0].ImagePositionPatient == source.ImagePositionPatient
         (derivation,) = own.DerivationImageSequence
@@ -138,15 +149,17 @@ def test_every_frame_lies_where_its_slice_lies() -> None:
     assert measures.SliceThickness == 2.5
     cosines = shared.PlaneOrientationSequence[0].ImageOrientationPatient
     assert [str(value) for value in cosines] == PLANE["ImageOrientationPatient"]
-    along = [
+    assert [
         own.FrameContentSequence[0].InStackPositionNumber for own in image.PerFrameFunctionalGroupsSequence
+    ] == [
+        1,
+        2,
+        3,
     ]
-    positions = [item.slice.position for item in request.maps]
-    assert along == [sorted(positions).index(position) + 1 for position in positions]
     (series,) = image.ReferencedSeriesSequence
     assert series.SeriesInstanceUID == SERIES
     assert [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence] == [
-        item.slice.sop_instance_uid for item in request.maps
+        item.slice.sop_instance_uid for item in along(request)
     ]
 
 
@@ -157,12 +170,57 @@ def test_frames_of_a_multi_frame_source_are_placed_by_its_functional_groups(
     (made,) = maps_of(request)
     image = read(made)
     assert errors_of(made) == []
-    for item, own in zip(request.maps, image.PerFrameFunctionalGroupsSequence, strict=True):
+    for item, own in zip(along(request), image.PerFrameFunctionalGroupsSequence, strict=True):
         assert own.PlanePositionSequence[0].ImagePositionPatient[2] == item.slice.frame - 1
         reference = own.DerivationImageSequence[0].SourceImageSequence[0]
         assert reference.ReferencedFrameNumber == item.slice.frame
     shared = image.SharedFunctionalGroupsSequence[0]
     assert [str(value) for value in shared.PixelMeasuresSequence[0].PixelSpacing] == PLANE["PixelSpacing"]
+
+
+def test_slices_without_a_map_hold_padding_that_has_no_real_world_value() -> None:
+    request = whole(slices())
+    image = read(maps_of(request)[0])
+    mapped = {item.slice.sop_instance_uid: item.values for item in request.maps}
+    assert image.NumberOfFrames == len(request.finding.slices) > len(mapped)
+    assert image.FloatPixelPaddingValue < 0 <= min(values.min() for values in mapped.values())
+    (values,) = image.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    assert values.DoubleFloatRealWorldValueFirstValueMapped == min(item.min() for item in mapped.values())
+    heights = []
+    for pixels, own in zip(image.pixel_array, image.PerFrameFunctionalGroupsSequence, strict=True):
+        uid = own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        position = own.PlanePositionSequence[0].ImagePositionPatient
+        assert position == instance(request, uid).ImagePositionPatient
+        heights.append(float(position[2]))
+        assert ("FrameComments" in own.FrameContentSequence[0]) is (uid not in mapped)
+        expected = mapped.get(uid, np.full(SHAPE, image.FloatPixelPaddingValue))
+        assert np.array_equal(pixels, expected)
+    assert heights == sorted(heights)
+    assert "padding" in image.DerivationDescription
+
+
+def test_highdicom_reads_a_volume_without_gaps() -> None:
+    request = whole(slices())
+    image = highdicom.pm.ParametricMap.from_dataset(read(maps_of(request)[0]))
+    volume = image.get_volume(apply_real_world_transform=False, allow_missing_positions=False)
+    assert volume.spatial_shape == (len(request.finding.slices), *SHAPE)
+
+
+@pytest.mark.parametrize("request_", [whole(slices(), -1), slices(), whole(radiographs(0.9, 0.7, None), 99)])
+def test_a_map_that_would_be_too_large_has_frames_with_values_alone(request_: ReportRequest) -> None:
+    request = with_maps(request_)
+    for made in maps_of(request):
+        image = read(made)
+        assert "FloatPixelPaddingValue" not in image
+        assert image.NumberOfFrames < len(request.finding.slices)
+
+
+def test_a_slice_that_lies_elsewhere_is_not_filled() -> None:
+    request = whole(slices())
+    mapped = {item.slice.sop_instance_uid for item in request.maps}
+    odd = next(item for item in request.finding.slices if item.sop_instance_uid not in mapped)
+    instance(request, odd.sop_instance_uid).Rows = SHAPE[0] + 1
+    assert read(maps_of(request)[0]).NumberOfFrames == len(mapped)
 
 
 def test_the_groups_of_a_long_multi_frame_source_are_read(tmp_path: Path) -> None:
@@ -259,6 +317,8 @@ VALID = {
     "lossy": slices(
         LossyImageCompression="01", LossyImageCompressionRatio=2, LossyImageCompressionMethod="ISO_14495_1"
     ),
+    "whole": whole(slices()),
+    "whole, no frame of reference": whole(slices(FrameOfReferenceUID=None)),
     "unicode": slices(SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Zoë=山田^太郎"),
 }
 
@@ -286,7 +346,7 @@ def test_the_report_names_the_frame_of_every_positive_slice() -> None:
     report = read(made[-1])
     (as_data,) = maps_of(request)
     shown = [group.first(codes.MAP).instance for group in groups_of(report)[1:]]
-    ranks = {item.slice.sop_instance_uid: item.rank for item in request.maps}
+    ranks = {item.slice.sop_instance_uid: number for number, item in enumerate(along(request), start=1)}
     named = [item.sop_instance_uid for item in request.finding.slices if item.positive]
     assert shown == [
         f"{as_data.sop_instance_uid} frame {ranks[uid]}" if uid in ranks else "" for uid in named
