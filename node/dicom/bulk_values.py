@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import numpy as np
 
-from node.dicom.elements import ITEM, UNDEFINED, Encoding, Walk, Wanted
+from node.dicom.elements import ITEM, PIXEL_DATA, UNDEFINED, Encoding, Walk, Wanted
 from node.dicom.part10 import open_walk
 from node.dicom.stream import ByteSource
+from node.dicom.tags import Tag
 
 PIECE: Final = 1 << 20
 """Bytes read at a time; a multiple of every word."""
 MOST_LEVELS: Final = 24
 WORD_BYTES: Final = {
-    **dict.fromkeys(("OW", "SS", "US"), 2),
+    **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
     **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
     **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
 }
-"""By value representation (PS3.5 table 6.2-1); the others have no byte order."""
+"""By value representation (PS3.5 table 6.2-1 and section 7.3); the others have no byte order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +50,24 @@ class BulkValue:
 
 
 def little_endian(piece: bytes, word_bytes: int) -> bytes:
-    """Return words of ``word_bytes`` that are big endian as little endian ones; 1 leaves them as they are."""
-    if word_bytes == 1 or len(piece) % word_bytes:
+    """Return words of ``word_bytes`` that are big endian as little endian ones; 1 leaves them as they are.
+
+    What is left over at the end is no word, and stays.
+    """
+    if word_bytes == 1:
         return piece
-    return np.frombuffer(piece, f"u{word_bytes}").byteswap().tobytes()
+    whole = len(piece) // word_bytes * word_bytes
+    words = np.frombuffer(piece, f"u{word_bytes}", count=whole // word_bytes)
+    return words.byteswap().tobytes() + piece[whole:]
+
+
+def bytes_of_pixel(bits_allocated: int) -> int:
+    """Return the bytes of a word of Pixel Data of VR OW.
+
+    A pixel of 32 or 64 bits is turned as a whole, as whoever writes big endian does it; two of 8 bits lie in
+    a word of 16 (PS3.5 section 8.1.1).
+    """
+    return bits_allocated // 8 if bits_allocated in {32, 64} else WORD_BYTES["OW"]
 
 
 def find_value(stream: BinaryIO, place: Sequence[int]) -> BulkValue | None:
@@ -81,6 +97,8 @@ def find_value(stream: BinaryIO, place: Sequence[int]) -> BulkValue | None:
 class _Finder(Walk):
     """A walk down to one element."""
 
+    _bits_allocated = 0
+
     def find(self, place: Sequence[int]) -> BulkValue | None:
         encoding, end = self.encoding, None
         for tag, number in zip(place[:-1:2], place[1::2], strict=True):
@@ -98,6 +116,8 @@ class _Finder(Walk):
             return None
         vr, length = head
         word_bytes = 1 if encoding.little_endian else WORD_BYTES.get(vr, 1)
+        if word_bytes > 1 and vr == "OW" and len(place) == 1 and place[0] in PIXEL_DATA:
+            word_bytes = bytes_of_pixel(self._bits_allocated)
         return BulkValue(source=self.source, length=length, word_bytes=word_bytes)
 
     def _end(self, length: int) -> int | None:
@@ -114,6 +134,8 @@ class _Finder(Walk):
                 return vr, length
             if tag >> 16 == ITEM >> 16:
                 return None
+            if top and tag == Tag.BitsAllocated and length == 2:  # a US
+                self._bits_allocated = struct.unpack(encoding.order + "H", self.source.peek(2))[0]
             self._element(tag, vr, length, encoding, 0)
         return None
 

@@ -11,9 +11,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from pydicom.datadict import dictionary_VR
 
+from node.dicom.bulk_values import WORD_BYTES, bytes_of_pixel, little_endian
 from node.dicom.elements import (
     ITEM,
     ITEM_END,
@@ -41,11 +41,6 @@ VRS = frozenset(  # PS3.5 section 6.2
     {*(code.decode() for code in SHORT_LENGTH_VRS), "OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC"}
     | {"UN", "UR", "UT", "UV"}
 )
-WORDS = {  # bytes of a word whose order depends on the transfer syntax (PS3.5 section 7.3)
-    **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
-    **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
-    **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
-}
 
 Changes = Mapping[int, "Change | None"]
 """What becomes of elements of the data set itself, by tag; None leaves one out."""
@@ -136,7 +131,7 @@ class Reencoder(Walk):
                 level = dataclasses.replace(level, signed=any(self.source.peek(2)))
             if tag == Tag.BitsAllocated and length == 2 and level.depth == 0:
                 bits = struct.unpack(level.given.order + "H", self.source.peek(2))[0]
-                self._word_of_pixels = bits // 8 if bits in {32, 64} else 2
+                self._word_of_pixels = bytes_of_pixel(bits)
             yield from self._carried(level, tag, vr, length)
             if len(self._ready) >= READY:
                 yield from self._taken()
@@ -160,9 +155,9 @@ class Reencoder(Walk):
             yield from self._sequence(level, tag, self.source.position + length)
         else:
             self._ready += element_head(tag, known, length, implicit=level.wanted.implicit)
-            word = WORDS.get(known, 1)
+            word = WORD_BYTES.get(known, 1)
             if tag in PIXEL_DATA and level.depth == 0 and known == "OW":
-                word = self._word_of_pixels  # a pixel is turned as a whole, as it is where pixels are read
+                word = self._word_of_pixels
             yield from self._value(length, 1 if level.given.little_endian else word)
 
     def _sequence(self, level: _Level, tag: int, end: int | None) -> Iterator[bytes]:
@@ -202,7 +197,7 @@ class Reencoder(Walk):
         while length > 0:
             data = self.source.read(min(length, BLOCK))
             length -= len(data)
-            self._ready += data if word == 1 else _swapped(data, word)
+            self._ready += little_endian(data, word)
             if len(self._ready) >= READY:
                 yield from self._taken()
 
@@ -270,9 +265,3 @@ def element_head(tag: int, vr: str, length: int, *, implicit: bool) -> bytes:
 def item_head(tag: int, length: int) -> bytes:
     """Return the head of an item or of a delimiter (PS3.5 section 7.5)."""
     return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, length)
-
-
-def _swapped(data: bytes, word: int) -> bytes:
-    whole = len(data) // word * word
-    words = np.frombuffer(data[:whole], dtype=f">u{word}").astype(f"<u{word}")
-    return words.tobytes() + data[whole:]
