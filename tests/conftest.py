@@ -59,6 +59,10 @@ class FrozenClock:
         self._now += timedelta(seconds=seconds)
         self._seconds += seconds
 
+    def set_by(self, seconds: float) -> None:
+        """Set the time of day, as an operator or NTP does; what measures durations goes on."""
+        self._now += timedelta(seconds=seconds)
+
 
 class CountingUids:
     """UIDs and tokens that count up; safe to share between threads."""

@@ -40,6 +40,7 @@ from node.store.object_files import LocalObjectFiles
 from node.store.results import ResultRecords
 from node.store.retention import refuse_without_images
 from node.store.schema import findings, screenings, studies
+from node.store.set_back import SetBack
 from node.store.versions import ResultSet, put_in_force
 
 MAX_ATTEMPTS = 3  # a screening that took the node down this often is not tried again by itself
@@ -51,11 +52,13 @@ class ScreeningRecords(ResultRecords):
     def __init__(self, database: Database, files: LocalObjectFiles) -> None:
         super().__init__(database)
         self._files = files
+        self._set_back = SetBack(database.clock)
 
     def claim(self, worker: str, *, lease: timedelta) -> Screening | None:
         """Take the screening that has been due for longest, of a settled study; no two workers get the same.
 
-        Shadows come when no report is due. A running one whose lease has passed is taken over.
+        Shadows come when no report is due. A running one whose lease has passed is taken over. Once the
+        clock was set back, all that waits for a time is due.
 
         Parameters
         ----------
@@ -65,6 +68,9 @@ class ScreeningRecords(ResultRecords):
             For how long it is left to this worker.
         """
         now = self._database.clock.now()
+        if self._set_back.since_last_asked():
+            with self._database.write() as connection:
+                make_due(connection, at=now)
         with self._database.read() as connection:
             if connection.execute(_claimable(now)).first() is None:
                 return None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from node.domain.study import AssociationEnd
+import pytest
 
-TEN_YEARS = 10 * 366 * 86400
+from node.domain.study import AssociationEnd
+from node.store.set_back import SetBack
+
+HOUR, DAY = 3600.0, 86400.0
+TEN_YEARS = 10 * 366 * DAY
 
 
 def test_nothing_waits_for_a_time_that_the_clock_was_set_back_from(ward, clock):
@@ -84,3 +88,47 @@ def test_what_was_queued_before_the_clock_was_set_back_is_claimed(ward, clock):
     ward.settle()
     clock.advance(-TEN_YEARS)
     assert ward.claim().study_id == ward.study.id
+
+
+@pytest.mark.parametrize("seconds", [DAY, HOUR, 30.0])
+def test_a_parked_screening_of_a_running_node_waits_for_no_time_that_the_clock_was_set_back_from(
+    ward, clock, seconds
+):
+    ward.add(1)
+    ward.settle()
+    ward.store.screenings.park(ward.claim().id, clock.now() + timedelta(seconds=30), "no engine")
+    clock.set_by(-seconds)
+    assert ward.claim().study_id == ward.study.id
+
+
+@pytest.mark.parametrize("seconds", [DAY, HOUR, 30.0])
+def test_a_delivery_of_a_running_node_waits_for_no_time_that_the_clock_was_set_back_from(
+    ward, clock, seconds
+):
+    ward.store.operations.go_live("pacs", "Ada", "test")
+    ward.add(1)
+    ward.screened()
+    waiting = ward.store.outbox.claim("pacs", limit=10)
+    for delivery in waiting:
+        ward.store.outbox.retry(delivery.id, clock.now() + timedelta(seconds=10), "the PACS is away")
+    clock.set_by(-seconds)
+    assert len(ward.store.outbox.claim("pacs", limit=10)) == len(waiting)
+
+
+@pytest.mark.parametrize("seconds", [HOUR, 0.5, -0.5])
+def test_a_clock_that_is_set_forward_or_by_little_makes_nothing_due(ward, clock, seconds):
+    ward.add(1)
+    ward.settle()
+    ward.store.screenings.park(ward.claim().id, clock.now() + timedelta(days=1), "no engine")
+    clock.set_by(seconds)
+    assert ward.store.screenings.claim("worker", lease=timedelta(minutes=1)) is None
+
+
+def test_it_is_told_once_that_the_clock_was_set_back(clock, caplog):
+    watch = SetBack(clock)
+    clock.advance(DAY)
+    assert not watch.since_last_asked(), "a night has passed"
+    clock.set_by(-HOUR)
+    assert watch.since_last_asked()
+    assert "set back by 3600 s" in caplog.text
+    assert not watch.since_last_asked()
