@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,55 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from node.domain.errors import OutOfSpace, StoreError
 from node.domain.ports import Clock
+from node.store.log_sync import LogSync
 from node.store.migrate import upgrade
+
+logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30.0  # another process (the command line) may hold the write lock for a moment
 POOL_SIZE = 8
 PRIVATE = 0o700  # patients' data: for the node's user alone
 POOL_OVERFLOW = 56  # one connection a thread: associations, workers, ticks, health
 WRITES = "groundglass_writes"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SYNCHRONOUS_FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
+
+
+class Transaction:
+    """One write transaction, committed when its context ends.
+
+    Parameters
+    ----------
+    database : Database
+    log : LogSync
+    """
+
+    connection: Connection
+
+    def __init__(self, database: Database, log: LogSync) -> None:
+        self._database = database
+        self._log = log
+        self.number = 0
+        """In the log; 0 for one that changed nothing."""
+
+    def make_durable(self) -> None:
+        """Wait until it has reached the disk.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        self._database.make_durable(self._log, self.number)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    connection: Connection
+    log: LogSync
+
+    def changes(self) -> int:
+        """Return how many rows the connection has written."""
+        return int(self.connection.connection.driver_connection.total_changes)  # type: ignore[union-attr]  # sqlite3's
 
 
 class Database:
@@ -41,7 +85,8 @@ class Database:
         self.engine = engine
         self.clock = clock
         self._writing = threading.Lock()
-        self._writer: Connection | None = None
+        self._writer: _Writer | None = None
+        self._doubtful = False
         self._folder: int | None = os.open(
             Path(engine.url.database or "").parent, os.O_RDONLY | os.O_DIRECTORY
         )
@@ -78,30 +123,66 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
+        """Open a write transaction (BEGIN IMMEDIATE); at the end it is committed and durable.
+
+        On any error it is rolled back.
 
         Raises
         ------
         OutOfSpace
             No room is left for the index.
         StoreError
-            The write lock could not be had in time, or the database refused.
+            The write lock could not be had in time, or the database or its disk refused.
+        """
+        with self.commit() as transaction:
+            yield transaction.connection
+        transaction.make_durable()
+
+    @contextmanager
+    def commit(self) -> Iterator[Transaction]:
+        """Open a write transaction as `write` does, and leave it to the caller to make it durable.
+
+        Others see what it wrote before it is durable; what they build on it cannot be durable without it, for
+        one log holds both in their order.
         """
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreError("the index stays locked by another write; look for a hanging disk")
         try:
             with self._turn(), _translated():
-                connection = self._writer or self.engine.connect().execution_options(**{WRITES: True})
+                writer = self._writer or self._new_writer()
                 self._writer = None  # one that fails is not used again
+                transaction = Transaction(self, writer.log)
                 try:
-                    with connection.begin():
-                        yield connection
+                    if self._doubtful:
+                        self._write_again(writer.log)
+                    changes = writer.changes()
+                    with writer.connection.begin():
+                        transaction.connection = writer.connection
+                        yield transaction
+                    if writer.changes() != changes:
+                        transaction.number = writer.log.committed()
                 except BaseException:
-                    connection.close()
+                    self._close_writer(writer)
                     raise
-                self._writer = connection
+                self._writer = writer
         finally:
             self._writing.release()
+
+    def make_durable(self, log: LogSync, number: int) -> None:
+        """Return when a transaction has reached the disk.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+            The disk refused, also to take the log once more.
+        """
+        try:
+            log.sync(number)
+        except OSError as error:
+            logger.error("the index could not be synced (%s); its log is written again", error.strerror)  # noqa: TRY400 - it says all
+            self._doubtful = True
+            with self.commit():
+                """Nothing but what comes before every transaction then."""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -124,12 +205,38 @@ class Database:
         finally:
             fcntl.flock(self._folder, fcntl.LOCK_UN)
 
+    def _new_writer(self) -> _Writer:
+        connection = self.engine.connect().execution_options(**{WRITES: True})
+        try:
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA synchronous=NORMAL")  # the log is synced by `LogSync`, the index as ever
+            cursor.execute("SELECT count(*) FROM sqlite_schema")  # from here on there is a log
+            cursor.close()
+            with _disk():
+                return _Writer(connection, LogSync(Path(f"{self.engine.url.database}-wal")))
+        except BaseException:
+            connection.close()
+            raise
+
+    def _close_writer(self, writer: _Writer) -> None:
+        try:
+            writer.log.close()
+        except OSError as error:
+            logger.error("the index could not be synced (%s)", error.strerror)  # noqa: TRY400 - it says all
+            self._doubtful = True
+        writer.connection.close()
+
+    def _write_again(self, log: LogSync) -> None:
+        with _disk():
+            log.rewrite()
+        self._doubtful = False
+
     def close(self) -> None:
         """Close every connection."""
         with self._writing:
             writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+            if writer is not None:
+                self._close_writer(writer)
         self.engine.dispose()
         if self._folder is not None:
             os.close(self._folder)
@@ -196,6 +303,17 @@ def _begin_sqlite(connection: Connection) -> None:
     cursor = connection.connection.cursor()
     cursor.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     cursor.close()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Turn the errors of the operating system into those of the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise OutOfSpace("no room is left for the index; free space on its disk") from error
+        raise StoreError(f"the disk of the index refused: {error.strerror}") from error
 
 
 @contextmanager

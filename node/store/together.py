@@ -1,4 +1,4 @@
-"""Work of several threads done in one transaction: one sync of the index for all of them."""
+"""Work of several threads done in one transaction, and one sync of the index for several of those."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection
 
 from node.domain.errors import StoreError
-from node.store.database import Database
+from node.store.database import Database, Transaction
 
 MOST = 64
 """Pieces of work in one transaction: a bound on how long the first of them waits for the last."""
@@ -24,6 +24,7 @@ class _Entry(Generic[Work, Outcome]):
         self.work = work
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
+        self.written: Transaction | None = None
         self.done = False
 
 
@@ -61,8 +62,9 @@ class Together(Generic[Work, Outcome]):
                 self._lead()  # more than once where many came before
         if entry.error is not None:
             raise entry.error
-        if not entry.done:
+        if entry.written is None:
             raise StoreError("the thread that wrote the index for several ended; send again")
+        entry.written.make_durable()
         return entry.outcome  # type: ignore[return-value]  # set by who led
 
     def _lead(self) -> None:
@@ -76,10 +78,10 @@ class Together(Generic[Work, Outcome]):
         """
         acting = False
         try:
-            with self._database.write() as connection:
+            with self._database.commit() as written:
                 acting = True
                 for entry in batch:
-                    entry.outcome = self._action(connection, entry.work)
+                    entry.outcome = self._action(written.connection, entry.work)
                 acting = False
         except Exception as error:  # noqa: BLE001 - raised in the threads that brought the work
             if acting and len(batch) > 1:
@@ -88,5 +90,8 @@ class Together(Generic[Work, Outcome]):
                 return
             for entry in batch:
                 entry.error = error
+        else:
+            for entry in batch:
+                entry.written = written
         for entry in batch:
             entry.done = True

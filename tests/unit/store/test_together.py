@@ -83,16 +83,16 @@ def test_what_fails_fails_alone(database):
 
 def test_a_transaction_that_cannot_begin_fails_for_all_and_is_tried_once(database, monkeypatch):
     tried: list[int] = []
-    begun = database.write
+    begun = database.commit
 
     def locked() -> object:
         tried.append(1)
         raise StoreError("the index stays locked by another write")
 
     together = Together(database, insert)
-    monkeypatch.setattr(database, "write", locked)
+    monkeypatch.setattr(database, "commit", locked)
     ends = all_at_once(together, list(range(8)))
-    monkeypatch.setattr(database, "write", begun)
+    monkeypatch.setattr(database, "commit", begun)
 
     assert all(isinstance(end, StoreError) for end in ends)
     assert len(tried) == 1, "each try waits for the lock, half a minute"
