@@ -24,7 +24,7 @@ from node.domain.errors import SettingsError, StoreError
 from node.domain.model import ModelIdentity
 from node.fetching import counts_of_archives, fetch_studies
 from node.infer.served import EngineRoom
-from node.keeping import RETENTION, retention_of
+from node.keeping import FORGETTING, FORGETTING_SECONDS, RETENTION, forgetting_of, retention_of
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
@@ -270,6 +270,7 @@ class Node:
 
         retention = retention_of(settings, store, clock)
         retaining = [retention] if settings.retention.enabled else []
+        forgetting = forgetting_of(settings, store, clock)
         keeper = committing_of(settings, store, clock=clock, uids=self._uids)
 
         def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
@@ -284,6 +285,7 @@ class Node:
                 *([tick(COMMITTING, settings.commitment.look_seconds, keeper.run_once)] if keeper else []),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
+                *([tick(FORGETTING, FORGETTING_SECONDS, forgetting.run_once)] if forgetting else []),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
                     for name in courier.destinations

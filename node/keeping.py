@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
+from typing import Final
 
 from node.domain.network import WebhookDestination
 from node.domain.ports import Clock
 from node.domain.retention import RetentionRule
+from node.operate.forgetting import Forgetting
 from node.operate.retention import Retention
 from node.settings.settings import Settings
 from node.store.store import Store
 
-RETENTION = "retention"
+RETENTION: Final = "retention"
+FORGETTING: Final = "forgetting"
+FORGETTING_SECONDS: Final = 6 * 3600.0
+"""Time between two looks: what goes is months old."""
 
 
 def rules_of(settings: Settings) -> tuple[RetentionRule, ...]:
@@ -31,3 +37,9 @@ def retention_of(settings: Settings, store: Store, clock: Clock) -> Retention:
         free_bytes=lambda: shutil.disk_usage(settings.node.data_dir).free,
         most=settings.retention.most_studies_at_once,
     )
+
+
+def forgetting_of(settings: Settings, store: Store, clock: Clock) -> Forgetting | None:
+    """Return what forgets what has been over for long; None where nothing is forgotten."""
+    days = settings.retention.forget_after_days
+    return None if days is None else Forgetting(store, clock=clock, after=timedelta(days=days))

@@ -19,7 +19,7 @@ from node.cli.options import (
 from node.cli.output import counted, show, show_json, table
 from node.cli.records import mebibytes, removal_record
 from node.domain.errors import SettingsError
-from node.keeping import retention_of
+from node.keeping import forgetting_of, retention_of
 from node.operate.retention import Planned
 from node.settings.settings import Settings
 
@@ -63,6 +63,35 @@ def run(
         show(table("Would go" if dry_run else "Removed", columns, _cells(rows, columns)))
     verb = "would be removed" if dry_run else "removed"
     show(f"{counted(len(rows), 'study', 'studies')} {verb}, {sum(row['size'] for row in rows)} bytes")
+
+
+@group.command()
+def forget(
+    *,
+    config: ConfigOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be forgotten, and forget nothing.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who does it; stands in the audit trail. Not for a dry run.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget now what peers announced and asked, and what was fetched, that has been over for long."""
+    if not dry_run and not (by and by.strip()):
+        raise typer.BadParameter("is missing or blank; the audit trail needs it", param_hint="--by")
+    settings = settings_of(config)
+    with store_of(settings) as store:
+        forgetting = forgetting_of(settings, store, SystemClock())
+        if forgetting is None:
+            raise SettingsError("retention.forget_after_days has no value, so nothing is forgotten; give one")
+        found = forgetting.planned() if dry_run or not by else forgetting.run_once(by.strip())
+    rows = [{"what": item.kind.value, "count": item.count, "rows": item.rows} for item in found]
+    if as_json:
+        show_json(rows)
+        return
+    columns = ("what", "count", "rows")
+    show(table("Would be forgotten" if dry_run else "Forgotten", columns, _cells(rows, columns)))
 
 
 @group.command()

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pynetdicom.dimse_primitives import C_CANCEL
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
@@ -62,6 +63,12 @@ RETRIEVAL_MEANINGS: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 """PS3.4 tables C.4-2 and C.4-3."""
+ENDED: Final = (
+    "NumberOfCompletedSuboperations",
+    "NumberOfFailedSuboperations",
+    "NumberOfWarningSuboperations",
+)
+"""Sub-operations that a response to a retrieval counts, besides those that remain."""
 MAX_WAITING: Final = 20_000
 """Matches that may wait to be read."""
 COMPRESSED: Final = tuple(
@@ -70,6 +77,9 @@ COMPRESSED: Final = tuple(
     if uid not in CONVERTIBLE and uid not in {ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
 """Proposed in the order of preference, as far as there is room."""
+
+
+Answers: TypeAlias = "Iterator[tuple[Dataset, Dataset | None]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +161,16 @@ class _FetchingEntity(Entity):
 class FetchingAssociation(RequestingAssociation):
     """An open association on which an archive is searched and asked. Made by `associate_to_fetch`."""
 
+    def __init__(self, association: Association, remote: Remote) -> None:
+        super().__init__(association, remote)
+        self._running: tuple[int, str] | None = None
+        self._told = 0
+
+    @property
+    def told(self) -> int:
+        """How often the archive told of more ended sub-operations of a retrieval than before."""
+        return self._told
+
     def find(self, identifier: Dataset, *, limit: int) -> list[Dataset]:
         """Return the matches of a query of the Study Root (PS3.4 section C.4.1).
 
@@ -162,10 +182,9 @@ class FetchingAssociation(RequestingAssociation):
             The archive says no, or answers with more matches than ``limit``.
         """
         found: list[Dataset] = []
-        answers = self._serving(STUDY_ROOT_FIND, "C-FIND").send_c_find(
-            identifier, STUDY_ROOT_FIND, msg_id=self._next()
-        )
-        for number, (answer, match) in enumerate(answers):
+        association, message_id = self._serving(STUDY_ROOT_FIND, "C-FIND"), self._next()
+        answers = association.send_c_find(identifier, STUDY_ROOT_FIND, msg_id=message_id)
+        for number, (answer, match) in enumerate(self._cancellable(answers, message_id, STUDY_ROOT_FIND)):
             status = self._status(answer, "C-FIND")
             if status not in PENDING:
                 meaning = query_meaning_of(status)
@@ -191,10 +210,9 @@ class FetchingAssociation(RequestingAssociation):
         DestinationRefused
             The archive offers no C-MOVE.
         """
-        association = self._serving(STUDY_ROOT_MOVE, "C-MOVE")
-        return self._retrieved(
-            association.send_c_move(identifier, destination, STUDY_ROOT_MOVE, msg_id=self._next()), "C-MOVE"
-        )
+        association, message_id = self._serving(STUDY_ROOT_MOVE, "C-MOVE"), self._next()
+        answers = association.send_c_move(identifier, destination, STUDY_ROOT_MOVE, msg_id=message_id)
+        return self._retrieved(self._cancellable(answers, message_id, STUDY_ROOT_MOVE), "C-MOVE")
 
     def get(self, identifier: Dataset) -> Retrieved:
         """Get objects on this association (PS3.4 section C.4.3); return the final answer.
@@ -206,19 +224,41 @@ class FetchingAssociation(RequestingAssociation):
         DestinationRefused
             The archive offers no C-GET.
         """
-        association = self._serving(STUDY_ROOT_GET, "C-GET")
-        return self._retrieved(
-            association.send_c_get(identifier, STUDY_ROOT_GET, msg_id=self._next()), "C-GET"
-        )
+        association, message_id = self._serving(STUDY_ROOT_GET, "C-GET"), self._next()
+        answers = association.send_c_get(identifier, STUDY_ROOT_GET, msg_id=message_id)
+        return self._retrieved(self._cancellable(answers, message_id, STUDY_ROOT_GET), "C-GET")
+
+    def cancel(self) -> None:
+        """Ask the archive to end what it is doing (C-CANCEL, PS3.7 section 9.3.2.3); from any thread."""
+        running = self._running
+        if running is None:
+            return
+        request = C_CANCEL()
+        request.MessageIDBeingRespondedTo, abstract_syntax = running
+        for context in self._association.accepted_contexts:
+            if context.abstract_syntax == abstract_syntax and context.context_id is not None:
+                self._association.dimse.send_msg(request, context.context_id)
 
     def abort(self) -> None:
         """End the association at once, and the wait for its answers; called from any thread."""
         self._association.abort()
         self._association.dimse.msg_queue.put((None, None))
 
-    def _retrieved(self, answers: Iterator[tuple[Dataset, Dataset | None]], service: str) -> Retrieved:
+    def _cancellable(self, answers: Answers, message_id: int, abstract_syntax: str) -> Answers:
+        """Yield the answers to a request that was sent, which may be cancelled until the last one."""
+        self._running = message_id, abstract_syntax
+        try:
+            yield from answers
+        finally:
+            self._running = None
+
+    def _retrieved(self, answers: Answers, service: str) -> Retrieved:
+        most = 0
         for answer, _ in answers:
             status = self._status(answer, service)
+            ended = sum(int(answer.get(keyword) or 0) for keyword in ENDED)
+            if ended > most:
+                most, self._told = ended, self._told + 1
             if status not in PENDING:
                 text = "success" if status == SUCCESS else RETRIEVAL_MEANINGS.get(status, "error")
                 return Retrieved(

@@ -271,7 +271,7 @@ class DestinationSilent(DestinationUnavailable):
 
 
 class BrokenOff(DestinationUnavailable):
-    """This node ended what was under way: nobody wants it any more, or nothing came of it."""
+    """What was under way was ended from here: nobody wants it any more, or nothing came of it."""
 
 
 class DestinationRefused(DeliveryError):

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from node.domain.archives import ArchivedInstance, ArchivedSeries, ArchivedStudy, Sought
+from node.pull.watch import Watch
 
 
 class ArchiveSession(Protocol):
@@ -45,12 +46,18 @@ class ArchiveSession(Protocol):
 class ArchiveClient(Protocol):
     """An archive."""
 
-    def session(self) -> AbstractContextManager[ArchiveSession]:
+    def session(self, watch: Watch | None = None) -> AbstractContextManager[ArchiveSession]:
         """Open a connection on which it is searched.
+
+        Parameters
+        ----------
+        watch : Watch, optional
+            May break the search off.
 
         Raises
         ------
         DestinationUnavailable, DestinationRefused
+        BrokenOff
         """
         ...
 
@@ -61,6 +68,7 @@ class ArchiveClient(Protocol):
         wanted: Sequence[ArchivedInstance],
         *,
         whole: bool,
+        watch: Watch,
     ) -> str:
         """Have instances of a series come into the store.
 
@@ -70,6 +78,8 @@ class ArchiveClient(Protocol):
         wanted : sequence of ArchivedInstance
         whole : bool
             Whether these are all of the series.
+        watch : Watch
+            May break the retrieval off.
 
         Returns
         -------
@@ -79,6 +89,7 @@ class ArchiveClient(Protocol):
         Raises
         ------
         DestinationUnavailable, DestinationRefused
+        BrokenOff
         """
         ...
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Final
 
 from pydicom.config import IGNORE
@@ -35,6 +36,7 @@ from node.pull.matches import (
     values_of,
 )
 from node.pull.rules import distinct, queries_of
+from node.pull.watch import Watch
 
 MOST_SERIES: Final = 2_000
 MOST_INSTANCES: Final = 20_000
@@ -84,13 +86,14 @@ class DicomArchiveClient:
         self._open: set[FetchingAssociation] = set()
 
     @contextmanager
-    def session(self) -> Iterator[DicomSession]:
+    def session(self, watch: Watch | None = None) -> Iterator[DicomSession]:
         """Open an association on which it is searched."""
         with (
             associate_to_fetch(
                 self._remote, calling_ae_title=self._calling_ae_title, timeouts=self._timeouts
             ) as association,
             self._kept(association),
+            nullcontext() if watch is None else watch.over(association),
         ):
             yield DicomSession(association)
 
@@ -101,23 +104,23 @@ class DicomArchiveClient:
         wanted: Sequence[ArchivedInstance],
         *,
         whole: bool,
+        watch: Watch,
     ) -> str:
         """Have instances of a series come into the store; return what the archive answered."""
         identifiers = _identifiers(study_instance_uid, series_instance_uid, wanted, whole=whole)
         if self._retrieval is Retrieval.GET:
-            return self._get(study_instance_uid, identifiers, wanted)
+            return self._get(study_instance_uid, identifiers, wanted, watch)
         with (
             associate_to_fetch(
                 self._remote, calling_ae_title=self._calling_ae_title, timeouts=self._timeouts, move=True
             ) as association,
             self._kept(association),
+            watch.over(association),
         ):
-            return _told(
-                [
-                    association.move(identifier, destination=self._calling_ae_title)
-                    for identifier in identifiers
-                ]
-            )
+            move = partial(association.move, destination=self._calling_ae_title)
+            answers = _asked(move, identifiers, watch)
+        watch.require_going_on()
+        return _told(answers)
 
     def stop(self) -> None:
         """End what is on its way."""
@@ -128,23 +131,30 @@ class DicomArchiveClient:
             association.abort()
 
     def _get(
-        self, study_instance_uid: str, identifiers: Sequence[Dataset], wanted: Sequence[ArchivedInstance]
+        self,
+        study_instance_uid: str,
+        identifiers: Sequence[Dataset],
+        wanted: Sequence[ArchivedInstance],
+        watch: Watch,
     ) -> str:
         told = [item.sop_class_uid for item in wanted]
         classes = [*filter(None, told), *(USUAL_SOP_CLASSES if "" in told else ())]
-        with (
-            self._incoming.association(study_instance_uid) as open_sink,
-            associate_to_get(
-                self._remote,
-                calling_ae_title=self._calling_ae_title,
-                timeouts=self._timeouts,
-                sop_classes=classes,
-                open_sink=open_sink,
-                max_object_bytes=self._max_object_bytes,
-            ) as association,
-            self._kept(association),
-        ):
-            return _told([association.get(identifier) for identifier in identifiers])
+        with self._incoming.association(study_instance_uid) as open_sink:
+            with (
+                associate_to_get(
+                    self._remote,
+                    calling_ae_title=self._calling_ae_title,
+                    timeouts=self._timeouts,
+                    sop_classes=classes,
+                    open_sink=open_sink,
+                    max_object_bytes=self._max_object_bytes,
+                ) as association,
+                self._kept(association),
+                watch.over(association),
+            ):
+                answers = _asked(association.get, identifiers, watch)
+            watch.require_going_on()  # here: what carried the series has not ended as it should
+        return _told(answers)
 
     @contextmanager
     def _kept(self, association: FetchingAssociation) -> Iterator[None]:
@@ -217,6 +227,18 @@ def _identifiers(
         identifier.SOPInstanceUID = [item.sop_instance_uid for item in wanted[begin : begin + UIDS_AT_ONCE]]
         made.append(identifier)
     return made
+
+
+def _asked(
+    ask: Callable[[Dataset], Retrieved], identifiers: Sequence[Dataset], watch: Watch
+) -> list[Retrieved]:
+    """Make one retrieval after the other, until one is broken off."""
+    answers = []
+    for identifier in identifiers:
+        answers.append(ask(identifier))
+        if watch.is_broken:
+            break
+    return answers
 
 
 def _told(answers: Sequence[Retrieved]) -> str:

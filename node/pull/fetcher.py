@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from node.decide.backoff import next_due
 from node.domain.archives import ArchivedSeries, Pull, SeriesFetch
-from node.domain.errors import DestinationRefused, GroundglassError
+from node.domain.errors import BrokenOff, DestinationRefused, GroundglassError
 from node.domain.network import Backoff
 from node.domain.ports import Clock
 from node.pull.archive import ArchiveClient
 from node.pull.rules import is_sought, series_sought
+from node.pull.watch import Patience, Watch
 from node.store.archives import ArchiveRecords
 from node.store.pulls import PullRecords
 
@@ -47,6 +48,8 @@ class Fetcher:
         When an archive is asked again that could not be asked.
     jitter : callable
         Returns a random number, 0 to 1.
+    patience : Patience
+        With an archive that answers and sends nothing new, and with one that was told to end.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Fetcher:
         limits: FetchLimits,
         backoff: Backoff,
         jitter: Callable[[], float],
+        patience: Patience,
     ) -> None:
         self._pulls = pulls
         self._archives = archives
@@ -67,6 +71,7 @@ class Fetcher:
         self._limits = limits
         self._backoff = backoff
         self._jitter = jitter
+        self._patience = patience
         self._stopping = threading.Event()
 
     def run_once(self, archive: str) -> bool:
@@ -93,7 +98,7 @@ class Fetcher:
         try:
             found = self._found(pull)
         except GroundglassError as error:
-            if self._stopping.is_set():
+            if self._is_over(pull.id):
                 return
             due = None
             if error.retryable:
@@ -113,7 +118,7 @@ class Fetcher:
 
     def _found(self, pull: Pull) -> list[ArchivedSeries]:
         sought = pull.request.sought
-        with self._clients[pull.request.archive].session() as session:
+        with self._clients[pull.request.archive].session(self._watch(pull.id)) as session:
             studies = session.studies(sought, limit=self._limits.studies)
             return [
                 series
@@ -133,9 +138,11 @@ class Fetcher:
         except DestinationRefused as error:
             detail = str(error)
         except GroundglassError as error:
-            if self._stopping.is_set():
+            if self._is_over(fetch.pull_id):
                 return
-            detail, limit = str(error), self._backoff.max_attempts
+            detail = str(error)
+            if not isinstance(error, BrokenOff):
+                limit = self._backoff.max_attempts
             self._archives.failed(fetch.archive, detail)
         logger.warning("pull %d: a series is not whole: %s", fetch.pull_id, detail)
         due = next_due(
@@ -152,7 +159,7 @@ class Fetcher:
     def _missing_after(self, fetch: SeriesFetch) -> str:
         """Have sent what is missing of a series; return what is still wrong, nothing where it is whole."""
         client = self._clients[fetch.archive]
-        with client.session() as session:
+        with client.session(self._watch(fetch.pull_id)) as session:
             shown = session.instances(fetch.study_instance_uid, fetch.series_instance_uid)
         self._archives.answered(fetch.archive)
         if not shown:
@@ -161,11 +168,33 @@ class Fetcher:
         absent = set(self._pulls.absent([item.sop_instance_uid for item in shown]))
         if not absent:
             return ""
+
+        def arrived() -> int:
+            return len(absent) - len(self._pulls.absent(sorted(absent)))
+
         answer = client.retrieve(
             fetch.study_instance_uid,
             fetch.series_instance_uid,
             [item for item in shown if item.sop_instance_uid in absent],
             whole=len(absent) == len(shown),
+            watch=self._watch(fetch.pull_id, arrived),
         )
         missing = len(self._pulls.absent(sorted(absent)))
         return f"{missing} of {len(shown)} instances did not come ({answer})" if missing else ""
+
+    def _watch(self, pull_id: int, arrived: Callable[[], int] | None = None) -> Watch:
+        return Watch(
+            wanted=lambda: self._pulls.goes_on(pull_id),
+            arrived=arrived,
+            clock=self._clock,
+            patience=self._patience,
+        )
+
+    def _is_over(self, pull_id: int) -> bool:
+        """Whether what went wrong did because this node ended it."""
+        if self._stopping.is_set():
+            return True
+        if self._pulls.goes_on(pull_id):
+            return False
+        logger.info("pull %d was cancelled", pull_id)
+        return True

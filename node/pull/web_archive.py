@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -36,6 +37,7 @@ from node.pull.matches import (
     study_of,
 )
 from node.pull.rules import distinct, queries_of
+from node.pull.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +81,13 @@ class WebArchiveClient:
         self._stopping = threading.Event()
 
     @contextmanager
-    def session(self) -> Iterator[WebSession]:
+    def session(self, watch: Watch | None = None) -> Iterator[WebSession]:
         """Open a connection on which it is searched."""
-        with http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session:
-            yield WebSession(session, self._archive.name, self._go_on)
+        with (
+            http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session,
+            nullcontext() if watch is None else watch.over(_Call()),
+        ):
+            yield WebSession(session, self._archive.name, partial(self._go_on, watch))
 
     def retrieve(
         self,
@@ -91,6 +96,7 @@ class WebArchiveClient:
         wanted: Sequence[ArchivedInstance],
         *,
         whole: bool,
+        watch: Watch,
     ) -> str:
         """Have instances of a series come into the store, one after the other.
 
@@ -101,14 +107,16 @@ class WebArchiveClient:
         with (
             self._incoming.association(study_instance_uid) as open_sink,
             http_session(self._archive.access, clock=self._clock, secrets=self._secrets) as session,
+            watch.over(_Call()),
         ):
+            go_on = partial(self._go_on, watch)
             for item in wanted:
                 path = (
                     f"/studies/{study_instance_uid}/series/{series_instance_uid}"
                     f"/instances/{item.sop_instance_uid}"
                 )
                 try:
-                    self._get(session, path, item, open_sink)
+                    self._get(session, path, item, open_sink, go_on)
                 except (DicomError, DestinationRefused) as error:
                     logger.warning("an object of archive %s was not fetched: %s", self._archive.name, error)
                     problem = problem or str(error)
@@ -118,15 +126,17 @@ class WebArchiveClient:
         """End what is on its way, with the bytes that are just coming."""
         self._stopping.set()
 
-    def _go_on(self) -> None:
-        """Refuse to go on once this node is being stopped.
+    def _go_on(self, watch: Watch | None) -> None:
+        """Refuse to go on once this node is being stopped, or what is under way was broken off.
 
         Raises
         ------
-        DestinationUnavailable
+        DestinationUnavailable, BrokenOff
         """
         if self._stopping.is_set():
             raise DestinationUnavailable("this node is being stopped; it goes on after its start")
+        if watch is not None:
+            watch.require_going_on()
 
     def _get(
         self,
@@ -134,13 +144,26 @@ class WebArchiveClient:
         path: str,
         item: ArchivedInstance,
         open_sink: Callable[[AffectedInstance], ObjectSink],
+        go_on: Callable[[], None],
     ) -> None:
-        self._go_on()
+        go_on()
         with session.stream(path, headers=DICOM, expected=frozenset({NOT_FOUND})) as answer:
             if not answer.success:
                 raise DestinationRefused(f"WADO-RS was answered {answer.text}")
-            limited = _limited(answer.chunks, self._max_object_bytes, self._go_on)
+            limited = _limited(answer.chunks, self._max_object_bytes, go_on)
             _store(dicom_content(answer.content_type, limited), item, open_sink)
+
+
+class _Call:
+    """What is under way by HTTP: it sees between two pieces that it was broken off, each within its time."""
+
+    told = 0
+
+    def cancel(self) -> None:
+        """Nothing is told to the server."""
+
+    def abort(self) -> None:
+        """The connection ends with the call."""
 
 
 class WebSession:

@@ -128,6 +128,16 @@ class PullSettings(Section):
     answer_seconds: Seconds = Field(
         300.0, description="Longest silence of an archive; one that reads from tape needs more."
     )
+    stall_seconds: Seconds = Field(
+        900.0,
+        description="A retrieval is broken off and made again when no new instance came for this long and "
+        "the archive told of no further one; one instance may take as long.",
+    )
+    cancel_seconds: Seconds = Field(
+        10.0,
+        description="Time that an archive has to end what it was told to (C-CANCEL), before the association "
+        "is aborted.",
+    )
     first_retry_seconds: Seconds = Field(15.0, description="Delay after the first failed attempt.")
     retry_factor: float = Field(2.0, ge=1, le=10, description="The delay grows by this factor each time.")
     longest_retry_seconds: Seconds = Field(1800.0, description="The delay grows no further than this.")

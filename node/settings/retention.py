@@ -99,6 +99,15 @@ class RetentionSettings(Section):
         le=100_000,
         description="Studies that one look removes at most: a wrong clock does not empty the store at once.",
     )
+    forget_after_days: float | None = Field(
+        90.0,
+        gt=0,
+        le=36_500,
+        description="Procedure steps and notifications of peers, requests for storage commitment that were "
+        "reported on, and ended pulls are forgotten so long after their end, whether or not rules are "
+        "applied. What a series that is not settled, a study kept by order or a committed instance that is "
+        "here depends on stays. Without a value nothing is forgotten.",
+    )
     rules: tuple[RetentionRuleSettings, ...] = ()
 
     @model_validator(mode="after")

@@ -186,6 +186,12 @@ class PullRecords:
                     here.update(connection.execute(query).scalars())
         return [uid for uid in sop_instance_uids if uid not in here]
 
+    def goes_on(self, pull_id: int) -> bool:
+        """Whether a pull has not ended, nor was cancelled."""
+        query = select(pulls.c.id).where(pulls.c.id == pull_id, pulls.c.ended_at.is_(None))
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def progress(self, pull_id: int) -> PullProgress:
         """Return how far a pull is.
 

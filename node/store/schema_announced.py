@@ -22,6 +22,7 @@ announcements = Table(
     Column("changed_at", UtcDateTime, nullable=False),
     one_of("source", Source),
     one_of("status", Status),
+    Index("ix_announcements_changed_at", "changed_at"),
 )
 
 announced_instances = Table(
@@ -49,6 +50,7 @@ commitment_requests = Table(
     one_of("state", RequestState),
     Index("uq_commitment_requests_asked", "calling_ae_title", "transaction_uid", unique=True),
     Index("ix_commitment_requests_state", "state", "due_at"),
+    Index("ix_commitment_requests_changed_at", "changed_at"),
 )
 
 asked_instances = Table(

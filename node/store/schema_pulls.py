@@ -37,6 +37,7 @@ pulls = Table(
     one_of("state", PullState),
     CheckConstraint("(ended_at IS NULL) = (state IN ('searching', 'fetching'))", name="ended_with_time"),
     partial_index("ix_pulls_searching", "archive", "due_at", where=in_states("state", PullState.SEARCHING)),
+    partial_index("ix_pulls_ended", "ended_at", where="ended_at IS NOT NULL"),
 )
 
 # One series of a pull: it is fetched, and looked at again, until nothing of it is missing.
@@ -75,7 +76,8 @@ archive_counts = Table(
     sqlite_with_rowid=False,
 )
 
-# Studies that a query rule has looked at: again only when they have grown.
+# Studies that a query rule has looked at: again only when they have grown. Of an archive that does not tell
+# how many instances a study has, `counted` is how many its series were seen to have, since `grown_at`.
 polled_studies = Table(
     "polled_studies",
     metadata,
@@ -83,6 +85,8 @@ polled_studies = Table(
     Column("study_instance_uid", String, primary_key=True),
     Column("instance_count", Integer),
     Column("seen_at", UtcDateTime, nullable=False),
+    Column("counted", Integer),
+    Column("grown_at", UtcDateTime),
     Index("ix_polled_studies_seen_at", "seen_at"),
     sqlite_with_rowid=False,
 )

@@ -25,6 +25,7 @@ from node.store.outbox import OutboxRecords
 from node.store.overrides import OverrideRecords
 from node.store.promotions import PromotionRecords
 from node.store.proofs import ProofRecords
+from node.store.pruning import PruningRecords
 from node.store.pulls import PullRecords
 from node.store.retention import RetentionRecords
 from node.store.scores import ScoreRecords
@@ -64,6 +65,7 @@ class Store:
     stored: StoredInstances
     metadata: MetadataRecords
     retention: RetentionRecords
+    pruning: PruningRecords
 
     def close(self) -> None:
         """Close the connections to the index, and end the processes beside this one."""
@@ -130,4 +132,5 @@ def open_store(
         stored=StoredInstances(database, files),
         metadata=MetadataRecords(database, files),
         retention=RetentionRecords(database, files),
+        pruning=PruningRecords(database),
     )

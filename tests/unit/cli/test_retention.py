@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from node.cli.main import app
+from node.domain.announcement import Status
 from node.domain.errors import SettingsError
+from node.domain.expectation import Source
 from node.domain.network import WebhookDestination
 from node.domain.retention import Answer, Extent
 from node.keeping import rules_of
@@ -119,3 +121,21 @@ def test_rules_that_cannot_be_meant_are_refused(tmp_path: Path, text: str, messa
     file.write_text(text)
     with pytest.raises(SettingsError, match=message):
         load(file, {})
+
+
+def test_forgetting_is_looked_at_before_it_is_done(study: str, store: Store, clock: Any) -> None:
+    assert study
+    clock.advance(-200 * 86400)  # the commands go by the clock of the day
+    store.announcements.create(Source.AVAILABILITY, "1.5", Status.AVAILABLE, [], calling_ae_title="PACS")
+    assert run("forget").exit_code != 0
+    kinds = ["announcements", "commitment requests", "pulls"]
+    for words, counts in (
+        (("--dry-run",), [1, 0, 0]),
+        (("--by", "Ada"), [1, 0, 0]),
+        (("--by", "Ada"), [0] * 3),
+    ):
+        told = json.loads(run("forget", "--json", *words).stdout)
+        assert [(item["what"], item["count"]) for item in told] == list(zip(kinds, counts, strict=True))
+    with store.database.read() as connection:
+        acts = connection.exec_driver_sql("SELECT \"by\", subject FROM audit WHERE action = 'forget'").all()
+    assert [tuple(act) for act in acts] == [("Ada", "1 announcements, 1 rows")]

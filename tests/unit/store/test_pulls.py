@@ -136,21 +136,22 @@ def test_a_count_holds_when_it_was_given_twice_alike(ward):
     uid = ward.study.series[0].series_instance_uid
     records, clock = ward.store.archives, ward.clock
     since = clock.now() - timedelta(days=1)
-    assert records.count_of(uid, BOTH) is None
+    assert records.largest_counts([uid], BOTH) == {}
     seen = []
     for count in (1, 2, 2, 2, 5):
         records.counted("pacs", {uid: count})
-        seen.append((records.count_of(uid, BOTH).count, records.count_of(uid, BOTH).unchanged))
+        said = records.largest_counts([uid], BOTH)[uid]
+        seen.append((said.count, said.unchanged))
         clock.advance(30)
     assert seen == [(1, False), (2, False), (2, True), (2, True), (5, False)]
     records.counted("mirror", {uid: 7})
-    assert records.count_of(uid, BOTH).archive == "mirror"
+    assert records.largest_counts([uid], BOTH)[uid].archive == "mirror"
     (item,) = records.open_series(since=since, limit=10)
     assert (item.here, item.carried_now, item.being_fetched, item.missed_at) == (1, False, False, None)
     assert {name: said.count for name, said in item.counts.items()} == {"pacs": 5, "mirror": 7}
     clock.advance(31 * 86400)
     records.counted("pacs", {})
-    assert records.count_of(uid, BOTH) is None
+    assert records.largest_counts([uid], BOTH) == {}
     ward.conclude()
     assert records.open_series(since=since, limit=10) == []
 
