@@ -15,7 +15,7 @@ from node.decide.radiographs import RADIOGRAPH_SOP_CLASSES
 from node.decide.series_facts import CT_SOP_CLASSES
 from node.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.dicom.text import G1_OF_TERM, STAND_ALONE
-from node.dicom.transfer_syntaxes import DECODERS, ENCODERS, NATIVE, UNCOMPRESSED
+from node.dicom.transfer_syntaxes import DECODERS, DEEPEST, ENCODERS, NATIVE, UNCOMPRESSED
 from node.dimse.admission import Rejection
 from node.dimse.commitment import (
     FAILURE_TEXTS,
@@ -166,6 +166,8 @@ def _sop_classes() -> Iterator[str]:
 def _transfer_syntaxes() -> Iterator[str]:
     def row(uid: str) -> tuple[str, str, str, str]:
         decoded = "yes" if uid in NATIVE or uid in DECODERS else "no, kept as received"
+        if uid in DEEPEST:
+            decoded = f"yes, samples of {DEEPEST[uid]} bits"
         given = "from every other one that is decoded" if uid in UNCOMPRESSED else "as stored"
         if uid in ENCODERS:
             given = "from every other one that is decoded and without loss"

@@ -22,6 +22,8 @@ class FrameSize:
     rows: int
     columns: int
     samples: int
+    bits: int
+    """Of a sample, the first one where they differ."""
 
 
 def frame_size(data: bytes) -> FrameSize | None:
@@ -71,14 +73,14 @@ def _jpeg_frame(data: bytes, at: int) -> FrameSize | None:
     """Read a frame header (T.81 B.2.2, T.87 C.2.2)."""
     if at + 10 > len(data):
         return None
-    rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
-    return FrameSize(rows=rows, columns=columns, samples=samples)
+    bits, rows, columns, samples = struct.unpack_from(">BHHB", data, at + 4)
+    return FrameSize(rows=rows, columns=columns, samples=samples, bits=bits)
 
 
 def _jpeg_2000(data: bytes, at: int) -> FrameSize | None:
     """Read the SIZ segment: length, capabilities, then the sizes (T.800 A.5.1)."""
-    if at + 38 > len(data):
+    if at + 39 > len(data):
         return None
     width, height, left, top = struct.unpack_from(">IIII", data, at + 4)
-    samples = struct.unpack_from(">H", data, at + 36)[0]
-    return FrameSize(rows=height - top, columns=width - left, samples=samples)
+    samples, depth = struct.unpack_from(">HB", data, at + 36)
+    return FrameSize(rows=height - top, columns=width - left, samples=samples, bits=(depth & 0x7F) + 1)

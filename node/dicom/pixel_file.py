@@ -14,7 +14,7 @@ from node.dicom.functional_groups import FrameAttributes, frames
 from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN, Scan, scan
 from node.dicom.pixel_layout import LAYOUT, MAX_FRAME_BYTES, PixelLayout, layout_of
 from node.dicom.stored_frames import StoredFrames, require_few_deflated, word_bytes
-from node.dicom.transfer_syntaxes import DECODERS, NATIVE, RLE_LOSSLESS
+from node.dicom.transfer_syntaxes import DECODERS, DEEPEST, NATIVE, RLE_LOSSLESS
 from node.domain.errors import DecodeFailed, TruncatedObject, UnsupportedTransferSyntax
 
 INTEGER_PIXEL_DATA = 0x7FE00010
@@ -55,6 +55,7 @@ class PixelFile:
         self.attributes = found.attributes
         self._place = _require_integer_pixels(found)
         self.layout = layout_of(found.attributes)
+        self._require_depth(self.layout.bits_stored)
         require_few_deflated(self.transfer_syntax_uid, self.layout.number_of_frames, self.layout.frame_bytes)
         self._frames = list(frames(found.attributes, self.layout.number_of_frames))
 
@@ -151,12 +152,21 @@ class PixelFile:
         bits = self.layout.bits_allocated
         return 8 * word_bytes(self.transfer_syntax_uid, self._place, bits) > bits
 
+    def _require_depth(self, bits: int) -> None:
+        most = DEEPEST.get(self.transfer_syntax_uid)
+        if most is not None and bits > most:
+            raise UnsupportedTransferSyntax(
+                f"samples of {bits} bits in transfer syntax {self.transfer_syntax_uid} have no decoder here, "
+                f"only of {most}; let the sender propose an uncompressed one"
+            )
+
     def _check_codestream(self, data: bytes) -> None:
         if self.transfer_syntax_uid == RLE_LOSSLESS:
             return  # its segments cannot grow beyond 64 times their bytes (PS3.5 G.3.1)
         size = frame_size(data)
         if size is None:
             raise DecodeFailed("a compressed frame has no codestream of its transfer syntax")
+        self._require_depth(size.bits)
         if (size.rows, size.columns, size.samples) != (
             self.layout.rows,
             self.layout.columns,

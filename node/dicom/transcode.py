@@ -22,6 +22,7 @@ from node.dicom.stream import ByteSource, FileBytes
 from node.dicom.tags import Tag
 from node.dicom.transfer_syntaxes import (
     DECODERS,
+    DEEPEST,
     DEFLATED_LITTLE_ENDIAN,
     ENCODERS,
     IMPLICIT_LITTLE_ENDIAN,
@@ -37,7 +38,7 @@ IDENTITY = Wanted(values=frozenset({Tag.SOPClassUID, Tag.SOPInstanceUID}))
 
 
 def possible(stored: str, wanted: str) -> bool:
-    """Whether an object in one transfer syntax can be given in another without loss; itself always can.
+    """Whether any object in one transfer syntax can be given in another without loss; itself always can.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def possible(stored: str, wanted: str) -> bool:
     """
     if stored == wanted or (stored in NATIVE and wanted in TARGETS):
         return True
-    if stored not in DECODERS:
+    if stored not in DECODERS or stored in DEEPEST:
         return False
     return wanted in UNCOMPRESSED or (wanted in ENCODERS and stored not in LOSSY)
 

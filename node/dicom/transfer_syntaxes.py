@@ -9,6 +9,7 @@ from node.dicom.part10 import DEFLATED_DATA_SETS, EXPLICIT_BIG_ENDIAN
 IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 DEFLATED_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
+JPEG_EXTENDED: Final = "1.2.840.10008.1.2.4.51"
 JPEG_LS_LOSSLESS: Final = "1.2.840.10008.1.2.4.80"
 JPEG_2000_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
 RLE_LOSSLESS: Final = "1.2.840.10008.1.2.5"
@@ -20,7 +21,7 @@ NATIVE: Final = frozenset(
 
 DECODERS: Final = {  # transfer syntax to the plug-in of pydicom that decodes it
     "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG Baseline
-    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG Extended, 12 bits
+    JPEG_EXTENDED: "gdcm",  # see `DEEPEST`
     "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG Lossless
     "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG Lossless, first-order prediction
     JPEG_LS_LOSSLESS: "pyjpegls",
@@ -33,6 +34,10 @@ DECODERS: Final = {  # transfer syntax to the plug-in of pydicom that decodes it
     RLE_LOSSLESS: "pydicom",
 }
 
+DEEPEST: Final = {JPEG_EXTENDED: 8}
+"""Bits of a sample that a decoder reads at most, where its transfer syntax has more: of an object in one of
+these only its attributes tell whether it can be decoded."""
+
 ENCODERS: Final = {  # transfer syntax to the plug-in of pydicom that encodes it; lossless ones alone
     JPEG_LS_LOSSLESS: "pyjpegls",
     JPEG_2000_LOSSLESS: "pylibjpeg",
@@ -42,7 +47,7 @@ ENCODERS: Final = {  # transfer syntax to the plug-in of pydicom that encodes it
 LOSSY: Final = frozenset(
     {
         "1.2.840.10008.1.2.4.50",
-        "1.2.840.10008.1.2.4.51",
+        JPEG_EXTENDED,
         "1.2.840.10008.1.2.4.81",
         "1.2.840.10008.1.2.4.91",
         "1.2.840.10008.1.2.4.203",

@@ -198,11 +198,11 @@ def test_frame_sizes() -> None:
     comment = b"\xff\xfe" + struct.pack(">H", 6) + b"abcd"
     frame_header = b"\xff\xd8" + comment + start_of_frame + b"\0" * 3
     scan = b"\xff\xda" + struct.pack(">H", 8)
-    assert frame_size(frame_header + scan) == FrameSize(rows=300, columns=200, samples=1)
+    assert frame_size(frame_header + scan) == FrameSize(rows=300, columns=200, samples=1, bits=16)
     assert frame_size(frame_header) is None
     assert frame_size(frame_header + b"noise" + scan) is None
     siz = b"\xff\x4f\xff\x51" + struct.pack(">HHIIII16xH", 41, 0, 200, 300, 0, 0, 3)
-    assert frame_size(siz + b"\0" * 8) == FrameSize(rows=300, columns=200, samples=3)
+    assert frame_size(siz + b"\0" * 8) == FrameSize(rows=300, columns=200, samples=3, bits=1)
     assert frame_size(b"") is None
     assert frame_size(b"\xff\xd8\xff") is None
 
