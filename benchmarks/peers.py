@@ -40,7 +40,7 @@ data_dir = "data"
 max_associations = 100
 
 [web]
-enabled = true
+enabled = {enabled}
 port = {web}
 anonymous = true
 rights = ["query", "retrieve", "store"]
@@ -138,17 +138,25 @@ def measured(kit: Kit, command: str, arguments: argparse.Namespace) -> bool:
 
 
 @contextmanager
-def running_node(folder: Path, *, log: Path) -> Iterator[RunningNode]:
+def running_node(folder: Path, *, log: Path, web: bool = True) -> Iterator[RunningNode]:
     """Start a node that keeps its store in ``folder`` and tells of itself in ``log``; stop it at the end.
+
+    Parameters
+    ----------
+    folder : Path
+    log : Path
+    web : bool
+        Whether it speaks DICOMweb.
 
     Raises
     ------
     SystemExit
         It does not start; its log is printed.
     """
-    dicom, web = _free_ports(2)
+    dicom, other = _free_ports(2)
     settings = folder / "groundglass.toml"
-    settings.write_text(SETTINGS.format(dicom=dicom, web=web, sink=SINK_PORT), encoding="utf-8")
+    values = {"dicom": dicom, "web": other, "enabled": str(web).lower(), "sink": SINK_PORT}
+    settings.write_text(SETTINGS.format_map(values), encoding="utf-8")
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "node", "serve", "--config", str(settings)],
@@ -156,9 +164,9 @@ def running_node(folder: Path, *, log: Path) -> Iterator[RunningNode]:
             stderr=subprocess.STDOUT,
         )
     try:
-        if not (_answers(process, dicom) and _answers(process, web)):
+        if not (_answers(process, dicom) and (not web or _answers(process, other))):
             raise SystemExit(f"the node did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
-        yield RunningNode(pid=process.pid, dicom=dicom, web=web)
+        yield RunningNode(pid=process.pid, dicom=dicom, web=other)
     finally:
         process.terminate()
         try:

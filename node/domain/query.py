@@ -139,10 +139,16 @@ UNIQUE_KEYS = {
 """What names one entity of each level (PS3.4 section C.6.1.1)."""
 
 
-def answered_at(level: Level) -> tuple[QueryAttribute, ...]:
-    """Return the attributes that can be asked for at ``level``."""
-    return tuple(
+_ANSWERED = {
+    level: tuple(
         item
         for item in ATTRIBUTES
         if item.level is level or (item.level in level.above and not item.gathered)
     )
+    for level in Level
+}
+
+
+def answered_at(level: Level) -> tuple[QueryAttribute, ...]:
+    """Return the attributes that can be asked for at ``level``."""
+    return _ANSWERED[level]

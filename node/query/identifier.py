@@ -33,6 +33,7 @@ COMBINED = (
 )
 """Attributes whose ranges are one where that was negotiated (PS3.4 section C.2.2.2.5.4)."""
 
+_KNOWN = {level: {attribute.tag: attribute for attribute in answered_at(level)} for level in Level}
 _WITH_ITEMS = tuple(attribute for attribute in ATTRIBUTES if attribute.items)
 _ELEMENTS = Wanted(
     values=frozenset(
@@ -88,7 +89,7 @@ def read_query(
     """
     data_set, tags = _elements(identifier, implicit=implicit)
     level = _level(data_set, levels)
-    known = {attribute.tag: attribute for attribute in answered_at(level)}
+    known = _KNOWN[level]
     keys = tuple(_key(data_set, known[tag]) for tag in sorted(tags & known.keys()))
     criteria = {key.attribute.keyword: key.criterion for key in keys if key.criterion is not None}
     if not negotiated.relational:

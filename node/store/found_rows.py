@@ -44,6 +44,13 @@ ABOVE_INSTANCE = {**ABOVE_SERIES, **SERIES_COLUMNS}
 COUNTED_IN_SERIES = {"NumberOfSeriesRelatedInstances": series.c.instance_count}
 IDS = "ids"
 # Written once: to build a statement takes longer than to run it.
+STUDIES = (
+    select(studies.c.id, *(column.label(keyword) for keyword, column in ABOVE_SERIES.items()))
+    .select_from(studies)
+    .join(patients, patients.c.id == studies.c.patient_key)
+    .where(studies.c.id.in_(bindparam(IDS, expanding=True)))
+    .order_by(studies.c.id)
+)
 RECEIVED = (
     select(series.c.study_id, series.c.modality, func.count(), func.sum(series.c.instance_count))
     .where(series.c.study_id.in_(bindparam(IDS, expanding=True)))
@@ -114,17 +121,9 @@ def study_rows(
     connection: Connection, files: LocalObjectFiles, ids: Sequence[int], wanted: Wanted
 ) -> list[Candidate]:
     """Return these rows of ``studies``."""
-    columns = named_columns(ABOVE_SERIES, wanted)
-    query = (
-        select(studies.c.id, *columns)
-        .select_from(studies)
-        .where(studies.c.id.in_(ids))
-        .order_by(studies.c.id)
-    )
-    if not wanted.isdisjoint(PATIENT_COLUMNS):
-        query = query.join(patients, patients.c.id == studies.c.patient_key)
-    names = [column.name for column in columns]
-    found = {row[0]: dict(zip(names, row[1:], strict=True)) for row in connection.execute(query)}
+    named = [(at, keyword) for at, keyword in enumerate(ABOVE_SERIES, start=1) if keyword in wanted]
+    rows = connection.execute(STUDIES, {IDS: list(ids)})
+    found = {row[0]: {keyword: row[at] for at, keyword in named} for row in rows}
     if not COUNTED_IN_STUDY.isdisjoint(wanted):
         figures = figures_of(connection, files, ids, wanted)
         for study, values in found.items():

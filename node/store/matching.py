@@ -1,7 +1,8 @@
 """What queries ask for, read from the index a page at a time.
 
-First the rows that may match are noted by their numbers, then each page is read in a transaction of its own:
-a peer that takes its answers slowly holds up no writer, and memory holds one page and eight bytes a match.
+First the rows that may match are noted by their numbers, then each page is read, the first one in the same
+transaction, each other in one of its own: a peer that takes its answers slowly holds up no writer, and memory
+holds one page and eight bytes a match.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from node.decide.matching import OneOf
 from node.domain.query import UNIQUE_KEYS, Level
 from node.store.database import Database
 from node.store.found_objects import (
@@ -26,6 +29,7 @@ from node.store.found_objects import (
 from node.store.found_rows import instance_rows, patient_rows, series_rows, study_rows
 from node.store.narrowing import (
     Criteria,
+    Given,
     of_instances,
     of_patients,
     of_results,
@@ -34,11 +38,14 @@ from node.store.narrowing import (
     of_studies_with_others,
 )
 from node.store.object_files import LocalObjectFiles
+from node.store.prepared import Prepared
 from node.store.schema import instances, patients, result_objects, series, studies
 
 FIRST_NOTED = 500
 """Rows noted before the first answer; the rest is noted behind them."""
 MOST_NOTED = 1_000_000
+SHAPES = 64
+"""Sets of attributes whose statement is kept: to build one takes longer than to run it."""
 FIRST_PAGE = 50
 PAGE = 500
 
@@ -64,6 +71,7 @@ class MatchRecords:
     def __init__(self, database: Database, files: LocalObjectFiles) -> None:
         self._database = database
         self._files = files
+        self._first_of = lru_cache(SHAPES)(_first_of)
 
     def find(self, level: Level, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
         """Yield pages of entities that may match: all that do are among them.
@@ -86,25 +94,52 @@ class MatchRecords:
             yield from self._pages(source, criteria, wanted)
 
     def _pages(self, source: _Source, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
-        numbered = source.numbers(criteria).subquery().c.id
-        # An expression is no key: what is looked for is found by its own index, not by walking all rows.
-        number = numbered if SELECTIVE.isdisjoint(criteria) else numbered + 0
-        after, most, size = 0, FIRST_NOTED, FIRST_PAGE
-        while noted := self._note(number, after, most):
-            begin = 0
-            while begin < len(noted):
+        with self._database.read() as connection:
+            noted = self._note_first(connection, source, criteria)
+            page = source.read(connection, self._files, list(noted[:FIRST_PAGE]), wanted) if noted else []
+        if page:
+            yield page
+        begin, most = FIRST_PAGE, FIRST_NOTED
+        while True:
+            for start in range(begin, len(noted), PAGE):
                 with self._database.read() as connection:
-                    page = source.read(connection, self._files, list(noted[begin : begin + size]), wanted)
+                    page = source.read(connection, self._files, list(noted[start : start + PAGE]), wanted)
                 yield page
-                begin, size = begin + size, PAGE
             if len(noted) < most:
                 return
-            after, most = noted[-1], MOST_NOTED
+            begin, most = 0, MOST_NOTED
+            with self._database.read() as connection:
+                noted = _note(connection, _numbers(source, criteria), noted[-1], most)
 
-    def _note(self, number: ColumnElement[int], after: int, most: int) -> array[int]:
-        query = select(number).where(number > after).order_by(number).limit(most)
-        with self._database.read() as connection:
-            return array("q", connection.execute(query).scalars())
+    def _note_first(self, connection: Connection, source: _Source, criteria: Criteria) -> array[int]:
+        """Return the first rows that may match; where single values are asked for, by a statement kept."""
+        values = {
+            keyword: next(iter(criterion.values))
+            for keyword, criterion in criteria.items()
+            if isinstance(criterion, OneOf) and len(criterion.values) == 1
+        }
+        if len(values) < len(criteria):
+            return _note(connection, _numbers(source, criteria), 0, FIRST_NOTED)
+        rows = self._first_of(source, frozenset(values)).rows(connection, values)
+        return array("q", (row["id"] for row in rows))
+
+
+def _numbers(source: _Source, criteria: Criteria) -> ColumnElement[int]:
+    """Return the numbers of the rows that may match, as the column of a query."""
+    numbered: ColumnElement[int] = source.numbers(criteria).subquery().c.id
+    # An expression is no key: what is looked for is found by its own index, not by walking all rows.
+    return numbered if SELECTIVE.isdisjoint(criteria) else numbered + 0
+
+
+def _first_of(source: _Source, keywords: frozenset[str]) -> Prepared:
+    """Return the statement of the first rows with one value each of some attributes, given when it runs."""
+    number = _numbers(source, {keyword: Given(keyword=keyword) for keyword in keywords})
+    return Prepared(select(number.label("id")).order_by(number).limit(FIRST_NOTED))
+
+
+def _note(connection: Connection, number: ColumnElement[int], after: int, most: int) -> array[int]:
+    query = select(number).where(number > after).order_by(number).limit(most)
+    return array("q", connection.execute(query).scalars())
 
 
 def _result_series(criteria: Criteria) -> Numbers:

@@ -7,10 +7,11 @@ matching and no pattern of a peer reaches the database.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, exists, or_, select, true
 
 from node.decide.matching import (
     LAST,
@@ -27,7 +28,7 @@ from node.store.schema import instances, own_objects, patients, result_objects, 
 from node.store.versions import may_be_sent
 
 Condition = ColumnElement[bool]
-Criteria = Mapping[str, Criterion]
+Criteria = Mapping[str, "Criterion | Given"]
 
 PATIENT_COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "PatientID": patients.c.patient_id,
@@ -65,6 +66,14 @@ SURROGATES = range(0xD800, 0xE000)
 LAST_CHARACTER = 0x10FFFF
 MOST_SOUGHT = 1024
 """Characters of a text that is sought within others: SQLite takes patterns of 50,000 bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """One value that is known only when a statement runs; not of a peer, but in place of a criterion."""
+
+    keyword: str
+    """Of the attribute, and the name of the statement's parameter."""
 
 
 def of_patients(criteria: Criteria) -> Condition:
@@ -144,14 +153,14 @@ def _present(condition: Condition | None) -> Iterable[Condition]:
     return () if condition is None else (condition,)
 
 
-def _narrow(column: ColumnElement[Any], criterion: Criterion) -> Condition | None:
+def _narrow(column: ColumnElement[Any], criterion: Criterion | Given) -> Condition | None:
     """Return what a column must meet, None where only the value itself can tell."""
     if isinstance(criterion, AnyOf):
         conditions = [_narrow(column, item) for item in criterion.criteria]
         known = [condition for condition in conditions if condition is not None]
         return or_(*known) if len(known) == len(conditions) else None
-    if isinstance(criterion, OneOf | OneNumber):
-        return column.in_(list(criterion.values))
+    if isinstance(criterion, Given | OneOf | OneNumber):
+        return _one_of(column, criterion)
     if isinstance(criterion, Pattern):
         return and_(true(), *_begins(column, _beginning(criterion.text)), *_holds(column, criterion.text))
     if isinstance(criterion, PersonName) and column is studies.c.patient_name:
@@ -159,6 +168,12 @@ def _narrow(column: ColumnElement[Any], criterion: Criterion) -> Condition | Non
     if isinstance(criterion, Dates):
         return _dated(column, criterion)
     return None
+
+
+def _one_of(column: ColumnElement[Any], criterion: Given | OneOf | OneNumber) -> Condition:
+    if isinstance(criterion, Given):
+        return column == bindparam(criterion.keyword)
+    return column.in_(list(criterion.values))
 
 
 def _named(column: ColumnElement[Any], groups: tuple[str, ...]) -> Condition:

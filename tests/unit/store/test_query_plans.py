@@ -33,9 +33,17 @@ def plans(engine, work) -> dict[str, list[str]]:
         if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
             seen[statement] = parameters[0] if isinstance(parameters, list) else parameters
 
+    def trace(connection, _record, _proxy) -> None:
+        """Have SQLite tell of what runs beside SQLAlchemy, with its values in it."""
+        connection.set_trace_callback(lambda statement: remember(None, None, statement, (), None, None))
+
     event.listen(engine, "before_cursor_execute", remember)
+    event.listen(engine, "checkout", trace)
     work()
     event.remove(engine, "before_cursor_execute", remember)
+    event.remove(engine, "checkout", trace)
+    with engine.connect() as connection:
+        connection.connection.driver_connection.set_trace_callback(None)
     found = {}
     with engine.connect() as connection:
         cursor = connection.connection.cursor()
