@@ -127,6 +127,19 @@ class Poll:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PolledStudy:
+    """What a rule saw of a study when it looked at it last."""
+
+    instance_count: int | None
+    """NumberOfStudyRelatedInstances; None where the archive does not tell."""
+    counted: int | None
+    """Instances of the series that the rule asks for, where they had to be counted."""
+    seen_at: datetime
+    grown_at: datetime | None
+    """When they were more, or fewer, than before."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArchiveCount:
     """How many instances of a series an archive said to hold."""
 

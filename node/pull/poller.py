@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from node.domain.archives import ArchivedStudy, Poll, PullCause, PullRequest, Sought
+from node.domain.archives import (
+    ArchivedSeries,
+    ArchivedStudy,
+    Poll,
+    PolledStudy,
+    PullCause,
+    PullRequest,
+    Sought,
+)
 from node.domain.errors import GroundglassError
 from node.domain.ports import Clock
 from node.pull.archive import ArchiveClient, ArchiveSession
 from node.pull.each import ask_about_each
-from node.pull.rules import days_of, distinct, is_polled, is_sought
+from node.pull.rules import days_of, distinct, is_looked_at, is_polled, is_sought
 from node.store.archives import ArchiveRecords
 from node.store.pulls import PullRecords
 
@@ -56,14 +65,16 @@ class Poller:
     def run_once(self) -> int:
         """Look once; return how many series are to be fetched that were not before."""
         now, asked = self._clock.now(), 0
+        seen = self._archives.polled(self._rule.name)
 
         def look_at(session: ArchiveSession, study: ArchivedStudy) -> None:
             nonlocal asked
-            asked += self._look_at(session, study, now)
+            asked += self._look_at(session, study, seen.get(study.study_instance_uid), now)
 
         try:
             with self._client.session() as session:
-                new = self._new(session, now)
+                found = self._found(session, now)
+            new = [study for study in found if is_looked_at(study, seen.get(study.study_instance_uid), now)]
             problem = ask_about_each(self._client, new, look_at)
         except GroundglassError as error:
             logger.warning("archive %s could not be polled: %s", self._rule.archive, error)
@@ -74,28 +85,41 @@ class Poller:
             self._archives.answered(self._rule.archive)
         return asked
 
-    def _new(self, session: ArchiveSession, now: datetime) -> list[ArchivedStudy]:
+    def _found(self, session: ArchiveSession, now: datetime) -> list[ArchivedStudy]:
         days = days_of(self._rule, now.astimezone(self._zone).date())
         found: list[ArchivedStudy | None] = []
         for modality in self._rule.modalities:
             sought = Sought(study_date=days, modality=modality)
             studies = session.studies(sought, limit=self._most_studies)
             found += [study for study in studies if is_sought(study, sought)]
-        studies = distinct(found, lambda study: study.study_instance_uid)
-        return self._archives.unseen(self._rule.name, studies)
+        return distinct(found, lambda study: study.study_instance_uid)
 
-    def _look_at(self, session: ArchiveSession, study: ArchivedStudy, now: datetime) -> int:
+    def _look_at(
+        self, session: ArchiveSession, study: ArchivedStudy, seen: PolledStudy | None, now: datetime
+    ) -> int:
         """Ask for the series of a study that the rule means; return how many."""
         found = session.series(study.study_instance_uid)
         wanted = [series for series in found if is_polled(self._rule, study, series)]
+        counted = None if study.instance_count is not None else _counted(session, wanted)
         request = PullRequest(
             archive=self._rule.archive,
             cause=PullCause.POLL,
             sought=Sought(study_instance_uids=(study.study_instance_uid,)),
             poll=self._rule.name,
         )
-        if wanted:
+        is_same = seen is not None and counted is not None and seen.counted == counted
+        if wanted and not is_same:
             self._pulls.ask_for(request, wanted)
         out_of_reach = now - timedelta(days=self._rule.days_back + 2)
-        self._archives.saw(self._rule.name, study, forget_before=out_of_reach)
-        return len(wanted)
+        self._archives.saw(self._rule.name, study, counted=counted, forget_before=out_of_reach)
+        return 0 if is_same else len(wanted)
+
+
+def _counted(session: ArchiveSession, wanted: Sequence[ArchivedSeries]) -> int:
+    """Return how many instances some series have, by what the archive tells of each or by counting them."""
+    return sum(
+        len(session.instances(series.study_instance_uid, series.series_instance_uid))
+        if series.instance_count is None
+        else series.instance_count
+        for series in wanted
+    )

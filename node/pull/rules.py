@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
-from node.domain.archives import ArchiveCount, ArchivedSeries, ArchivedStudy, Poll, Sought
+from node.domain.archives import ArchiveCount, ArchivedSeries, ArchivedStudy, Poll, PolledStudy, Sought
 from node.domain.expectation import Expectation, Source
 from node.domain.study import Series
 
@@ -91,6 +91,21 @@ def is_polled(rule: Poll, study: ArchivedStudy, series: ArchivedSeries) -> bool:
         and _fits(rule.body_parts, (series.body_part_examined,))
         and _fits(rule.descriptions, descriptions)
     )
+
+
+def is_looked_at(study: ArchivedStudy, seen: PolledStudy | None, now: datetime) -> bool:
+    """Whether a rule looks into a study: a new one, one that has grown, or one that may have.
+
+    Where the archive does not tell how many instances it has, it is looked at with each poll until they are
+    the same twice; then after double the time each, so that what comes late is found, too.
+    """
+    if seen is None:
+        return True
+    if study.instance_count is not None or seen.instance_count is not None:
+        return study.instance_count != seen.instance_count
+    if seen.counted is None or seen.grown_at is None:
+        return True
+    return not timedelta(0) <= now - seen.seen_at < seen.seen_at - seen.grown_at
 
 
 def days_of(rule: Poll, today: date) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, RowMapping, delete, func, or_, select
+from sqlalchemy import Connection, RowMapping, case, delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from node.domain.archives import ArchiveCount, ArchivedStudy, FetchState, PullCause
+from node.domain.archives import ArchiveCount, ArchivedStudy, FetchState, PolledStudy, PullCause
 from node.domain.study import SeriesState
 from node.store.database import Database
 from node.store.schema import association_series, associations, series, studies
@@ -135,45 +135,49 @@ class ArchiveRecords:
                     )
                 )
 
-    def unseen(self, poll: str, found: Sequence[ArchivedStudy]) -> list[ArchivedStudy]:
-        """Return the studies that a rule has not seen, or that have grown since.
-
-        Of an archive that tells no number of instances, a study counts as seen after once.
-        """
+    def polled(self, poll: str) -> dict[str, PolledStudy]:
+        """Return what a rule saw of the studies that it has looked at, by Study Instance UID."""
         query = select(polled_studies).where(polled_studies.c.poll == poll)
         with self._database.read() as connection:
-            seen = {
-                row.study_instance_uid: row.instance_count
-                for row in connection.execute(query).mappings().all()
+            return {
+                row.study_instance_uid: PolledStudy(
+                    instance_count=row.instance_count,
+                    counted=row.counted,
+                    seen_at=row.seen_at,
+                    grown_at=row.grown_at,
+                )
+                for row in connection.execute(query)
             }
-        return [
-            study
-            for study in found
-            if study.study_instance_uid not in seen or seen[study.study_instance_uid] != study.instance_count
-        ]
 
-    def saw(self, poll: str, study: ArchivedStudy, *, forget_before: datetime) -> None:
+    def saw(self, poll: str, study: ArchivedStudy, *, counted: int | None, forget_before: datetime) -> None:
         """Record that a rule has looked at a study, and forget what it saw long ago.
 
         Parameters
         ----------
         poll : str
         study : ArchivedStudy
+        counted : int or None
+            Instances of the series that the rule asks for, where they had to be counted.
         forget_before : datetime
             What was seen earlier is out of the rule's reach by now.
         """
         now = self._database.clock.now()
-        values = {"instance_count": study.instance_count, "seen_at": now}
+        seen = {"instance_count": study.instance_count, "seen_at": now, "counted": counted}
         with self._database.write() as connection:
             connection.execute(
                 delete(polled_studies).where(
                     polled_studies.c.poll == poll, polled_studies.c.seen_at < forget_before
                 )
             )
+            made = upsert(polled_studies).values(
+                poll=poll, study_instance_uid=study.study_instance_uid, grown_at=now, **seen
+            )
+            same = polled_studies.c.counted == made.excluded.counted
+            grown_at = case((same, polled_studies.c.grown_at), else_=made.excluded.grown_at)
             connection.execute(
-                upsert(polled_studies)
-                .values(poll=poll, study_instance_uid=study.study_instance_uid, **values)
-                .on_conflict_do_update(index_elements=["poll", "study_instance_uid"], set_=values)
+                made.on_conflict_do_update(
+                    index_elements=["poll", "study_instance_uid"], set_={**seen, "grown_at": grown_at}
+                )
             )
 
     def answered(self, archive: str) -> None:

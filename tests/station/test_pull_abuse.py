@@ -210,3 +210,31 @@ def test_a_node_that_stops_asks_nothing_more(node: FetchingNode, tmp_path: Path)
         asked = [seen.target.partition("?")[0] for seen in server.seen]
     assert asked[0] == "/studies"
     assert [path.rpartition("/")[2] for path in asked].count("series") == 1
+
+
+def test_a_study_that_grows_is_looked_at_again_though_its_archive_tells_no_number(
+    node: FetchingNode, tmp_path: Path
+) -> None:
+    grown = 2
+
+    def serve(seen: Seen) -> bytes:
+        where = seen.target.partition("?")[0]
+        if where == "/studies":
+            return found([{"0020000D": element("UI", STUDY)}])
+        if where.endswith("/series"):
+            return found([{"0020000E": element("UI", SERIES), "00080060": element("CS", "CT")}])
+        return found([{"00080018": element("UI", f"{SERIES}.{number}")} for number in range(grown)])
+
+    with WebServer(serve) as server:
+        poll = node.fetching(settings_for(tmp_path, server.url))["poll chest"]
+        assert [poll(), poll()] == [1, 0]
+        grown = 3
+        let_a_day_pass(node, "grown_at")
+        assert poll() == 0, "its images were the same twice, a day apart: they are not counted for a day"
+        let_a_day_pass(node, "seen_at")
+        assert poll() == 1
+
+
+def let_a_day_pass(node: FetchingNode, column: str) -> None:
+    with node.store.database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE polled_studies SET {column} = datetime({column}, '-1 day')")

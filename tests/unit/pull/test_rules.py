@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.domain.archives import ArchiveCount, ArchivedSeries, ArchivedStudy, Poll, Sought
+from node.domain.archives import ArchiveCount, ArchivedSeries, ArchivedStudy, Poll, PolledStudy, Sought
 from node.domain.study import Series, SeriesState
 from node.pull.rules import (
     Silence,
@@ -16,6 +16,7 @@ from node.pull.rules import (
     days_of,
     distinct,
     expectation_of,
+    is_looked_at,
     is_polled,
     is_sought,
     may_be_asked,
@@ -220,3 +221,45 @@ def test_a_count_is_evidence_when_it_was_given_twice_and_after_the_last_image(
     assert (item.listed, item.missing) == (shown, shown - count)
     assert item.final is (shown == count and polls >= 2 and ago < 1000)
     assert expectation_of(None, series) == ()
+
+
+def seen(**changes: object) -> PolledStudy:
+    fields = {"instance_count": None, "counted": 3, "seen_at": NOW, "grown_at": NOW}
+    return PolledStudy(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "expected"),
+    [
+        (None, None, True),
+        (5, seen(instance_count=5, counted=None), False),
+        (6, seen(instance_count=5, counted=None), True),
+        (None, seen(instance_count=5, counted=None), True),
+        (5, seen(), True),
+        (None, seen(counted=None), True),  # looked at before it was counted
+        (None, seen(), True),  # grown at the last look
+        (None, seen(grown_at=NOW - timedelta(seconds=60)), False),
+        (None, seen(grown_at=NOW - timedelta(seconds=60), seen_at=NOW - timedelta(seconds=60)), True),
+        (None, seen(seen_at=NOW + timedelta(days=1)), True),  # the clock was set back
+    ],
+)
+def test_a_study_is_looked_at_when_it_may_have_grown(
+    told: int | None, known: PolledStudy | None, expected: bool
+) -> None:
+    assert is_looked_at(a_study(instance_count=told), known, NOW) is expected
+
+
+@given(every=st.integers(1, 3600), growing=st.integers(0, 20))
+def test_looks_at_a_study_that_has_ceased_to_grow_become_rare(every: int, growing: int) -> None:
+    known, counted, looks = None, 0, []
+    for number in range(2 * 86400 // every if every > 600 else 300):
+        now = NOW + timedelta(seconds=every * number)
+        if not is_looked_at(a_study(), known, now):
+            continue
+        looks.append(number)
+        before, counted = counted, min(number, growing) + 1
+        grown_at = known.grown_at if known is not None and before == counted else now
+        known = seen(counted=counted, seen_at=now, grown_at=grown_at)
+    assert looks[: growing + 2] == list(range(growing + 2)), "each poll, until it was the same twice"
+    assert counted == growing + 1
+    assert len(looks) <= growing + 2 + 9

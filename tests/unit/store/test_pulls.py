@@ -165,19 +165,23 @@ def test_what_is_missing_is_known_to_be_asked_for(ward):
     assert (item.being_fetched, item.missed_at) == (True, ward.clock.now())
 
 
-def test_a_rule_sees_a_study_again_when_it_has_grown(ward):
+def test_what_a_rule_saw_of_a_study_is_remembered(ward):
     records, start = ward.store.archives, ward.clock.now()
-    studies = [a_study("1.1", 10), a_study("1.2", None)]
-    assert records.unseen("chest", studies) == studies
-    for study in studies:
-        records.saw("chest", study, forget_before=start)
-    assert records.unseen("chest", studies) == []
-    assert records.unseen("other", studies) == studies
-    grown = a_study("1.1", 11)
-    assert records.unseen("chest", [grown, studies[1]]) == [grown]
-    ward.clock.advance(60)
-    records.saw("chest", grown, forget_before=ward.clock.now())
-    assert records.unseen("chest", studies) == studies
+    told, untold = a_study("1.1", 10), a_study("1.2", None)
+    assert records.polled("chest") == {}
+    seen = []
+    for counted in (3, 3, 4):
+        records.saw("chest", told, counted=None, forget_before=start)
+        records.saw("chest", untold, counted=counted, forget_before=start)
+        said = records.polled("chest")["1.2"]
+        assert (said.instance_count, said.counted, said.seen_at) == (None, counted, ward.clock.now())
+        seen.append((said.grown_at - start).total_seconds())
+        ward.clock.advance(60)
+    assert seen == [0, 0, 120]
+    assert records.polled("chest")["1.1"].instance_count == 10
+    assert records.polled("other") == {}
+    records.saw("chest", told, counted=None, forget_before=ward.clock.now())
+    assert set(records.polled("chest")) == {"1.1"}
 
 
 def test_how_an_archive_answers_is_remembered(ward):
