@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +16,26 @@ from tests.faults.forked_node import ForkedNode
 from tests.faults.whole_ground import VERSIONS, WAITING, Modality
 from tests.journey.hospital import Hospital
 from tests.journey.orthanc import wait_for
+from tests.journey.test_killed import index
+from tests.station.receiving_node import wait_until
 
 HOUR, DAY = 3600.0, 86400.0
 JUMPS = (DAY, -DAY, HOUR, -HOUR, 30.0, -30.0, 365 * DAY, 0.0)
 """What the node's clock shows more than the machine's, one after the other."""
+STEPS = (DAY, -DAY, HOUR, -HOUR, 0.7, -0.7)
+"""By how much it is set in each state: by an operator, by one who takes it for local time, by NTP."""
+STEPS_AT_A_RESTART = (DAY, -DAY)
+STATES = {
+    "it is received": "SELECT count(*) FROM series",
+    "it has settled": "SELECT count(*) FROM screenings",
+    "it is screened": "SELECT count(*) FROM screenings WHERE state != 'queued'",
+    "its results are delivered": "SELECT count(*) FROM result_versions",
+}
+"""What of a study, and of those before it, the index counts as soon as it has come so far."""
+CHANGES_OF_SUMMER_TIME = (datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027, 3, 28, 1, tzinfo=UTC))
+"""In Berlin: the end of one, the beginning of the next."""
+BEFORE = 0.5
+"""Seconds before it, at which the study begins to come in."""
 SECONDS = 60.0
 MEBIBYTES = 32
 ROOM = (0, 64, 256, 512, 768, 1024, 1280, 1536, 2048, 3072)
@@ -72,6 +89,60 @@ def test_a_clock_that_is_set_while_a_study_is_received_and_screened_delays_nothi
         wait_for(lambda: answered(hospital, modality), seconds=SECONDS, what=f"results, moved by {seconds}")
     check_once(hospital, modality)
     figure("jumps of the clock of the whole node, with a study received and screened meanwhile", len(JUMPS))
+
+
+def counted(hospital: Hospital, query: str) -> int:
+    """Return what a query of the index counts."""
+    with index(hospital) as database:
+        return int(database.execute(query).fetchone()[0])
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_is_set_in_any_state_delays_nothing(
+    opened: Callable[..., Hospital],
+    tmp_path: Path,
+    figure: Figure,
+    monkeypatch: pytest.MonkeyPatch,
+    restarted: bool,
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    hospital, modality = opened(), Modality(tmp_path)
+    moved, times = 0.0, 0
+    for state, query in STATES.items():
+        for seconds in STEPS_AT_A_RESTART if restarted else STEPS:
+            modality.scan()
+            scanners = modality.send(hospital.node.port)
+            wait_until(lambda query=query: counted(hospital, query) == len(modality.studies), state)
+            if restarted:
+                hospital.node.kill()
+            moved, times = moved + seconds, times + 1
+            hospital.node.move_clock(moved)
+            modality.note(scanners)
+            if restarted:
+                hospital.node.start()
+                modality.note(modality.send(hospital.node.port))
+            what = f"results, moved by {seconds} while {state}"
+            wait_for(lambda: answered(hospital, modality), seconds=SECONDS, what=what)
+    check_once(hospital, modality)
+    how = "while the node was down" if restarted else "while it ran"
+    figure(f"steps of the clock in {len(STATES)} states of a study, {how}", times)
+
+
+def test_a_change_of_summer_time_while_a_study_is_received_and_screened_delays_nothing(
+    opened: Callable[..., Hospital], tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    hospital, modality = opened(), Modality(tmp_path)
+    for change in CHANGES_OF_SUMMER_TIME:
+        modality.scan()
+        hospital.node.move_clock((change - datetime.now(UTC)).total_seconds() - BEFORE)
+        modality.note(modality.send(hospital.node.port))
+        wait_for(lambda: answered(hospital, modality), seconds=SECONDS, what=f"results, {change}")
+    check_once(hospital, modality)
+    for study, hour in zip(modality.studies, ("02", "03"), strict=True):
+        [report] = hospital.reports(study)
+        assert report.ContentTime[:2] == hour, "in the time that holds after the change"
+    figure("changes of summer time while a study is received and screened", len(modality.studies))
 
 
 def test_a_second_node_on_the_store_is_refused_and_the_first_goes_on(
