@@ -200,9 +200,8 @@ class Spooled(Protocol):
         """Return the file to write to."""
         ...
 
-    @property
-    def path(self) -> Path:
-        """Return the temporary file's path."""
+    def written(self) -> AbstractContextManager[BinaryIO]:
+        """Return a stream of what was written; nothing more can be written then."""
         ...
 
     def commit(self) -> StoredFile:

@@ -165,12 +165,10 @@ class Reception:
         OutOfSpace, StoreError
             It cannot be stored.
         """
-        self._spooled.stream.flush()
-        header = read_header(
-            self._spooled.path,
-            transfer_syntax_uid=self._affected.transfer_syntax_uid,
-            begin=self._prefix_bytes,
-        )
+        with self._spooled.written() as stream:
+            header = read_header(
+                stream, transfer_syntax_uid=self._affected.transfer_syntax_uid, begin=self._prefix_bytes
+            )
         require_same_instance(self._affected, header)
         stored = self._spooled.commit()
         intake = self._intakes.records.add(

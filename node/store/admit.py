@@ -44,7 +44,9 @@ from node.store.intake_statements import (
     GROW_STUDY,
     INSERT_INSTANCE,
     KNOWN_INSTANCE,
+    OPEN_SERIES,
     SERIES_WITH_STUDY,
+    STEP_STUDY,
     STUDY_WITH_PATIENT,
 )
 from node.store.schema import asides, patients, series, studies
@@ -257,15 +259,11 @@ def _grow_study(connection: Connection, arrival: Arrival, study: Row, *, reopens
     study_id = int(study["id"])
     state = StudyState(study["state"])
     unmoved = state is StudyState.SETTLED and not reopens
-    GROW_STUDY.rows(
-        connection,
-        {
-            "study_id": study_id,
-            "next_state": state if unmoved else STUDY.step(state, StudyEvent.ARRIVAL),
-            "growth": int(not unmoved),
-            "received_at": arrival.received_at,
-        },
-    )
+    next_state = state if unmoved else STUDY.step(state, StudyEvent.ARRIVAL)
+    if next_state is not state:
+        STEP_STUDY.rows(connection, {"study_id": study_id, "next_state": next_state})
+    grown = {"study_id": study_id, "growth": int(not unmoved), "received_at": arrival.received_at}
+    GROW_STUDY.rows(connection, grown)
     missing = {
         column: value for column, value in study_texts(arrival.header).items() if value and not study[column]
     }
@@ -298,14 +296,13 @@ def _new_series(connection: Connection, arrival: Arrival, study_id: int) -> int:
 def _grow_series(connection: Connection, arrival: Arrival, owner: Row) -> int:
     """Count one more instance; a series with a verdict is open again."""
     series_id = int(owner["series_id"])
+    state = SeriesState(owner["series_state"])
+    next_state = SERIES.step(state, SeriesEvent.ARRIVAL)
+    if next_state is not state:
+        OPEN_SERIES.rows(connection, {"series_id": series_id, "next_state": next_state})
+    sender = arrival.calling_ae_title
     GROW_SERIES.rows(
-        connection,
-        {
-            "series_id": series_id,
-            "next_state": SERIES.step(SeriesState(owner["series_state"]), SeriesEvent.ARRIVAL),
-            "received_at": arrival.received_at,
-            "sender": arrival.calling_ae_title,
-        },
+        connection, {"series_id": series_id, "received_at": arrival.received_at, "sender": sender}
     )
     return series_id
 

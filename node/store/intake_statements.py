@@ -94,27 +94,29 @@ SERIES_WITH_STUDY = Prepared(
     .where(series.c.series_instance_uid == bindparam("series_instance_uid"))
 )
 
+# What does not change is not written: SQLite writes the index of a column again though it has the same value.
 GROW_STUDY = Prepared(
     update(studies)
     .where(studies.c.id == bindparam("study_id"))
-    .values(
-        state=bindparam("next_state"),
-        revision=studies.c.revision + bindparam("growth"),
-        last_arrival_at=bindparam("received_at"),
-    )
+    .values(revision=studies.c.revision + bindparam("growth"), last_arrival_at=bindparam("received_at"))
+)
+STEP_STUDY = Prepared(
+    update(studies).where(studies.c.id == bindparam("study_id")).values(state=bindparam("next_state"))
 )
 
 GROW_SERIES = Prepared(
     update(series)
     .where(series.c.id == bindparam("series_id"))
     .values(
-        state=bindparam("next_state"),
-        verdict=None,
-        verdict_reason="",
         instance_count=series.c.instance_count + 1,
         last_arrival_at=bindparam("received_at"),
         calling_ae_title=bindparam("sender"),
     )
+)
+OPEN_SERIES = Prepared(
+    update(series)
+    .where(series.c.id == bindparam("series_id"))
+    .values(state=bindparam("next_state"), verdict=None, verdict_reason="")
 )
 
 INSTANCE_COLUMNS = (

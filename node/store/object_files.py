@@ -44,7 +44,7 @@ class SpooledFile:
         self._path = path
         with _room():
             # Unbuffered, so that closing after a full disk has nothing left to write.
-            self._raw = path.open("xb", buffering=0)
+            self._raw = path.open("xb+", buffering=0)
         self._writer = _HashingWriter(self._raw)
         self._stored: StoredObject | None = None
 
@@ -53,10 +53,16 @@ class SpooledFile:
         """Return the file to write to, from front to back."""
         return cast(BinaryIO, self._writer)
 
-    @property
-    def path(self) -> Path:
-        """Return the temporary file's path; what was written so far can be read there."""
-        return self._path
+    @contextmanager
+    def written(self) -> Iterator[BinaryIO]:
+        """Read what was written from its beginning; nothing more can be written then."""
+        with _room():
+            self._raw.seek(0)
+        reader = io.BufferedReader(self._raw)
+        try:
+            yield reader
+        finally:
+            reader.detach()
 
     def commit(self) -> StoredObject:
         """Make the bytes durable under their final name: file named and synced, directory synced.

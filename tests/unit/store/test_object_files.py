@@ -21,7 +21,8 @@ def test_a_committed_object_has_its_bytes_under_their_digest(files, tmp_path):
     with files.spool() as spooled:
         spooled.stream.write(b"DI")
         spooled.stream.write(memoryview(b"CM"))
-        assert spooled.path.read_bytes() == b"DICM"
+        with spooled.written() as stream:
+            assert stream.read() == b"DICM"
         stored = spooled.commit()
     sha = hashlib.sha256(b"DICM").hexdigest()
     assert (stored.key, stored.sha256, stored.size) == (sha, sha, 4)
