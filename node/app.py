@@ -272,17 +272,23 @@ class Node:
         retaining = [retention] if settings.retention.enabled else []
         forgetting = forgetting_of(settings, store, clock)
         keeper = committing_of(settings, store, clock=clock, uids=self._uids)
+        look_seconds = settings.commitment.look_seconds
 
-        def tick(name: str, seconds: float, action: Callable[[], object]) -> Tick:
+        def tick(
+            name: str,
+            seconds: float,
+            action: Callable[[], object],
+            ending: Callable[[], object] | None = None,
+        ) -> Tick:
             every = timedelta(seconds=seconds)
-            return Tick(name=name, every=every, action=pulse.watch(name, every, action))
+            return Tick(name=name, every=every, action=pulse.watch(name, every, action), ending=ending)
 
         return Ticks(
             [
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
                 *([tick(METADATA, METADATA_SECONDS, store.metadata.fill)] if settings.web.enabled else []),
-                *([tick(COMMITTING, settings.commitment.look_seconds, keeper.run_once)] if keeper else []),
+                *([tick(COMMITTING, look_seconds, keeper.run_once, keeper.stop)] if keeper else []),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
                 *([tick(FORGETTING, FORGETTING_SECONDS, forgetting.run_once)] if forgetting else []),

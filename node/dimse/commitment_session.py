@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pynetdicom import evt
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
+from pynetdicom.pdu_primitives import A_RELEASE
 
 from node.dimse.commitment import (
     STORAGE_COMMITMENT,
@@ -117,11 +118,15 @@ class CommitmentExchange:
     def _report(self, request: CommitmentRequest, provider: CommitmentProvider) -> None:
         """Say on this association what can be said now, and note that it was taken."""
         try:
-            report = provider.report_now(request, caller=self._caller())
+            report = provider.report_now(request, caller=self._caller(), waits=self._is_waited_for)
             if report is not None and self._send(report):
                 provider.reported(report, caller=self._caller())
         except GroundglassError:
             logger.exception("a storage commitment cannot be reported now")
+
+    def _is_waited_for(self) -> bool:
+        """Whether the peer is there and has not asked for the release."""
+        return self._messages.alive and not isinstance(self._association.dul.peek_next_pdu(), A_RELEASE)
 
     def _send(self, report: CommitmentReport) -> bool:
         """Report on the association of the request (PS3.4 J.3.3)."""
@@ -129,14 +134,18 @@ class CommitmentExchange:
             return False
         self._reports += 1
         usual, self._association.dimse_timeout = self._association.dimse_timeout, ANSWER_SECONDS
-        answer, _ = self._association.send_n_event_report(
-            report_data_set(report),
-            event_type(report),
-            STORAGE_COMMITMENT,
-            STORAGE_COMMITMENT_INSTANCE,
-            msg_id=self._reports,
-        )
-        self._association.dimse_timeout = usual
+        try:
+            answer, _ = self._association.send_n_event_report(
+                report_data_set(report),
+                event_type(report),
+                STORAGE_COMMITMENT,
+                STORAGE_COMMITMENT_INSTANCE,
+                msg_id=self._reports,
+            )
+        except RuntimeError:  # the association has ended between the look and the message
+            return False
+        finally:
+            self._association.dimse_timeout = usual
         if answer.get("Status") != CommitmentStatus.SUCCESS:
             logger.warning("a storage commitment report was not acknowledged")
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -138,10 +138,19 @@ class CommitmentProvider(Protocol):
         """
         ...
 
-    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
+    def report_now(
+        self, request: CommitmentRequest, *, caller: Caller, waits: Callable[[], bool]
+    ) -> CommitmentReport | None:
         """Return what is kept and what is not, to be reported on the association of the request.
 
         Called once the request is acknowledged; None where that is said later, on another association.
+
+        Parameters
+        ----------
+        request : CommitmentRequest
+        caller : Caller
+        waits : callable
+            Whether the caller still waits for it.
 
         Raises
         ------

@@ -92,6 +92,8 @@ class OpenRequest:
     transaction_uid: str
     calling_ae_title: str
     received_at: datetime
+    changed_at: datetime
+    """Of a decided one, when it was decided or last put off."""
     attempts: int
     """Reports that the peer did not acknowledge."""
 

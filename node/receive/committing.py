@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +17,6 @@ from node.dimse.reporting import report_commitment
 from node.dimse.scu import Remote
 from node.domain.commitment import (
     COMMITTED,
-    PROCESSING_FAILURE,
     AskedInstance,
     CommitmentWaits,
     Ground,
@@ -25,16 +25,21 @@ from node.domain.commitment import (
     RequestEvent,
     RequestState,
 )
-from node.domain.errors import DeliveryError, DestinationRefused, ObjectMissing
+from node.domain.errors import DeliveryError, DestinationRefused
 from node.domain.ports import Clock, UidSource
 from node.receive.commitment import take_relayed
+from node.receive.verifying import Verifier
 from node.store.commitments_asked import LONGEST_PAUSE, CommitmentRecords
 from node.store.object_files import LocalObjectFiles
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64
-"""Files that are read before what was found is written down; and requests looked at in one tick."""
+"""Requests looked at in one run at most."""
+TURN = 10.0
+"""Seconds after which no other request is begun in one run."""
+AT_ONCE = 4096
+"""Decisions that are written together: others that write wait so long."""
 SOONEST = timedelta(seconds=5)
 """Before a request is looked at again, and then after as long as it has been here."""
 MOST_DOUBLINGS = 16
@@ -120,13 +125,18 @@ class Committing:
         waits: CommitmentWaits,
     ) -> None:
         self._records = records
-        self._files = files
+        self._verifier = Verifier(records=records, files=files, clock=clock)
         self._clock = clock
         self._uids = uids
         self._calling = calling
         self._archive = archive
         self._requesters = {item.ae_title: item for item in requesters}
         self._waits = waits
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let whatever runs end soon; what is undecided is taken up by who looks at it next."""
+        self._stopped.set()
 
     def requested(self, request: CommitmentRequest, *, caller: Caller) -> None:
         """Take a request; it is on disk when this returns. Implements ``CommitmentProvider``.
@@ -142,7 +152,9 @@ class Committing:
         self._records.ask(request.transaction_uid, caller.calling_ae_title, asked)
         logger.info("%s asks for the commitment of %d instances", caller.calling_ae_title, len(asked))
 
-    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport | None:
+    def report_now(
+        self, request: CommitmentRequest, *, caller: Caller, waits: Callable[[], bool]
+    ) -> CommitmentReport | None:
         """Return the report of a request, where the caller waits for it and everything is decided.
 
         Raises
@@ -153,11 +165,16 @@ class Committing:
             return None
         number = self._records.number(request.transaction_uid, caller.calling_ae_title)
         open_request = self._records.get(number)
-        self.look_at(open_request, set())
-        if self._records.state(number) is not RequestState.DECIDED:
-            return None
-        self._records.wait(number, self._clock.now() + WHILE_ASSOCIATED)
-        return self._report(open_request)
+        left = True
+        while left and self._goes_on() and waits():
+            self._records.wait(number, self._clock.now() + WHILE_ASSOCIATED)  # left alone by the tick
+            left = self.look_at(open_request, set(), goes_on=waits)
+        report = self._report(open_request)
+        if report is not None:
+            self._records.wait(number, self._clock.now() + WHILE_ASSOCIATED)
+        elif left:
+            self._records.wait(number, self._clock.now())
+        return report
 
     def reported(self, report: CommitmentReport, *, caller: Caller) -> None:
         """Take note of a report that was acknowledged on the association of its request.
@@ -172,20 +189,37 @@ class Committing:
     def run_once(self) -> None:
         """Decide on what is due, and report what is decided; for a tick.
 
-        Who cannot be reached is called once: time limits of many calls would add up.
+        No request keeps others waiting: one whose files take long to read goes on in a later run, and who
+        cannot be reached is called once, for time limits of many calls would add up.
         """
         unreachable: set[str] = set()
-        for state, step in ((RequestState.OPEN, self.look_at), (RequestState.DECIDED, self._tell)):
-            for request in self._records.due(state, limit=BATCH):
-                try:
-                    if request.received_at > self._clock.now():
-                        self._records.bring_back(request.id)
-                    else:
-                        step(request, unreachable)
-                except Exception:  # one request must not keep every other one waiting, tick after tick
-                    logger.exception("request for storage commitment %d is looked at again", request.id)
+        self._each(RequestState.OPEN, lambda request: self._look_in_turn(request, unreachable))
+        self._each(RequestState.DECIDED, lambda request: self._tell(request, unreachable))
 
-    def look_at(self, request: OpenRequest, unreachable: set[str]) -> None:
+    def _each(self, state: RequestState, step: Callable[[OpenRequest], None]) -> None:
+        """Take a step with the requests that are due."""
+        end = self._clock.monotonic() + TURN
+        for request in self._records.due(state, limit=BATCH):
+            if not self._goes_on() or self._clock.monotonic() > end:
+                return
+            try:
+                if request.received_at > self._clock.now():
+                    self._records.bring_back(request.id)
+                else:
+                    step(request)
+            except Exception:  # one request must not keep every other one waiting, tick after tick
+                logger.exception("request for storage commitment %d is looked at again", request.id)
+
+    def _look_in_turn(self, request: OpenRequest, unreachable: set[str]) -> None:
+        if self.look_at(request, unreachable):
+            self._records.wait(request.id, self._clock.now())  # behind those that are due
+
+    def _goes_on(self) -> bool:
+        return not self._stopped.is_set()
+
+    def look_at(
+        self, request: OpenRequest, unreachable: set[str], *, goes_on: Callable[[], bool] = lambda: True
+    ) -> bool:
         """Decide on what can be decided of a request now.
 
         Parameters
@@ -193,17 +227,29 @@ class Committing:
         request : OpenRequest
         unreachable : set of str
             Names of those that did not answer just now; one that does not is added.
+        goes_on : callable
+            Whether to go on; asked between any two files.
+
+        Returns
+        -------
+        bool
+            Whether files are left to be read.
         """
         planned = self._planned(request)
         if planned[Step.VERIFY]:
-            self._verify(request, planned[Step.VERIFY])
+            keys = {item.uid: item.facts.object_key or "" for item in planned[Step.VERIFY]}
+            if not self._verifier.verify(request.id, keys, lambda: self._goes_on() and goes_on()):
+                return True
             planned = self._planned(request)
-        self._records.fail(request.id, {item.uid: item.decision.reason for item in planned[Step.FAIL]})
-        self._records.commit(request.id, [item.uid for item in planned[Step.COMMIT]])
+        for part in _parts(planned[Step.FAIL]):
+            self._records.fail(request.id, {item.uid: item.decision.reason for item in part})
+        for part in _parts(planned[Step.COMMIT]):
+            self._records.commit(request.id, [item.uid for item in part])
         if planned[Step.RELAY] and self._archive is not None:
             self._relay(request, self._archive, planned[Step.RELAY], unreachable)
         if self._records.state(request.id) is RequestState.OPEN:
             self._records.wait(request.id, self._next_look(request))
+        return False
 
     def _planned(self, request: OpenRequest) -> dict[Step, list[_Planned]]:
         """Return what is to be done about each instance that is not decided on."""
@@ -219,25 +265,6 @@ class Committing:
             )
             planned[decision.step].append(_Planned(facts=facts, decision=decision))
         return planned
-
-    def _verify(self, request: OpenRequest, planned: Sequence[_Planned]) -> None:
-        """Read files, some at a time: what was read before a crash is not read again."""
-        for first in range(0, len(planned), BATCH):
-            batch = {item.uid: item.facts.object_key or "" for item in planned[first : first + BATCH]}
-            whole = {uid: key for uid, key in batch.items() if self._is_whole(key)}
-            self._records.verified(request.id, whole)
-            damaged = dict.fromkeys(batch.keys() - whole.keys(), PROCESSING_FAILURE)
-            self._records.fail(request.id, damaged)
-
-    def _is_whole(self, key: str) -> bool:
-        try:
-            whole = self._files.verify(key)
-        except (ObjectMissing, OSError) as error:
-            logger.error("object file %s cannot be read, so nothing is committed to: %s", key, error)  # noqa: TRY400 -- the error says all
-            return False
-        if not whole:
-            logger.error("object file %s is damaged, so nothing is committed to", key)
-        return whole
 
     def _relay(
         self, request: OpenRequest, archive: Archive, planned: Sequence[_Planned], unreachable: set[str]
@@ -278,6 +305,12 @@ class Committing:
 
     def _tell(self, request: OpenRequest, unreachable: set[str]) -> None:
         """Report to who has asked; when it does not work, again later."""
+        on_its_own = self._requester(request.calling_ae_title).same_association
+        report = None if on_its_own and self._just_decided(request) else self._report(request)
+        if report is not None:
+            self._send(request, report, unreachable)
+
+    def _send(self, request: OpenRequest, report: CommitmentReport, unreachable: set[str]) -> None:
         remote = self._requester(request.calling_ae_title).remote
         if remote is None:
             detail = "it has no address in [[commitment.requesters]], and took no report when it asked"
@@ -286,7 +319,6 @@ class Committing:
         if request.calling_ae_title in unreachable:
             self._records.wait(request.id, self._clock.now() + self._pause(request))
             return
-        report = self._report(request)
         try:
             report_commitment(
                 remote, report, calling_ae_title=self._calling.ae_title, timeouts=self._calling.timeouts
@@ -308,6 +340,10 @@ class Committing:
         )
         self._records.ended(request.id, RequestEvent.REPORT, "")
 
+    def _just_decided(self, request: OpenRequest) -> bool:
+        """Whether the association of a request may be about to report it."""
+        return timedelta(0) <= self._clock.now() - request.changed_at < WHILE_ASSOCIATED
+
     def _pause(self, request: OpenRequest) -> timedelta:
         return min(SOONEST * (1 << min(request.attempts, MOST_DOUBLINGS)), LONGEST_PAUSE)
 
@@ -315,8 +351,11 @@ class Committing:
         logger.error("%s will not be told of a commitment: %s", request.calling_ae_title, detail)
         self._records.ended(request.id, RequestEvent.ABANDON, detail)
 
-    def _report(self, request: OpenRequest) -> CommitmentReport:
+    def _report(self, request: OpenRequest) -> CommitmentReport | None:
+        """Return what is to be reported; None while it is not decided, as when it was asked for again."""
         outcomes = self._records.outcomes(request.id)
+        if not outcomes:
+            return None
         return CommitmentReport(
             transaction_uid=request.transaction_uid,
             committed=tuple(_reference(item) for item, what in outcomes.items() if what == COMMITTED),
@@ -341,3 +380,8 @@ class Committing:
 
 def _reference(item: AskedInstance) -> ReferencedInstance:
     return ReferencedInstance(sop_class_uid=item.sop_class_uid, sop_instance_uid=item.sop_instance_uid)
+
+
+def _parts(planned: Sequence[_Planned]) -> Iterator[Sequence[_Planned]]:
+    for first in range(0, len(planned), AT_ONCE):
+        yield planned[first : first + AT_ONCE]

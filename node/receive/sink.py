@@ -130,7 +130,7 @@ class _FolderKeeper:
     def requested(self, request: CommitmentRequest, *, caller: Caller) -> None:
         """Nothing is recorded: the report follows at once."""
 
-    def report_now(self, request: CommitmentRequest, *, caller: Caller) -> CommitmentReport:  # noqa: ARG002 - the port's
+    def report_now(self, request: CommitmentRequest, **_asker: object) -> CommitmentReport:
         """Look for every object of a request."""
         failures = {
             item: reason for item in request.references if (reason := self._failure(item)) is not None

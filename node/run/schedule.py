@@ -21,6 +21,8 @@ class Tick:
     every: timedelta
     action: Callable[[], object]
     """What it returns is ignored; what it raises is logged, and the next tick comes all the same."""
+    ending: Callable[[], object] | None = None
+    """Called when the ticks stop, so that an action that lasts ends where it can be taken up again."""
 
 
 class Ticks:
@@ -91,6 +93,8 @@ class _Ticking:
     def end(self) -> None:
         self._ended = True
         self._woken.set()
+        if self._tick.ending is not None:
+            self._tick.ending()
 
     def join(self) -> None:
         if self._thread.ident is not None:

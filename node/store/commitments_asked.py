@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, case, delete, exists, func, insert, or_, select, update
 
 from node.domain.commitment import (
     COMMITTED,
+    PROCESSING_FAILURE,
     REQUEST,
     AskedInstance,
     InstanceFacts,
@@ -19,6 +20,17 @@ from node.domain.commitment import (
 )
 from node.domain.errors import TooManyRequests, TransactionInUse, UnknownSubject
 from node.domain.study import AsideReason
+from node.store.commitment_rows import (
+    change,
+    commit,
+    decide_if_all,
+    facts_of,
+    is_promised,
+    listed,
+    put,
+    reopen,
+    request_of,
+)
 from node.store.database import Database
 from node.store.inserting import insert_row
 from node.store.schema import asides, instances
@@ -36,7 +48,7 @@ def protected() -> Select[Any]:
     Peers delete what this node has committed itself to, and what is asked for may be committed any moment.
     """
     return select(asked_instances.c.sop_instance_uid).where(
-        asked_instances.c.outcome.is_(None) | (asked_instances.c.outcome == COMMITTED)
+        or_(asked_instances.c.outcome.is_(None), is_promised())
     )
 
 
@@ -65,9 +77,9 @@ class CommitmentRecords:
         with self._database.write() as connection:
             row = connection.execute(query).first()
             if row is not None:
-                if _listed(connection, row.id) != by_uid:
+                if listed(connection, row.id) != by_uid:
                     raise TransactionInUse("this transaction was asked for with other instances")
-                _reopen(connection, row.id, RequestState(row.state), now)
+                reopen(connection, row.id, RequestState(row.state), now)
                 return int(row.id)
             self._require_room(connection, calling_ae_title)
             number = insert_row(
@@ -106,7 +118,7 @@ class CommitmentRecords:
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [_request(row) for row in connection.execute(query)]
+            return [request_of(row) for row in connection.execute(query)]
 
     def get(self, request_id: int) -> OpenRequest:
         """Return one request.
@@ -120,7 +132,7 @@ class CommitmentRecords:
             row = connection.execute(query).first()
         if row is None:
             raise UnknownSubject(f"there is no request for storage commitment {request_id}")
-        return _request(row)
+        return request_of(row)
 
     def undecided(self, request_id: int) -> list[InstanceFacts]:
         """Return what the decisions on the instances of a request depend on that are still to be made."""
@@ -142,13 +154,13 @@ class CommitmentRecords:
             .order_by(uid)
         )
         with self._database.read() as connection:
-            return [_facts(row) for row in connection.execute(query)]
+            return [facts_of(row) for row in connection.execute(query)]
 
     def verified(self, request_id: int, keys: Mapping[str, str]) -> None:
         """Record which object files were read and found whole, by SOP Instance UID."""
         with self._database.write() as connection:
             for uid, key in keys.items():
-                _put(connection, request_id, uid, verified_key=key)
+                put(connection, request_id, [uid], verified_key=key)
 
     def fail(self, request_id: int, reasons: Mapping[str, int]) -> None:
         """Record that instances are not committed, by SOP Instance UID with the Failure Reason (0008,1197).
@@ -156,9 +168,10 @@ class CommitmentRecords:
         With the last decision the report is due.
         """
         with self._database.write() as connection:
-            for uid, reason in reasons.items():
-                _put(connection, request_id, uid, outcome=reason)
-            _decided(connection, request_id, self._database.clock.now())
+            for reason in set(reasons.values()):
+                failed = [uid for uid, why in reasons.items() if why == reason]
+                put(connection, request_id, failed, outcome=reason)
+            decide_if_all(connection, request_id, self._database.clock.now())
 
     def commit(self, request_id: int, uids: Collection[str]) -> int:
         """Record that this node commits itself to instances; return to how many.
@@ -166,20 +179,20 @@ class CommitmentRecords:
         None whose verified file is in force no more, or in doubt. With the last decision the report is due.
         """
         with self._database.write() as connection:
-            kept = _commit(connection, request_id, uids)
-            _decided(connection, request_id, self._database.clock.now())
+            kept = commit(connection, request_id, uids)
+            decide_if_all(connection, request_id, self._database.clock.now())
             return kept
 
     def bring_back(self, request_id: int) -> None:
         """Let a request wait from now on that was received later, before the clock was set back."""
         now = self._database.clock.now()
         with self._database.write() as connection:
-            _change(connection, request_id, now, received_at=now, due_at=now)
+            change(connection, request_id, now, received_at=now, due_at=now)
 
     def wait(self, request_id: int, due_at: datetime, detail: str = "") -> None:
         """Look at a request again later."""
         with self._database.write() as connection:
-            _change(connection, request_id, self._database.clock.now(), due_at=due_at, detail=detail)
+            change(connection, request_id, self._database.clock.now(), due_at=due_at, detail=detail)
 
     def state(self, request_id: int) -> RequestState:
         """Return where a request stands."""
@@ -205,22 +218,41 @@ class CommitmentRecords:
         return int(found)
 
     def outcomes(self, request_id: int) -> dict[AskedInstance, int]:
-        """Return what was decided on each instance of a request."""
-        query = select(asked_instances).where(
-            asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_not(None)
+        """Return what is to be reported of each instance of a request; nothing unless all are decided on.
+
+        What was committed to and is no more in force, because an operator has put another object in its
+        place, has failed: the peer must not take that one for its own.
+        """
+        uid = asked_instances.c.sop_instance_uid
+        stands = or_(
+            asked_instances.c.outcome != COMMITTED, asked_instances.c.verified_key == instances.c.object_key
+        )
+        query = (
+            select(
+                uid,
+                asked_instances.c.sop_class_uid,
+                case((stands, asked_instances.c.outcome), else_=PROCESSING_FAILURE).label("outcome"),
+            )
+            .join(commitment_requests, commitment_requests.c.id == asked_instances.c.request_id)
+            .outerjoin(instances, instances.c.sop_instance_uid == uid)
+            .where(
+                asked_instances.c.request_id == request_id,
+                commitment_requests.c.state == RequestState.DECIDED,
+            )
+            .order_by(uid)
         )
         with self._database.read() as connection:
             return {
                 AskedInstance(
                     sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid
                 ): row.outcome
-                for row in connection.execute(query.order_by(asked_instances.c.sop_instance_uid))
+                for row in connection.execute(query)
             }
 
     def not_reported(self, request_id: int, due_at: datetime, detail: str) -> None:
         """Record that the peer did not acknowledge its report."""
         with self._database.write() as connection:
-            _change(
+            change(
                 connection,
                 request_id,
                 self._database.clock.now(),
@@ -297,8 +329,8 @@ class CommitmentRecords:
                 .where(commitment_relays.c.transaction_uid == transaction_uid)
                 .values(answered_at=now)
             )
-            kept = _commit(connection, request_id, committed)
-            _decided(connection, request_id, now)
+            kept = commit(connection, request_id, committed)
+            decide_if_all(connection, request_id, now)
             return kept
 
     def counts(self) -> dict[RequestState, int]:
@@ -314,87 +346,3 @@ class CommitmentRecords:
         )
         if connection.execute(waiting).scalar_one() >= MOST_OPEN:
             raise TooManyRequests("too many requests for storage commitment of this peer wait already")
-
-
-def _listed(connection: Connection, request_id: int) -> dict[str, str]:
-    query = select(asked_instances.c.sop_instance_uid, asked_instances.c.sop_class_uid)
-    found = connection.execute(query.where(asked_instances.c.request_id == request_id))
-    return {row.sop_instance_uid: row.sop_class_uid for row in found}
-
-
-def _reopen(connection: Connection, request_id: int, state: RequestState, now: datetime) -> None:
-    """Decide again on what was not committed; what was stays so."""
-    failed = and_(asked_instances.c.request_id == request_id, asked_instances.c.outcome != COMMITTED)
-    connection.execute(update(asked_instances).where(failed).values(outcome=None, verified_key=None))
-    opened = REQUEST.step(state, RequestEvent.ASK_AGAIN)
-    _change(connection, request_id, now, state=opened, received_at=now, due_at=now, attempts=0, detail="")
-    _decided(connection, request_id, now)
-
-
-def _put(connection: Connection, request_id: int, uid: str, **values: object) -> None:
-    connection.execute(_undecided(request_id).where(asked_instances.c.sop_instance_uid == uid).values(values))
-
-
-def _commit(connection: Connection, request_id: int, uids: Collection[str]) -> int:
-    in_force = (
-        select(instances.c.object_key)
-        .where(instances.c.sop_instance_uid == asked_instances.c.sop_instance_uid)
-        .scalar_subquery()
-    )
-    of_uid = asides.c.sop_instance_uid == asked_instances.c.sop_instance_uid
-    doubted = exists().where(of_uid, asides.c.reason != AsideReason.REPLACED)
-    is_verified = _undecided(request_id).where(asked_instances.c.verified_key == in_force, ~doubted)
-    return sum(
-        connection.execute(
-            is_verified.where(asked_instances.c.sop_instance_uid == uid).values(outcome=COMMITTED)
-        ).rowcount
-        for uid in uids
-    )
-
-
-def _undecided(request_id: int) -> Update:
-    """Return the change of an instance that is not decided on."""
-    return update(asked_instances).where(
-        asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None)
-    )
-
-
-def _decided(connection: Connection, request_id: int, now: datetime) -> None:
-    """Let a request be reported of which nothing is undecided."""
-    undecided = select(func.count()).where(
-        asked_instances.c.request_id == request_id, asked_instances.c.outcome.is_(None)
-    )
-    query = select(commitment_requests.c.state).where(commitment_requests.c.id == request_id)
-    state = RequestState(connection.execute(query).scalar_one())
-    if state is RequestState.OPEN and not connection.execute(undecided).scalar_one():
-        decided = REQUEST.step(state, RequestEvent.DECIDE)
-        _change(connection, request_id, now, state=decided, due_at=now, detail="")
-
-
-def _change(connection: Connection, request_id: int, now: datetime, **values: object) -> None:
-    connection.execute(
-        update(commitment_requests)
-        .where(commitment_requests.c.id == request_id)
-        .values(changed_at=now, **values)
-    )
-
-
-def _request(row: Any) -> OpenRequest:
-    return OpenRequest(
-        id=row.id,
-        transaction_uid=row.transaction_uid,
-        calling_ae_title=row.calling_ae_title,
-        received_at=row.received_at,
-        attempts=row.attempts,
-    )
-
-
-def _facts(row: Any) -> InstanceFacts:
-    return InstanceFacts(
-        asked=AskedInstance(sop_class_uid=row.asked_class, sop_instance_uid=row.sop_instance_uid),
-        sop_class_uid=row.sop_class_uid,
-        object_key=row.object_key,
-        waits_for_comparison=bool(row.waiting),
-        set_aside=bool(row.judged),
-        verified=row.object_key is not None and row.verified_key == row.object_key,
-    )

@@ -16,6 +16,7 @@ from node.domain.commitment import COMMITTED, RequestState
 from node.domain.pruning import Kept, Pruned
 from node.domain.study import SeriesState, StudyState
 from node.store.acts import record_act
+from node.store.commitment_rows import is_promised
 from node.store.database import Database
 from node.store.schema import asides, instances, series, studies
 from node.store.schema_announced import (
@@ -217,7 +218,7 @@ def _promises() -> ColumnElement[bool]:
     )
     return exists().where(
         asked_instances.c.request_id == commitment_requests.c.id,
-        asked_instances.c.outcome == COMMITTED,
+        is_promised(),
         here,
         ~proven_since,
     )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    false,
+)
 
 from node.domain.announcement import Status
 from node.domain.commitment import RequestState
@@ -63,6 +74,8 @@ asked_instances = Table(
     Column("verified_key", String),
     # NULL while undecided, 0 for committed, else the Failure Reason (0008,1197).
     Column("outcome", Integer),
+    # Whether it was committed to when the peer asked the same before.
+    Column("promised", Boolean, nullable=False, server_default=false()),
     CheckConstraint(
         "outcome IS NULL OR outcome != 0 OR verified_key IS NOT NULL", name="committed_is_verified"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +25,8 @@ from node.receive.commitment import CommitmentReports
 from node.receive.committing import Archive, Calling, Committing, Requester
 from node.receive.procedure_steps import AnnouncementService
 from node.receive.storage import StorageService
+from node.store.commitments_asked import protected
+from node.store.object_files import LocalObjectFiles
 from node.store.store import Store, open_store
 from tests.station.outbox_ground import SetClock
 from tests.station.proof_ground import WELL_KNOWN, references
@@ -57,6 +59,7 @@ class Node:
     listener: Listener
     provider: _Provider
     uids: CountedUids
+    root: Path
     port: int = 0
 
     def receive(self, folder: Path, count: int, *, study: str, first: int = 1) -> list[str]:
@@ -84,13 +87,23 @@ class Node:
         with self.store.database.read() as connection:
             return self.store.files.path(connection.exec_driver_sql(query).scalar_one())
 
+    def kept_for_good(self) -> set[str]:
+        with self.store.database.read() as connection:
+            return set(connection.execute(protected()).scalars())
+
     def state(self, transaction: str, ae_title: str = "CT2") -> RequestState:
         return self.store.commitments.state(self.store.commitments.number(transaction, ae_title))
 
     def request(self, transaction: str, ae_title: str = "CT2") -> OpenRequest:
         return self.store.commitments.get(self.store.commitments.number(transaction, ae_title))
 
-    def committing(self, *, archive_port: int | None = None, scanner_port: int = 1) -> Committing:
+    def committing(
+        self,
+        *,
+        archive_port: int | None = None,
+        scanner_port: int = 1,
+        files: LocalObjectFiles | None = None,
+    ) -> Committing:
         """Return a provider as a node that was just started makes it."""
         scanner = Remote(ae_title="CT2", host="127.0.0.1", port=scanner_port)
         archive = Archive(
@@ -100,7 +113,7 @@ class Node:
         )
         return Committing(
             records=self.store.commitments,
-            files=self.store.files,
+            files=files or self.store.files,
             clock=self.clock,
             uids=self.uids,
             calling=Calling(ae_title=AE_TITLE, timeouts=TIMEOUTS),
@@ -114,6 +127,20 @@ class Node:
         committing.run_once()
 
 
+class WatchedFiles(LocalObjectFiles):
+    """Object files of a node of which it is known when they are verified."""
+
+    def __init__(self, node: Node, before: Callable[[int], object]) -> None:
+        super().__init__(node.root, node.uids)
+        self.verified: list[str] = []
+        self._before = before
+
+    def verify(self, key: str) -> bool:
+        self.verified.append(key)
+        self._before(len(self.verified))
+        return super().verify(key)
+
+
 class _Provider:
     """Stands for the provider of the settings, which differs from test to test."""
 
@@ -123,8 +150,8 @@ class _Provider:
     def requested(self, request, *, caller):
         self.current.requested(request, caller=caller)
 
-    def report_now(self, request, *, caller):
-        return self.current.report_now(request, caller=caller)
+    def report_now(self, request, *, caller, waits):
+        return self.current.report_now(request, caller=caller, waits=waits)
 
     def reported(self, report, *, caller):
         self.current.reported(report, caller=caller)
@@ -150,7 +177,7 @@ def running_node(root: Path) -> Iterator[Node]:
         commitment=CommitmentServices(user=reports, provider=provider),
         announcements=AnnouncementService(store.announcements, uids),
     )
-    node = Node(store=store, clock=clock, listener=listener, provider=provider, uids=uids)
+    node = Node(store=store, clock=clock, listener=listener, provider=provider, uids=uids, root=root)
     node.port = listener.start()
     provider.current = node.committing()
     try:

@@ -11,7 +11,7 @@ from pydicom.uid import MRImageStorage
 
 from node.domain.commitment import AskedInstance, RequestState
 from node.domain.study import AsideReason
-from node.store.commitments_asked import MOST_OPEN, protected
+from node.store.commitments_asked import MOST_OPEN
 from tests.station.asking_ground import WAITS, Node, Scanner, running_node
 from tests.station.proof_ground import Archive
 
@@ -49,11 +49,6 @@ def study() -> str:
     return f"asked{next(NUMBERS)}"
 
 
-def kept_for_good(node: Node) -> set[str]:
-    with node.store.database.read() as connection:
-        return set(connection.execute(protected()).scalars())
-
-
 def put_aside(node: Node, uid: str, reason: AsideReason) -> None:
     """Let another object of an instance's UID lie aside."""
     with node.store.database.write() as connection:
@@ -75,7 +70,7 @@ def test_who_waits_is_told_on_its_association(node, tmp_path, study, transaction
 
     assert scanner.outcome == {uids[0]: 0, uids[1]: 0, uids[2]: 0x0110}
     assert node.state(transaction, "CT1") is RequestState.REPORTED
-    assert kept_for_good(node) & set(uids) == set(uids[:2])
+    assert node.kept_for_good() & set(uids) == set(uids[:2])
 
 
 def test_a_report_comes_later_once_everything_is_decided(node, scanner, tmp_path, study, transaction):
@@ -86,12 +81,12 @@ def test_a_report_comes_later_once_everything_is_decided(node, scanner, tmp_path
     assert scanner.ask(node, [*here, late, absent], transaction) == KEPT
     committing.run_once()
     assert node.state(transaction) is RequestState.OPEN
-    assert kept_for_good(node) >= {*here, late, absent}  # undecided: nothing may be removed
+    assert node.kept_for_good() >= {*here, late, absent}  # undecided: nothing may be removed
     node.pass_time(WAITS.arrival, committing)
     committing.run_once()
     assert scanner.outcome == {here[0]: 0, here[1]: 0, late: 0, absent: 0x0112}
     assert len(scanner.reports) == 1
-    assert absent not in kept_for_good(node)
+    assert absent not in node.kept_for_good()
 
 
 @pytest.mark.long
@@ -160,7 +155,7 @@ def test_a_scanner_that_never_listens_is_given_up_and_nothing_else(node, tmp_pat
     committing.run_once()
     node.pass_time(WAITS.report, committing)
     assert node.state(transaction) is RequestState.ABANDONED
-    assert kept_for_good(node) >= set(uids)
+    assert node.kept_for_good() >= set(uids)
 
 
 def test_a_clock_that_was_set_back_makes_no_scanner_wait(node, scanner, tmp_path, study, transaction):

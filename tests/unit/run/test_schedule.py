@@ -153,3 +153,15 @@ def test_after_the_stop_a_nudge_does_nothing(running_clock: Clock) -> None:
     ticks.nudge("a")
     ticks.stop()
     assert runs.empty()
+
+
+def test_an_action_that_lasts_is_told_of_the_end(running_clock: Clock) -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    def action() -> None:
+        started.set()
+        assert ended.wait(SOON)
+
+    with ticking(running_clock, Tick(name="a", every=LONG, action=action, ending=ended.set)):
+        assert started.wait(SOON)
+    assert ended.is_set()

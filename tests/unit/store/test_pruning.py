@@ -153,6 +153,18 @@ def test_the_last_proof_of_a_promise_stays(ward: Any, instance: AskedInstance) -
     assert forget(ward)[Kept.COMMITMENTS] == 0
 
 
+def test_a_promise_stays_that_could_not_be_made_again(ward: Any, instance: AskedInstance) -> None:
+    records = ward.store.commitments
+    commit(ward, "1.6.1", instance)
+    number = records.ask("1.6.1", "CT1", [instance])
+    records.fail(number, {instance.sop_instance_uid: NO_SUCH_INSTANCE})
+    records.ended(number, RequestEvent.REPORT, "")
+    ward.clock.advance(91 * DAY)
+    assert forget(ward).get(Kept.COMMITMENTS, 0) == 0
+    with ward.store.database.read() as connection:
+        assert set(connection.execute(protected()).scalars()) == {instance.sop_instance_uid}
+
+
 def test_one_run_forgets_no_more_than_it_may(ward: Any) -> None:
     for number in range(5):
         announce(ward, f"1.5.{number}", "7.1")

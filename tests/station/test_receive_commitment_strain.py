@@ -1,0 +1,161 @@
+"""Storage commitment under strain: asked for again, stopped in between, large, and raced."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from node.domain.commitment import RequestState
+from node.receive.verifying import SHARE, forget_cached
+from tests.station.asking_ground import Node, Scanner, WatchedFiles, running_node
+from tests.station.receiving_node import wait_until
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with running_node(tmp_path_factory.mktemp("strain") / "node") as made:
+        yield made
+
+
+@pytest.fixture
+def scanner() -> Iterator[Scanner]:
+    scanner = Scanner()
+    with scanner.listening():
+        yield scanner
+
+
+@pytest.fixture
+def transaction() -> str:
+    return f"2.25.8{next(NUMBERS)}"
+
+
+@pytest.fixture
+def study() -> str:
+    return f"strain{next(NUMBERS)}"
+
+
+def test_what_is_asked_for_again_is_read_again(node, scanner, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 2, study=study)
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    scanner.ask(node, uids, transaction)
+    committing.run_once()
+    assert scanner.outcome == dict.fromkeys(uids, 0)
+    node.file(uids[1]).write_bytes(b"rot")
+    scanner.ask(node, uids, transaction)
+    number = node.store.commitments.number(transaction, "CT2")
+    assert node.store.commitments.outcomes(number) == {}  # a report tells of all or does not go out
+    committing.run_once()
+    assert scanner.outcome == {uids[0]: 0, uids[1]: 0x0110}
+    assert node.kept_for_good() >= set(uids)  # the scanner may have deleted its own by the first report
+
+
+def test_a_stop_waits_for_one_file_and_loses_nothing(node, scanner, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 4, study=study)
+    files = WatchedFiles(node, lambda count: count == 2 and committing.stop())
+    committing = node.committing(scanner_port=scanner.port, files=files)
+    scanner.ask(node, uids, transaction)
+    committing.run_once()
+    assert len(files.verified) == 2
+    assert (scanner.reports, node.state(transaction)) == ([], RequestState.OPEN)
+    after = WatchedFiles(node, lambda _count: None)
+    node.committing(scanner_port=scanner.port, files=after).run_once()
+    assert len(files.verified + after.verified) == len(set(files.verified + after.verified)) == 4
+    assert scanner.outcome == dict.fromkeys(uids, 0)
+
+
+def test_a_long_list_lets_a_short_one_pass(node, scanner, tmp_path, study, transaction):
+    long, short = node.receive(tmp_path, 5, study=study), node.receive(tmp_path, 1, study=f"{study}-short")
+
+    def slow(_count: int) -> None:
+        node.clock.at += timedelta(seconds=SHARE / 2 + 1)
+
+    committing = node.committing(scanner_port=scanner.port, files=WatchedFiles(node, slow))
+    scanner.ask(node, long, f"{transaction}.1")
+    scanner.ask(node, short, f"{transaction}.2")
+    for _ in range(4):
+        committing.run_once()
+    assert [report.TransactionUID for _, report in scanner.reports] == [
+        f"{transaction}.2",
+        f"{transaction}.1",
+    ]
+
+
+def test_the_tick_leaves_a_request_to_its_association(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 3, study=study)
+    at_tick = WatchedFiles(node, lambda _count: None)
+    tick = node.committing(files=at_tick)
+    node.provider.current = node.committing(files=WatchedFiles(node, lambda _count: tick.run_once()))
+    scanner = Scanner("CT1")
+    scanner.ask(node, uids, transaction, stays=True)
+    assert scanner.outcome == dict.fromkeys(uids, 0)
+    assert at_tick.verified == []
+
+
+def test_what_the_tick_decides_meanwhile_is_told_on_the_association(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 2, study=study)
+    tick = node.committing()
+
+    def slow(count: int) -> None:
+        if count == 1:
+            node.clock.at += timedelta(minutes=2)  # one huge file
+            tick.run_once()
+
+    node.provider.current = node.committing(files=WatchedFiles(node, slow))
+    scanner = Scanner("CT1")
+    scanner.ask(node, uids, transaction, stays=True)
+    assert scanner.outcome == dict.fromkeys(uids, 0)
+
+
+def test_who_asks_for_the_release_does_not_wait_for_a_list(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 3, study=study)
+
+    def released(_count: int) -> None:
+        association = threading.current_thread()
+        wait_until(lambda: association.dul.peek_next_pdu() is not None, "the release is asked for")
+
+    files = WatchedFiles(node, released)
+    node.provider.current = node.committing(files=files)
+    scanner = Scanner("CT1")
+    assert scanner.ask(node, uids, transaction) == 0
+    assert len(files.verified) <= 1
+    assert scanner.reports == []
+    assert node.state(transaction, "CT1") is RequestState.OPEN
+    node.committing().run_once()  # it is due
+    assert node.state(transaction, "CT1") is RequestState.DECIDED
+
+
+def test_a_list_that_takes_longer_than_its_share_is_told_all_the_same(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 3, study=study)
+
+    def slow(_count: int) -> None:
+        node.clock.at += timedelta(seconds=SHARE + 1)
+
+    node.provider.current = node.committing(files=WatchedFiles(node, slow))
+    scanner = Scanner("CT1")
+    scanner.ask(node, uids, transaction, stays=True)
+    assert scanner.outcome == dict.fromkeys(uids, 0)
+
+
+def test_bytes_are_read_from_the_disk(tmp_path, monkeypatch):
+    (tmp_path / "object").write_bytes(b"bytes")
+    advised = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *arguments: advised.append(arguments[1:]))
+    forget_cached(tmp_path / "object")
+    assert advised == [(0, 0, os.POSIX_FADV_DONTNEED)]
+
+
+def test_two_scanners_may_use_one_transaction(node, scanner, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 2, study=study)
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    other = Scanner("CT1")
+    scanner.ask(node, uids[:1], transaction)
+    other.ask(node, uids[1:], transaction, stays=True)
+    committing.run_once()
+    assert (scanner.outcome, other.outcome) == ({uids[0]: 0}, {uids[1]: 0})
