@@ -10,7 +10,7 @@ gc.disable()
 
 # Other commands read files of who calls them, and decode them themselves.
 if sys.argv[1:2] == ["serve"]:
-    import node.cli.without_gdcm  # noqa: F401 -- this is what it is for
+    import node.unneeded  # noqa: F401 -- this is what it is for
 
 from node.cli.main import app  # noqa: E402 -- it is what gc is off for
 

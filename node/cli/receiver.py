@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Iterable
 
-import node.cli.without_gdcm  # noqa: F401 -- before pydicom
+import node.unneeded  # noqa: F401 -- before pydicom
 from node.cli.logs import log_to
 from node.dimse.channel import Channel
 from node.dimse.receiver import Accepting, Receiver, SharedStorage

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import node.unneeded  # noqa: F401 -- before pydicom
 from node.dicom.documents import MOST_BYTES, Unreadable, names_read, packed, result_written
 from node.dicom.process_inside import serve
 from node.dicom.process_wire import Answer, read_bytes, write_from

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+UNNEEDED = ("gdcm", "openvino.tools.ovc")
+"""Not imported from the node: that would keep them from everybody in this process."""
 SHOW = "; import sys; print(*(name for name in {names!r} if sys.modules.get(name)))"
 
 
@@ -18,10 +20,17 @@ def loaded(program: str, *names: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(("command", "expected"), [("serve", ["openvino"]), ("send", ["openvino", "gdcm"])])
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("serve", ["openvino"]), ("send", ["openvino", *UNNEEDED])],
+)
 def test_a_node_that_serves_loads_no_codec_and_no_client_of_a_server(command, expected):
     program = f"import sys; sys.argv = ['groundglass', {command!r}]; import node.__main__"
-    assert loaded(program, "openvino", "grpc", "tritonclient", "gdcm", "alembic") == expected
+    assert loaded(program, "openvino", *UNNEEDED, "grpc", "tritonclient", "alembic") == expected
+
+
+def test_a_process_that_makes_documents_loads_no_codec():
+    assert loaded("import node.dicom.documents_worker", "pydicom", "gdcm") == ["pydicom"]
 
 
 def test_a_process_that_receives_loads_what_receiving_needs():
