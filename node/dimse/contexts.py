@@ -120,8 +120,8 @@ def supported_contexts(
 ) -> list[PresentationContext]:
     """Return the contexts to support on one association.
 
-    Only what the peer proposed is built: an acceptor's full table of some two hundred SOP classes with forty
-    transfer syntaxes each would be copied for every association.
+    Only what the peer proposed is built: the library checks every UID of a context anew, and an acceptor's
+    full table has some two hundred SOP classes with forty transfer syntaxes each.
 
     Parameters
     ----------
@@ -150,12 +150,14 @@ def supported_contexts(
         *([INSTANCE_AVAILABILITY] if announcements and Right.AVAILABILITY in rights else []),
     }
     supported: dict[str, PresentationContext] = {}
+    syntaxes: dict[str, set[str]] = {}
     for context in proposed:
-        uid = str(context.abstract_syntax)
+        syntaxes.setdefault(str(context.abstract_syntax), set()).update(map(str, context.transfer_syntax))
+    for uid, offered in syntaxes.items():
         if uid in plain:
             supported[uid] = build_context(uid, list(CONVERTIBLE))
         elif uid in STORAGE_SOP_CLASSES and (Right.STORE in rights or (retrieves and uid in storing)):
-            supported[uid] = build_context(uid, list(TRANSFER_SYNTAXES))
+            supported[uid] = build_context(uid, [known for known in TRANSFER_SYNTAXES if known in offered])
             if retrieves and uid in storing:
                 supported[uid].scu_role, supported[uid].scp_role = Right.STORE in rights, True
         elif uid == STORAGE_COMMITMENT and commitment is not None:
