@@ -225,6 +225,7 @@ class Listener:
             services=self._services,
             places=self._places,
             max_object_bytes=self._limits.max_object_bytes,
+            clock=self._clock,
             commitment=self._commitment,
             query=self._query,
             retrieve=self._retrieve,

@@ -138,6 +138,8 @@ class BoundedMessages(DIMSEServiceProvider):
         self._deferred: deque[_QueueItem] = deque()
         self._afterwards: list[Callable[[], object]] = []
         self._cancelled: set[int] = set()
+        self.await_message: Callable[[], None] | None = None
+        """Called by who waits for a response, where the connection is read on that thread."""
 
     @property
     def waiting(self) -> bool:
@@ -255,6 +257,8 @@ class BoundedMessages(DIMSEServiceProvider):
         if not block:
             return self._deferred.popleft() if self._deferred else super().get_msg()
         for _ in range(MAX_INTERRUPTIONS):
+            if self.await_message is not None:
+                self.await_message()
             item = context_id, message = super().get_msg(block=True)
             if message is None or context_id is None or message.MessageIDBeingRespondedTo is not None:
                 return item

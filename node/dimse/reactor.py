@@ -25,7 +25,7 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 
 from node.dimse.framing import P_DATA_TF
-from node.dimse.reading import PDU_HEAD, PduReader, UnknownPdu
+from node.dimse.reading import PDU_HEAD, ReadSocket, UnknownPdu
 from node.dimse.waking import Checkpoint, Waker, WakingQueue
 
 if TYPE_CHECKING:
@@ -48,23 +48,6 @@ SHORTEST_WAIT = 0.001
 SETTLE_SECONDS = 0.5
 """How long one who ends an association waits at a time for its connection to close."""
 ABORT_SOURCE_PROVIDER = 0x02  # PS3.8 table 9-26
-
-
-class ReadSocket(Protocol):
-    """What the reactor needs of an association's socket."""
-
-    socket: socket.socket | None
-    _is_connected: bool
-    reader: PduReader
-    timed_out: bool
-
-    def close(self) -> None:
-        """Close the connection, if it is open."""
-        ...
-
-    def send(self, bytestream: bytes) -> None:
-        """Send whole PDUs."""
-        ...
 
 
 class MessageReader(Protocol):
@@ -120,11 +103,15 @@ class PromptUpperLayer(DULServiceProvider):
     def __init__(self, association: Association) -> None:
         super().__init__(association)
         self._waker: Waker | None = None
-        self.event_queue = WakingQueue(self._wake)
-        self.to_provider_queue = WakingQueue(self._wake)
+        self.event_queue = WakingQueue(self.wake)
+        self.to_provider_queue = WakingQueue(self.wake)
         self.for_user = threading.Event()
         self._settled = threading.Event()
         self._taking = False
+        self.reading = threading.Lock()
+        """Held by who reads the connection or moves the state machine."""
+        self.lent = False
+        """Whether another thread reads, see `node.dimse.answers`."""
         self.has_ended = False
         """Whether nothing more will come; the thread may take a moment longer."""
 
@@ -140,7 +127,7 @@ class PromptUpperLayer(DULServiceProvider):
     def kill_dul(self) -> None:
         """End the thread."""
         super().kill_dul()
-        self._wake()
+        self.wake()
 
     def stop_dul(self) -> bool:
         """End the thread if the connection is closed; waits a moment for that."""
@@ -205,25 +192,29 @@ class PromptUpperLayer(DULServiceProvider):
 
     def _take_event(self) -> bool:
         """Let the state machine take one event; return whether there was one."""
-        try:
-            event = self.event_queue.get(block=False)
-        except queue.Empty:
-            return False
-        self.state_machine.do_action(event)
+        with self.reading:
+            try:
+                event = self.event_queue.get(block=False)
+            except queue.Empty:
+                return False
+            self.state_machine.do_action(event)
         if self.state_machine.current_state == IDLE:
             self._settled.set()
         self.tell_user_if_waiting()
         return True
 
     def _is_transport_event(self) -> bool:
+        """Take one PDU that has come, unless another thread does; return whether there was something."""
+        with self.reading:
+            if self.state_machine.current_state == AWAITING_CLOSE:
+                self._drop()
+                return True
+            return not self.lent and self.take_pdu()
+
+    def take_pdu(self) -> bool:
         """Take one PDU that has come; return whether there was something to be taken."""
-        if self.state_machine.current_state == AWAITING_CLOSE:
-            self._drop()
-            return True
-        place = self._place
-        if place is None or place.socket is None or not place._is_connected:
-            return False
-        return self._read(place, place.socket)
+        place, connection = self.place, self.connection
+        return place is not None and connection is not None and self._read(place, connection)
 
     def _drop(self) -> None:
         """Throw away what still comes on a connection that is to be closed; close it when nothing does.
@@ -231,7 +222,7 @@ class PromptUpperLayer(DULServiceProvider):
         The library reads PDUs here, and answers each that is none with another A-ABORT (PS3.8 AA-6, AA-7):
         noise would be looked at again and again until the time is over.
         """
-        place = self._place
+        place = self.place
         if place is None or place.socket is None:
             self.event_queue.put(EVENT_CLOSED)
             return
@@ -289,15 +280,15 @@ class PromptUpperLayer(DULServiceProvider):
         limits = [LONGEST_WAIT]
         if self.artim_timer._start_time is not None and self.artim_timer._end_time is None:
             limits.append(self.artim_timer.remaining)
-        place = self._place
+        place, connection = self.place, self.connection
         waiting = select.poll()
         waiting.register(self._waker.waiting_end, select.POLLIN)
-        if place is not None and place.socket is not None and place._is_connected:
+        if not self.lent and place is not None and connection is not None:
             patience = place.reader.patience()
             if patience is not None:
                 limits.append(patience)
             try:
-                waiting.register(place.socket, select.POLLIN)
+                waiting.register(connection, select.POLLIN)
             except ValueError:  # closed by another thread, which aborts
                 self.event_queue.put(EVENT_CLOSED)
                 return
@@ -317,13 +308,20 @@ class PromptUpperLayer(DULServiceProvider):
         self.assoc._kill = True
         self._kill_thread = True
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the thread look around, unless it is the calling one."""
         if self._waker is not None and threading.current_thread() is not self:
             self._waker.wake()
 
     @property
-    def _place(self) -> ReadSocket | None:
+    def place(self) -> ReadSocket | None:
+        """The association's socket."""
         return self.socket  # type: ignore[return-value]  # always one of `node.dimse.sockets`
+
+    @property
+    def connection(self) -> socket.socket | None:
+        """The connection while it is open."""
+        return self.place.socket if self.place is not None and self.place._is_connected else None
 
     @property
     def messages(self) -> MessageReader:

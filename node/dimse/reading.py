@@ -9,6 +9,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from node.domain.ports import Clock
 
@@ -146,6 +147,23 @@ class PduReader:
                 self._view = memoryview(self._buffer)
             self._view[:held] = left
             self._begin, self._end = 0, held
+
+
+class ReadSocket(Protocol):
+    """What the reactor needs of an association's socket."""
+
+    socket: socket.socket | None
+    _is_connected: bool
+    reader: PduReader
+    timed_out: bool
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        ...
+
+    def send(self, bytestream: bytes) -> None:
+        """Send whole PDUs."""
+        ...
 
 
 def _read(connection: socket.socket, place: memoryview) -> int | None:

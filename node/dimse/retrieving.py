@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import zip_longest
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import C_GET, C_MOVE
 
+from node.dimse.answers import answered_promptly, unread
 from node.dimse.contexts import (
     GET_SOP_CLASSES,
     KINDS_PER_ASSOCIATION,
@@ -30,7 +31,7 @@ from node.dimse.operation import Operation, identifier_of
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.scu import Remote, open_association
 from node.dimse.status import Meaning
-from node.dimse.suboperations import Suboperations, answered_promptly, unread
+from node.dimse.suboperations import Suboperations
 from node.domain.errors import (
     DeliveryError,
     DicomError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from node.dimse.admission import Caller
     from node.dimse.incoming import IncomingMessages
     from node.dimse.services import RetrieveProvider
+    from node.domain.ports import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,9 @@ MOST_SUBOPERATIONS = 65535
 """Numbers of sub-operations are US (PS3.7 E.1-1)."""
 REMAINING, COMPLETED, FAILED, WARNING = 0x1020, 0x1021, 0x1022, 0x1023  # elements of group 0000
 FAILED_UIDS = 0x00080058  # FailedSOPInstanceUIDList
+PENDING_SECONDS = 0.5
+"""At least between two pending responses, which a provider sends as it likes (PS3.4 sections C.4.2.3.1 and
+C.4.3.3.1): soon enough for who shows progress, or waits for no more than some seconds."""
 LONGEST_LIST = 0xFFFE
 """Bytes of an element with a 16-bit length (PS3.5 section 7.1.2)."""
 
@@ -145,6 +150,7 @@ class RetrieveExchange:
     provider : RetrieveProvider
     caller : callable
         Returns the admitted caller.
+    clock : Clock
     """
 
     def __init__(
@@ -153,11 +159,13 @@ class RetrieveExchange:
         messages: IncomingMessages,
         provider: RetrieveProvider,
         caller: Callable[[], Caller],
+        clock: Clock,
     ) -> None:
         self._association = association
         self._messages = messages
         self._provider = provider
         self._caller = caller
+        self._clock = clock
         messages.serve(C_GET, GET_SOP_CLASSES, self._get)
         messages.serve(C_MOVE, MOVE_SOP_CLASSES, self._move)
 
@@ -167,9 +175,8 @@ class RetrieveExchange:
         if isinstance(found, _Ended):
             self._end(operation, found)
             return
-        same = Suboperations(self._association, self._provider.transcoder)
-        with answered_promptly(self._association):
-            self._send_all(operation, found, self._store_all_here(same, found, operation.message_id))
+        with answered_promptly(self._association, self._clock) as look:
+            self._send_all(operation, found, self._store_all_here(found, operation.message_id, look))
 
     def _move(self, context_id: int, request: C_MOVE) -> None:
         operation = Operation.of(self._association, context_id, request, C_MOVE_RSP)
@@ -217,16 +224,18 @@ class RetrieveExchange:
         found: Sequence[Retrievable],
         outcomes: Outcomes,
     ) -> None:
-        """Let the sub-operations happen one by one, tell of each, and end the operation."""
+        """Let the sub-operations happen one by one, tell of them now and then, and end the operation."""
         progress = _Progress(remaining=len(found))
+        told = -math.inf
         for item, meaning in outcomes:
             progress.count(item, meaning)
             if not self._messages.alive:
                 outcomes.close()
                 return
-            if progress.remaining:
+            if progress.remaining and self._clock.monotonic() - told >= PENDING_SECONDS:
                 pending = progress.counts(remaining=True)
                 self._messages.write(operation.response(RetrieveStatus.PENDING, counts=pending))
+                told = self._clock.monotonic()
         cancelled = progress.remaining > 0
         last = operation.response(
             RetrieveStatus.CANCELLED if cancelled else progress.status,
@@ -241,58 +250,51 @@ class RetrieveExchange:
         )
         self._messages.write(last)
 
-    def _store_all_here(self, same: Suboperations, found: Sequence[Retrievable], message_id: int) -> Outcomes:
+    def _store_all_here(
+        self, found: Sequence[Retrievable], message_id: int, look: Callable[[], None]
+    ) -> Outcomes:
         """Yield what became of each instance that is sent to the peer itself, until it cancels."""
+        same = Suboperations(self._association, self._provider)
         for item, following in zip_longest(found, found[1:]):
+            look()
             if self._messages.is_cancelled(message_id):
                 return
-            yield item, None if same.broken else self._store(same, item, following)
-
-    def _store(self, to: Suboperations, item: Retrievable, following: Retrievable | None) -> Meaning | None:
-        """Send an object, and read the one after it while the peer takes this one."""
-
-        def meanwhile() -> None:
-            if following is not None:
-                # What cannot be read now is told of in its turn.
-                with suppress(OSError, DicomError, StoreError, StopIteration):
-                    to.read_ahead(following, self._provider.locate(following))
-
-        try:
-            return to.send(item, self._provider.locate(item), meanwhile=meanwhile)
-        except (DeliveryError, DicomError, StoreError) as error:
-            logger.warning("an instance was not sent: %s", error)
-            return None
-        except OSError:
-            logger.exception("an instance was not sent: its file cannot be read")
-            return None
+            yield item, None if same.broken else _stored(same, item, following)
 
     def _store_there(self, remote: Remote, found: Sequence[Retrievable], message_id: int) -> Outcomes:
         """Yield what became of each instance that is sent to a destination, until the peer cancels."""
         for batch in _batches(found):
-            yield from self._batch(remote, batch, message_id)
+            waiting, again = deque(batch), True
+            while again and waiting and not self._messages.is_cancelled(message_id):
+                again = yield from self._store_on_one(remote, waiting, message_id)
+            while waiting and not self._messages.is_cancelled(message_id):
+                yield waiting.popleft(), None
 
-    def _batch(self, remote: Remote, batch: Sequence[Retrievable], message_id: int) -> Outcomes:
-        """Yield what became of each instance of one association."""
-        waiting = deque(batch)
-        contexts = proposed_contexts((_syntaxes(item) for item in batch), as_stored=False)
+    def _store_on_one(
+        self, remote: Remote, waiting: deque[Retrievable], message_id: int
+    ) -> Generator[tuple[Retrievable, Meaning | None], None, bool]:
+        """Yield what became of instances that wait, sent on one association.
+
+        Returns whether the rest can go on another one: an object that is damaged far from its beginning ends
+        the association, and nothing else.
+        """
+        contexts = proposed_contexts((_syntaxes(item) for item in waiting), as_stored=False)
         title = self._association.acceptor.ae_title
         originator = (self._caller().calling_ae_title, message_id)
         try:
             with (
                 open_association(remote, title, contexts, Timeouts()) as association,
-                answered_promptly(association),
                 unread(association),
+                answered_promptly(association, self._clock),
             ):
-                there = Suboperations(association, self._provider.transcoder, originator=originator)
-                while waiting and not self._messages.is_cancelled(message_id):
+                there = Suboperations(association, self._provider, originator=originator)
+                while waiting and not there.broken and not self._messages.is_cancelled(message_id):
                     item = waiting.popleft()
-                    yield item, self._store(there, item, waiting[0] if waiting else None)
-                    if there.broken:
-                        break
+                    yield item, _stored(there, item, waiting[0] if waiting else None)
+                return there.cut_short
         except DeliveryError as error:
             logger.warning("instances were not sent: %s", error)
-        while waiting and not self._messages.is_cancelled(message_id):
-            yield waiting.popleft(), None
+        return False
 
     def _is_implicit(self, operation: Operation) -> bool:
         context = self._association._accepted_cx[operation.context_id]
@@ -301,6 +303,17 @@ class RetrieveExchange:
     def _end(self, operation: Operation, ended: _Ended) -> None:
         if self._messages.alive:
             self._messages.write(operation.response(ended.status, comment=ended.comment))
+
+
+def _stored(to: Suboperations, item: Retrievable, following: Retrievable | None) -> Meaning | None:
+    """Send an object; return what the answer means, None where it was not sent or not answered."""
+    try:
+        return to.send(item, following)
+    except (DeliveryError, DicomError, StoreError) as error:
+        logger.warning("an instance was not sent: %s", error)
+    except OSError:
+        logger.exception("an instance was not sent: its file cannot be read")
+    return None
 
 
 def _syntaxes(item: Retrievable) -> Syntaxes:

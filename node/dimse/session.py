@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pynetdicom.events import Event
     from pynetdicom.presentation import PresentationContext
 
+    from node.domain.ports import Clock
+
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +76,7 @@ class Session:
         One place for each admitted association.
     max_object_bytes : int
         Limit on one data set.
+    clock : Clock
     commitment : CommitmentServices
         Who takes part in storage commitment.
     query : QueryProvider, optional
@@ -92,6 +95,7 @@ class Session:
         services: StorageServices,
         places: Places,
         max_object_bytes: int,
+        clock: Clock,
         commitment: CommitmentServices,
         query: QueryProvider | None = None,
         retrieve: RetrieveProvider | None = None,
@@ -115,7 +119,7 @@ class Session:
             FindExchange(association, self._messages, query, self._admitted)
         self._sends = retrieve is not None
         if retrieve is not None:
-            RetrieveExchange(association, self._messages, retrieve, self._admitted)
+            RetrieveExchange(association, self._messages, retrieve, self._admitted, clock)
         self._takes_announcements = announcements is not None
         if announcements is not None:
             AnnouncementExchange(association, self._messages, announcements, self._admitted)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from io import FileIO
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pynetdicom.dimse_primitives import C_STORE
@@ -26,23 +26,21 @@ from node.domain.errors import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
-    from node.dicom.transcode import Transcoder
     from node.dimse.queries import Retrievable
+    from node.dimse.services import RetrieveProvider
 
-Block: TypeAlias = tuple[bytes, bool]
+Block: TypeAlias = tuple[bytes | memoryview, bool]
 """Bytes of a data set, and whether they are its last."""
 MESSAGE_IDS = 65535
-PAUSE_SECONDS = 0.0005
-"""Between two looks whether the library's loop has paused."""
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
 TRANSCODED_AT_ONCE = 1 << 24
 """Of a transcoded object: all of most ones, so that a damaged frame is found before anything is sent."""
-POLLED_SECONDS = 0.0002
-"""Pause of the library's reading loop while answers to sub-operations are waited for; else a millisecond."""
 
 
 class Suboperations:
@@ -52,8 +50,9 @@ class Suboperations:
     ----------
     association : Association
         Established; nobody else waits for its messages.
-    transcoder : Transcoder
-        Gives an object in another transfer syntax where the peer does not take the stored one.
+    provider : RetrieveProvider
+        Where the objects lie, and who gives them in another transfer syntax where the peer does not take the
+        stored one.
     originator : tuple of (str, int), optional
         AE title and message ID of the C-MOVE that asks for the objects.
     """
@@ -61,31 +60,33 @@ class Suboperations:
     def __init__(
         self,
         association: Association,
-        transcoder: Transcoder,
+        provider: RetrieveProvider,
         *,
         originator: tuple[str, int] | None = None,
     ) -> None:
         self._association = association
-        self._transcoder = transcoder
+        self._provider = provider
         self._originator = originator
         self._sent = 0
         self._ahead: tuple[Retrievable, Iterator[Block]] | None = None
         self.broken = False
-        """Whether an answer did not come: nothing more can be sent."""
-        self._contexts: dict[str, list[PresentationContext]] = {}
+        """Whether the association was given up: nothing more can be sent on it."""
+        self.cut_short = False
+        """Whether that was because an object of this node ended before its end."""
+        self._contexts: dict[str, dict[str, PresentationContext]] = {}
         for context in association.accepted_contexts:
             if context.as_scu:
-                self._contexts.setdefault(str(context.abstract_syntax), []).append(context)
+                of_class = self._contexts.setdefault(str(context.abstract_syntax), {})
+                of_class[str(context.transfer_syntax[0])] = context
 
-    def send(self, item: Retrievable, path: Path, *, meanwhile: Callable[[], None] | None = None) -> Meaning:
+    def send(self, item: Retrievable, following: Retrievable | None = None) -> Meaning:
         """Send one object and return what the peer's answer means.
 
         Parameters
         ----------
         item : Retrievable
-        path : Path
-        meanwhile : callable, optional
-            Called while the peer takes the object, before its answer is waited for.
+        following : Retrievable, optional
+            What is sent next: its beginning is read while the peer takes this one.
 
         Raises
         ------
@@ -93,11 +94,10 @@ class Suboperations:
             No presentation context was negotiated for it.
         DestinationUnavailable
             The peer did not answer.
-        DicomError
+        DicomError, StoreError, OSError
             The stored file cannot be read.
         """
-        context, blocks = self._content(item, path)
-        context_id = int(context.context_id or 0)
+        context, blocks = self._content(item)
         self._sent += 1
         message_id = (self._sent - 1) % MESSAGE_IDS + 1
         command = store_command(
@@ -106,35 +106,28 @@ class Suboperations:
             message_id=message_id,
             originator=self._originator,
         )
-        if blocks is None:
-            ahead, self._ahead = self._ahead, None
-            begun = ahead[1] if ahead is not None and ahead[0] is item else self._file(item, path)
-            self._write_data_set(context_id, command, begun)
-        else:
-            size = self._at_once(TRANSCODED_AT_ONCE)
-            self._write_data_set(context_id, command, _regrouped(blocks, size))
-        if meanwhile is not None:
-            meanwhile()
+        self._write_data_set(int(context.context_id or 0), command, blocks)
+        if following is not None:
+            self._read_ahead(following)
         return self._answer(message_id)
 
-    def read_ahead(self, item: Retrievable, path: Path) -> None:
-        """Read the beginning of the object that is sent next, where it goes as it lies.
+    def _read_ahead(self, item: Retrievable) -> None:
+        """Read the beginning of the object that is sent next, where it goes as it lies."""
+        if item.transfer_syntax_uid not in self._contexts.get(item.sop_class_uid, {}):
+            return
+        # What cannot be read now is told of in its turn.
+        with suppress(OSError, DicomError, StoreError, StopIteration):
+            blocks = self._file(item)
+            self._ahead = item, chain([next(blocks)], blocks)
 
-        Raises
-        ------
-        OSError, DicomError
-            The stored file cannot be read; it will not be when its turn comes, either.
-        """
-        blocks = self._file(item, path)
-        self._ahead = item, chain([next(blocks)], blocks)
-
-    def _file(self, item: Retrievable, path: Path) -> Iterator[Block]:
+    def _file(self, item: Retrievable) -> Iterator[Block]:
+        """Return the data set of an object as it lies."""
         prefix = part10_prefix(
             sop_class_uid=item.sop_class_uid,
             sop_instance_uid=item.sop_instance_uid,
             transfer_syntax_uid=item.transfer_syntax_uid,
         )
-        return _blocks(path, self._at_once(WRITTEN_AT_ONCE), prefix)
+        return _blocks(self._provider.locate(item), self._at_once(WRITTEN_AT_ONCE), prefix)
 
     def _at_once(self, most: int) -> int:
         """Return a number of bytes that is one of whole fragments."""
@@ -145,19 +138,23 @@ class Suboperations:
     def _max_pdu(self) -> int:
         return int(self._association.dimse.maximum_pdu_size or 0)
 
-    def _content(self, item: Retrievable, path: Path) -> tuple[PresentationContext, Iterator[bytes] | None]:
-        """Return in which context an object goes: as it lies (None), or its data set transcoded."""
-        found = {str(item.transfer_syntax[0]): item for item in self._contexts.get(item.sop_class_uid, [])}
+    def _content(self, item: Retrievable) -> tuple[PresentationContext, Iterator[Block]]:
+        """Return in which context an object goes, and its data set: as it lies, or transcoded."""
+        found = self._contexts.get(item.sop_class_uid, {})
         same = found.get(item.transfer_syntax_uid)
+        ahead, self._ahead = self._ahead, None
         if same is not None:
-            return same, None
+            return same, ahead[1] if ahead is not None and ahead[0] is item else self._file(item)
         refusal: DicomError | None = None
+        transcoder = self._provider.transcoder
         for wanted in TARGETS:
-            if wanted in found and self._transcoder.possible(item.transfer_syntax_uid, wanted):
+            if wanted in found and transcoder.possible(item.transfer_syntax_uid, wanted):
                 try:
-                    return found[wanted], self._transcoder.data_set(path, wanted)
+                    blocks = transcoder.data_set(self._provider.locate(item), wanted)
                 except DicomError as error:  # a codec may refuse what another one takes
                     refusal = error
+                else:
+                    return found[wanted], _regrouped(blocks, self._at_once(TRANSCODED_AT_ONCE))
         if refusal is not None:
             raise refusal
         raise DestinationRefused(
@@ -175,6 +172,7 @@ class Suboperations:
                 waiting, begun = [], True
         except (OSError, DicomError, StoreError):
             if begun:  # nothing but the rest of this object may follow on the association
+                self.cut_short = True
                 self._end()
             raise
 
@@ -195,47 +193,31 @@ class Suboperations:
         self._association.abort(block=False)
 
 
-@contextmanager
-def answered_promptly(association: Association) -> Iterator[None]:
-    """Let the library look for answers often, as long as answers to sub-operations are waited for."""
-    before = association.dul._run_loop_delay
-    association.dul._run_loop_delay = POLLED_SECONDS
-    try:
-        yield
-    finally:
-        association.dul._run_loop_delay = before
-
-
-@contextmanager
-def unread(association: Association) -> Iterator[None]:
-    """Keep the library from taking the messages of an association that this node has opened."""
-    association._reactor_checkpoint.clear()
-    while not association._is_paused and association.is_alive():
-        association.join(PAUSE_SECONDS)
-    try:
-        yield
-    finally:
-        association._reactor_checkpoint.set()
-
-
 def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[Block]:
     """Yield the data set of a file in blocks, and whether each is the last.
 
-    Most files begin with what this node writes itself; only in others the data set must be looked for.
+    Most files begin with what this node writes itself, and are read at once if they are no larger than a
+    block; only in others the data set must be looked for.
     """
-    with path.open("rb", buffering=0) as stream:
+    with FileIO(path) as stream:
         left = os.fstat(stream.fileno()).st_size
-        head = stream.read(len(own_prefix))
-        if head != own_prefix:
+        block = memoryview(stream.read(min(left, len(own_prefix) + size)))
+        begin = len(own_prefix)
+        if block[:begin] == own_prefix:
+            block = block[begin:]
+        else:
             stream.seek(0)
-            stream.seek(data_set_offset(stream))
-        left -= stream.tell()
+            begin = data_set_offset(stream)
+            stream.seek(begin)
+            block = memoryview(stream.read(min(left - begin, size)))
+        left -= begin
         while left > 0:
-            block = stream.read(min(left, size))
             if not block:
                 raise TruncatedObject("a stored file became shorter while it was sent")
             left -= len(block)
             yield block, left == 0
+            if left:
+                block = memoryview(stream.read(min(left, size)))
 
 
 def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[Block]:

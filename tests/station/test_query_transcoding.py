@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -25,6 +25,7 @@ from pydicom.uid import (
 from node.dicom.part10 import part10_prefix
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, phantom_data_set, save
+from node.dimse import suboperations
 from node.dimse.scu import Remote, associate, read_instance
 from node.domain.network import MoveDestination
 from node.imaging.phantom import ThoraxPhantom
@@ -163,6 +164,30 @@ def test_an_image_that_ends_its_codec_fails_alone(tmp_path: Path, images: dict[s
     assert (last.Status, counts(last)) == (0xB000, (1, 1, 0))
     assert failed.FailedSOPInstanceUIDList == hostile
     assert set(sink.objects) == {sound}
+
+
+def test_an_image_that_is_damaged_far_from_its_beginning_fails_alone(
+    tmp_path: Path, images: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the association, for its rest cannot follow: what is left goes on another one."""
+    monkeypatch.setattr(suboperations, "TRANSCODED_AT_ONCE", 1024)
+    damaged, *sound = (LABELS.sop_instance_uid(number) for number in (3, 1, 2))
+    data_set = dcmread(images[damaged])
+    sound_frame = next(generate_frames(data_set.PixelData, number_of_frames=1))
+    frames = [*[sound_frame] * 4, b"\x01\0\0\0" * 20]
+    data_set.NumberOfFrames = len(frames)
+    data_set.PixelData = encapsulate(frames)
+    data_set.save_as(tmp_path / "damaged.dcm", enforce_file_format=True)
+    port = free_port()
+    destination = MoveDestination(ae_title=SINK, host="127.0.0.1", port=port)
+    sink = Sink()
+    with answering(tmp_path / "node", destination) as archive, sink.listening(port, ImplicitVRLittleEndian):
+        for path in (tmp_path / "damaged.dcm", *(images[uid] for uid in sound)):
+            archive.add(read_header(path), path.read_bytes())
+        *_, (last, failed) = move(archive, **STUDY)
+    assert (last.Status, counts(last)) == (0xB000, (len(sound), 1, 0))
+    assert failed.FailedSOPInstanceUIDList == damaged
+    check({uid: taken(sink, uid) for uid in sink.objects}, {uid: images[uid] for uid in sound})
 
 
 @pytest.mark.long

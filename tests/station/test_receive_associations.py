@@ -19,9 +19,9 @@ from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import build_context
 
 from node.dimse.admission import Rejection
+from node.dimse.answers import unread
 from node.dimse.entity import application_entity
 from node.dimse.scu import Remote, echo
-from node.dimse.suboperations import unread
 from node.domain.errors import DestinationRefused, DestinationUnavailable
 from tests.station.receiving_node import (
     AE_TITLE,
