@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 from node.assemble.asides import Comparer
-from node.assemble.completeness import Conclusion, Evidence, Situation, is_due, judge
+from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, is_due, judge
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
 from node.domain.expectation import Expectation
@@ -23,10 +23,9 @@ from node.store.store import Store
 
 LOGGER = logging.getLogger(__name__)
 
-Subject = TypeVar("Subject", Series, Study)
+Subject = TypeVar("Subject", Situation, Study)
 Expecting: TypeAlias = Callable[[Sequence[Series]], Mapping[int, Sequence[Expectation]]]
 PAGE = 500
-"""How many series, or studies, are looked at with the same few statements."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +58,8 @@ class Sweep:
         AE titles whose corrections are confirmed without an operator.
     expectations : sequence of callable
         Each says of some series how many instances others know of, by the row of the series.
+    page : int
+        How many series, or studies, are looked at with the same few statements.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Sweep:
         *,
         authorities: frozenset[str] = frozenset(),
         expectations: Sequence[Expecting] = (),
+        page: int = PAGE,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -79,6 +81,7 @@ class Sweep:
         self._assign = assign
         self._comparer = Comparer(store, authorities)
         self._expectations = tuple(expectations)
+        self._page = page
         self._evidence: dict[int, tuple[int, Evidence]] = {}
 
     def run(self) -> Swept:
@@ -87,7 +90,7 @@ class Sweep:
         self._comparer.confirm_by_authority(self._quiet, self._clock.now())
         self._bring_back()
         concluded = self._judge_all()
-        settled = sum(_guarded(self._settle, study) for study in self._unsettled())
+        settled = sum(_guarded(self._settle, study, study) for study in self._unsettled())
         return Swept(compared=compared, concluded=concluded, settled=settled)
 
     def _judge_all(self) -> int:
@@ -96,7 +99,9 @@ class Sweep:
         seen: set[int] = set()
         for page in self._ripe():
             seen.update(item.series.id for item in page)
-            concluded += sum(_guarded(self._judge, series) for series in self._due(page))
+            concluded += sum(
+                _guarded(self._judge, situation, situation.series) for situation in self._due(page)
+            )
         self._evidence = {number: known for number, known in self._evidence.items() if number in seen}
         return concluded
 
@@ -105,60 +110,71 @@ class Sweep:
         shortest, after = min(self._quiet.geometry, self._quiet.plain, self._quiet.cap), 0
         while True:
             now = self._clock.now()
-            page = self._store.judging.ripe(now=now, silent_since=now - shortest, after=after, limit=PAGE)
+            page = self._store.judging.ripe(
+                now=now, silent_since=now - shortest, after=after, limit=self._page
+            )
             if page:
                 yield page
-            if len(page) < PAGE:
+            if len(page) < self._page:
                 return
             after = page[-1].series.id
 
-    def _due(self, page: Sequence[Ripe]) -> list[Series]:
-        """Return the series of a page that can only be left to wait by judging them one by one.
+    def _due(self, page: Sequence[Ripe]) -> list[Situation]:
+        """Return where a page's series stand that only a look at the slices can leave to wait.
 
         What others say of a series is asked for only where it would get a verdict without, or by it.
         """
         told = {item.series.id for item in page if item.told}
         near = [
-            situation.series
-            for situation in self._situations([item.series for item in page], ())
+            situation
+            for situation in self._silences([item.series for item in page])
             if self._is_due(situation, told=situation.series.id in told)
         ]
-        return [
-            situation.series
-            for situation in self._situations(near, self._expectations)
-            if self._is_due(situation, told=False)
-        ]
+        return [situation for situation in self._informed(near) if self._is_due(situation, told=False)]
 
     def _is_due(self, situation: Situation, *, told: bool) -> bool:
         return is_due(situation, self._quiet, self._known(situation.series), told=told)
 
-    def _situations(self, of: Sequence[Series], expecting: Sequence[Expecting]) -> list[Situation]:
-        """Return what the verdicts on some series depend on, now."""
+    def _silences(self, of: Sequence[Series]) -> list[Situation]:
+        """Return where some series stand now, by the associations alone that carried them."""
         if not of:
             return []
         now = self._clock.now()  # what is written later makes them wait
         facts = self._store.judging.associations([series.id for series in of])
         gaps = self._store.judging.sender_gaps({series.calling_ae_title for series in of})
-        said = [expectations(of) for expectations in expecting]
         return [
             Situation(
                 series=series,
                 associations=facts[series.id],
                 sender_gap=gaps[series.calling_ae_title],
                 now=now,
-                expectations=tuple(item for each in said for item in each[series.id]),
             )
             for series in of
         ]
 
-    def _judge(self, series: Series) -> bool:
-        """Judge one series by what is written of it now, for looking at others takes its time."""
-        open_still = self._store.studies.receiving_series([series.id])
-        for situation in self._situations(open_still, self._expectations):
-            outcome = judge(situation, self._quiet, partial(self._evidence_of, situation.series))
+    def _informed(self, situations: Sequence[Situation]) -> list[Situation]:
+        """Return the same with what others say of the series."""
+        if not situations:
+            return []
+        said = [expectations([item.series for item in situations]) for expectations in self._expectations]
+        return [
+            replace(item, expectations=tuple(told for each in said for told in each[item.series.id]))
+            for item in situations
+        ]
+
+    def _judge(self, situation: Situation) -> bool:
+        """Judge one series; what makes a verdict is read again, for looking at slices takes its time."""
+        if not isinstance(self._outcome(situation), Conclusion):
+            return False
+        open_still = self._store.studies.receiving_series([situation.series.id])
+        for now in self._informed(self._silences(open_still)):
+            outcome = self._outcome(now)
             if isinstance(outcome, Conclusion):
-                return self._conclude(situation.series, outcome)
+                return self._conclude(now.series, outcome)
         return False
+
+    def _outcome(self, situation: Situation) -> Conclusion | Wait:
+        return judge(situation, self._quiet, partial(self._evidence_of, situation.series))
 
     def _conclude(self, series: Series, outcome: Conclusion) -> bool:
         written = self._store.studies.conclude_series(
@@ -177,9 +193,9 @@ class Sweep:
         """Yield the studies that wait for quiet alone."""
         after = 0
         while True:
-            page = self._store.studies.unsettled(after=after, limit=PAGE)
+            page = self._store.studies.unsettled(after=after, limit=self._page)
             yield from page
-            if len(page) < PAGE:
+            if len(page) < self._page:
                 return
             after = page[-1].id
 
@@ -217,10 +233,10 @@ class Sweep:
         return found
 
 
-def _guarded(step: Callable[[Subject], bool], subject: Subject) -> bool:
+def _guarded(step: Callable[[Subject], bool], subject: Subject, named: Series | Study) -> bool:
     """Take one step; an error is logged and left for the next tick."""
     try:
         return step(subject)
     except Exception:  # one series must not keep every other one from its verdict, tick after tick
-        LOGGER.exception("%s %d could not be assembled", type(subject).__name__.lower(), subject.id)
+        LOGGER.exception("%s %d could not be assembled", type(named).__name__.lower(), named.id)
         return False

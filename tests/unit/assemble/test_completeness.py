@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, judge, raised
+from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, is_due, judge, raised
 from node.domain.expectation import Expectation, Source
 from node.domain.network import QuietTimes
 from node.domain.study import AssociationEnd, AssociationFacts, Series, SeriesEvent, SeriesState, Verdict
@@ -329,3 +329,21 @@ def test_a_series_is_due_when_it_says_so(case: Situation, evidence: Evidence) ->
 def test_geometry_never_delays_a_verdict(case: Situation) -> None:
     if verdict_of(case, PART) is not None:
         assert verdict_of(case, WHOLE) is not None
+
+
+@given(informed, evidences, st.booleans())
+def test_what_is_not_due_waits_whatever_is_asked_of_it(
+    case: Situation, evidence: Evidence, looked: bool
+) -> None:
+    """Before anybody is asked, and before the slices are looked at: less is known, and no verdict is lost."""
+    known = evidence if looked else None
+    told = any(item.final or item.source is ENDED for item in case.expectations)
+    unasked = dataclasses.replace(case, expectations=())
+    if not is_due(unasked, QUIET, known, told=told) or not is_due(case, QUIET, known, told=False):
+        assert verdict_of(case, evidence) is None
+
+
+@given(informed)
+def test_nothing_is_due_before_the_shortest_quiet_time_unless_it_is_told_of(case: Situation) -> None:
+    unasked = dataclasses.replace(case, expectations=(), now=START + seconds(29.99))
+    assert not is_due(unasked, QUIET, WHOLE, told=False)
