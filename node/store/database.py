@@ -213,7 +213,8 @@ class Database:
             cursor.execute("SELECT count(*) FROM sqlite_schema")  # from here on there is a log
             cursor.close()
             with _disk():
-                return _Writer(connection, LogSync(Path(f"{self.engine.url.database}-wal")))
+                index = Path(self.engine.url.database or "").resolve()  # SQLite follows links as well
+                return _Writer(connection, LogSync(index.with_name(f"{index.name}-wal")))
         except BaseException:
             connection.close()
             raise

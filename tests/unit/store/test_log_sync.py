@@ -145,3 +145,11 @@ def test_a_transaction_that_fails_takes_no_other_with_it(database, disk):
     committed.make_durable()
     assert len(disk.synced) == 1
     assert pieces(database) == {1}
+
+
+def test_the_log_of_an_index_behind_a_link_is_found(tmp_path, clock, disk):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "elsewhere" / "real.sqlite")
+    linked = Database.open(f"sqlite:///{tmp_path / 'link.sqlite'}", clock=clock)
+    linked.close()
+    assert set(disk.synced) == {str(tmp_path / "elsewhere" / "real.sqlite-wal")}
