@@ -97,6 +97,8 @@ class EmbeddedScorer:
             requests = [compiled.create_infer_request() for _ in range(streams + WAITING)]
         except RuntimeError as error:
             raise EngineUnavailable(f"OpenVINO cannot compile {bundle.name}: {error}") from error
+        del model
+        return_free_memory()  # what the network was read and compiled in
         self._lock = threading.Lock()
         self._compiled: openvino.CompiledModel | None = compiled
         """None once it is closed."""
