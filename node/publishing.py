@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from contextlib import ExitStack
 
 from node.dicom.transcode import Transcoder
@@ -32,9 +31,8 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_TOKEN = 16
 """Bytes of a token."""
-SWITCH_SECONDS = 0.0005
-"""After which a thread that computes lets another go on. An answer passes through several threads, and would
-wait at each of them for Python's 5 ms while the node screens or makes metadata."""
+MOST_STORING = 128
+"""Requests to store that are worked on at once, however many connections there may be: each takes a thread."""
 
 
 def publish(
@@ -64,8 +62,6 @@ def publish(
     web = settings.web
     if not web.enabled:
         return
-    opened.callback(sys.setswitchinterval, sys.getswitchinterval())
-    sys.setswitchinterval(SWITCH_SECONDS)
     visits = Visits(storage, clock)
     opened.callback(visits.close)
     server = web_server(settings, store, storage, visits=visits)
@@ -127,7 +123,7 @@ def _resources(
         limits=StowLimits(
             request_bytes=settings.web.max_request_bytes,
             object_bytes=settings.limits.max_object_bytes,
-            requests=settings.web.max_connections,
+            requests=min(settings.web.max_connections, MOST_STORING),
         ),
     )
     search = SearchService(

@@ -7,7 +7,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +20,7 @@ from node.web.errors import Busy
 from node.web.json_answers import array, json_answer, json_type
 from node.web.query_text import WebQuery, read_search
 from node.web.resources import Resource, ServiceUrl
+from node.web.threads import Threads
 
 PATHS = (
     ("/studies", Level.STUDY),
@@ -62,7 +62,7 @@ class SearchService:
         self._seconds = seconds
         self._url = url
         self._ae_title = ae_title
-        self._places = CapacityLimiter(AT_ONCE)
+        self._threads = Threads(AT_ONCE, "searching")
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
@@ -72,7 +72,7 @@ class SearchService:
                 method="GET",
                 right=Right.QUERY,
                 answer=partial(self._answer, level),
-                places=self._places,
+                threads=self._threads,
             )
             for path, level in PATHS
         )

@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
-from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +25,7 @@ from node.web.frames import frame_numbers
 from node.web.negotiation import accepted, quality_of
 from node.web.resources import Resource, scope_of
 from node.web.streaming import unchanged
+from node.web.threads import Threads
 from node.web.wado import INSTANCE, SERIES, STUDY, headers_of, instances_of, representation
 
 FRAMES: Final = INSTANCE + "/frames/{frames}"
@@ -121,14 +121,16 @@ class RenderedResource:
         self._stored = stored
         self._files = files
         self._codecs = codecs
-        self._places = CapacityLimiter(AT_ONCE)
+        self._threads = Threads(AT_ONCE, "rendering")
         self._large_room = threading.BoundedSemaphore(1)
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
         kinds = {"/rendered": self._rendered, "/thumbnail": self._thumbnail}
         return tuple(
-            Resource(path=path + end, method="GET", right=Right.RETRIEVE, answer=answer, places=self._places)
+            Resource(
+                path=path + end, method="GET", right=Right.RETRIEVE, answer=answer, threads=self._threads
+            )
             for path in (STUDY, SERIES, INSTANCE, FRAMES)
             for end, answer in kinds.items()
         )

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from node.domain.identity import is_valid_uid
 from node.domain.network import Right
 from node.store.stored_instances import Scope
 from node.web.errors import BadRequest, Misdirected
+from node.web.threads import Threads
 
 Answer: TypeAlias = Callable[[Request], Response] | Callable[[Request], Awaitable[Response]]
 LEVELS = ("study", "series", "instance")
@@ -36,8 +36,8 @@ class Resource:
     """What a caller must be allowed to do; None where whoever is let in may ask."""
     answer: Answer
     """Called in a thread of its own; a coroutine function is called on the loop of the server."""
-    places: CapacityLimiter | None = None
-    """For what takes long: who finds none waits, and nobody who asks for something else waits behind it."""
+    threads: Threads | None = None
+    """For what takes long; None for those of the server. A coroutine function takes them itself."""
 
 
 def uid_of(request: Request, name: str) -> str:
@@ -99,7 +99,7 @@ class ServiceUrl:
         if self._public:
             return self._public
         host = self.check(request)
-        return f"{request.url.scheme}://{host}{self._path}"
+        return f"{request.scope['scheme']}://{host}{self._path}"
 
     def check(self, request: Request) -> str:
         """Return the host that a request names.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
@@ -137,6 +139,8 @@ class WebServer:
             self._server.should_exit = True
             self._thread.join()
             self._server = self._thread = None
+        for threads in {item.threads for item in self._resources if item.threads is not None}:
+            threads.close()
 
     def _app(self) -> Starlette:
         middleware = []
@@ -174,7 +178,9 @@ class WebServer:
             if iscoroutinefunction(answer):
                 return await cast("Callable[[Request], Awaitable[Response]]", answer)(request)
             work = cast("Callable[[Request], Response]", answer)
-            return await anyio.to_thread.run_sync(work, request, limiter=resource.places)
+            if resource.threads is not None:
+                return await resource.threads.run(work, request)
+            return await asyncio.get_running_loop().run_in_executor(None, work, request)
 
         return Route(self._bind.path + resource.path, endpoint, methods=[resource.method])
 
@@ -214,6 +220,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _lifespan(_app: Starlette) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="web"))
     yield
 
 

@@ -127,7 +127,7 @@ def store(
 def _log_failures(stored: Stored, association_id: int) -> None:
     """Tell the operator once for each kind of failure, however many objects share it."""
     failures = Counter(item.detail for item in stored.outcomes if item.failure is not None)
-    for detail, count in failures.most_common(MOST_LOGGED):
+    for detail, count in failures.most_common(MOST_LOGGED) if failures else ():
         logger.warning("association %d: %d objects were not stored: %s", association_id, count, detail)
     if stored.refusal is not None:
         logger.warning("association %d: its rest was not read: %s", association_id, stored.refusal)

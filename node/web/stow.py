@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-import anyio
-import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -22,6 +20,8 @@ from node.web.negotiation import MULTIPART, MediaRange, accepted, content_type, 
 from node.web.resources import Resource, ServiceUrl, uid_of
 from node.web.storing import DICOM, Intent, multipart_events, store
 from node.web.stow_answer import ANSWER_TYPES, rendering, response_module, status_of
+from node.web.streaming import SHORT
+from node.web.threads import Threads
 from node.web.visits import Visits
 
 
@@ -70,13 +70,13 @@ class StowResource:
         self._calling_ae_title = calling_ae_title
         self._called_ae_title = called_ae_title
         self._limits = limits
-        self._places = anyio.CapacityLimiter(limits.requests)
+        self._threads = Threads(limits.requests, "storing")
 
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
-        return (
-            Resource(path="/studies", method="POST", right=Right.STORE, answer=self._store),
-            Resource(path="/studies/{study}", method="POST", right=Right.STORE, answer=self._store_to_study),
+        return tuple(
+            Resource(path=path, method="POST", right=Right.STORE, answer=answer, threads=self._threads)
+            for path, answer in (("/studies", self._store), ("/studies/{study}", self._store_to_study))
         )
 
     async def _store(self, request: Request) -> Response:
@@ -102,11 +102,22 @@ class StowResource:
         return await self._stored(request, partial(self._work, intent, events, answer_type, base))
 
     async def _stored(self, request: Request, work: Callable[[Iterable[bytes]], Response]) -> Response:
-        """Let a thread work on the body while the loop reads it."""
+        """Let a thread work on the body: a short one when it is whole, else while the loop reads it.
+
+        A slice of a CT is short. Its thread is waited for once instead of at each piece, and a client that is
+        slow holds none.
+        """
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) <= SHORT:
+            try:
+                body = [data async for data in request.stream()]
+            except ClientDisconnect:
+                return Response(status_code=BadRequest.status)  # nobody reads it
+            return await self._threads.run(work, filter(None, body))
         pipe = BodyPipe()
         pouring = asyncio.create_task(_pour(request, pipe))
         try:
-            return await anyio.to_thread.run_sync(work, pipe.chunks(), limiter=self._places)
+            return await self._threads.run(work, pipe.chunks())
         except BodyBrokenOff:
             return Response(status_code=BadRequest.status)  # nobody reads it
         finally:

@@ -17,6 +17,7 @@ XML: Final = "application/dicom+xml"
 PLAIN_XML: Final = "application/xml"
 ANSWER_TYPES: Final = (JSON, XML, PLAIN_JSON, PLAIN_XML)
 """In the order of preference; the plain ones for clients that know no others."""
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 XML_NAMESPACE: Final = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 
 
@@ -75,7 +76,7 @@ def rendering(media_type: str) -> Callable[[_Item], bytes]:
 
 def _json(module: _Item) -> bytes:
     """Write the DICOM JSON Model Object (PS3.18 annex F)."""
-    return json.dumps(_json_object(module), separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(_json_object(module)).encode("ascii")
 
 
 def _json_object(item: _Item) -> dict[str, object]:

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,7 +21,7 @@ logger = logging.getLogger(__name__)
 PIECE: Final = 1 << 19
 """Bytes that are sent at a time."""
 SHORT: Final = 1 << 20
-"""Bytes of a body that is sent at once: a slice of a CT is."""
+"""Bytes of a body that is sent, or taken, at once: a slice of a CT is."""
 REVALIDATED: Final = "private, no-cache"
 """Of patients' data: kept by the client alone, and asked about each time (RFC 9111 section 5.2.2)."""
 
@@ -74,10 +73,10 @@ class StreamedResponse(Response):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
-            piece = await upcoming
+            piece = await asyncio.shield(upcoming)
             upcoming = self._read_on()
             while piece is not None and not gone.done():
-                following = await upcoming
+                following = await asyncio.shield(upcoming)
                 upcoming = self._read_on()
                 # The last piece says that it is: a client that has all bytes asks for more at once.
                 more = following is not None
@@ -92,7 +91,7 @@ class StreamedResponse(Response):
 
     def _read_on(self) -> asyncio.Future[bytes | None]:
         """Begin to read the next piece in a thread; None stands for the end."""
-        return asyncio.ensure_future(run_in_threadpool(next, self._pieces, None))
+        return asyncio.get_running_loop().run_in_executor(None, next, self._pieces, None)
 
 
 async def _gone(receive: Receive) -> None:

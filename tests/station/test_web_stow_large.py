@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -123,7 +124,7 @@ def test_a_stop_waits_for_no_body_that_does_not_come(tmp_path: Path) -> None:
     with ExitStack() as running:
         web = running.enter_context(serving(tmp_path / "data", limits=LIMITS))
         with socket.create_connection(("127.0.0.1", web.port), timeout=20) as connection:
-            connection.sendall(head_of(1_000_000) + HEAD + data + b"\r\n" + HEAD + data[:2000])
+            connection.sendall(head_of(2_000_000) + HEAD + data + b"\r\n" + HEAD + data[:2000])
             wait_until(lambda: len(web.stored()) == len(web.spooled()) == 1, "one is whole, one arrives")
             begun = time.monotonic()
             running.close()
@@ -131,3 +132,23 @@ def test_a_stop_waits_for_no_body_that_does_not_come(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as web:
         assert (web.open_associations(), web.spooled()) == (0, [])
         assert len(web.stored()) == 1
+
+
+def test_a_short_body_that_does_not_come_takes_no_thread_and_no_time_to_stop(tmp_path: Path) -> None:
+    """It is handed over when it is whole."""
+    data = write_instance(tmp_path / "one.dcm")[0].read_bytes()
+    whole = HEAD + data + END
+    with ExitStack() as running:
+        web = running.enter_context(serving(tmp_path / "data", limits=replace(LIMITS, requests=1)))
+        address = ("127.0.0.1", web.port)
+        with socket.create_connection(address, timeout=20) as slow:
+            slow.sendall(head_of(len(whole)) + whole[:-1])
+            with socket.create_connection(address, timeout=20) as other:
+                other.sendall(head_of(len(whole)) + whole)
+                assert other.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            slow.sendall(whole[-1:])
+            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            slow.sendall(head_of(len(whole)) + whole[:-1])
+            begun = time.monotonic()
+            running.close()
+            assert time.monotonic() - begun < 10
