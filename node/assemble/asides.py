@@ -81,11 +81,11 @@ class Comparer:
         """
         if not self._authorities:
             return 0
-        confirmed = 0
-        for study_id in self._store.asides.corrected_studies():
+        confirmed, settled_since = 0, now - quiet.study
+        for study_id in self._store.asides.confirmable(self._authorities, settled_since=settled_since):
             try:
                 confirmed += self._store.asides.confirm_by_source(
-                    study_id, self._authorities, settled_since=now - quiet.study
+                    study_id, self._authorities, settled_since=settled_since
                 )
             except GroundglassError:
                 LOGGER.exception("the correction of study %d could not be confirmed", study_id)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
 
 from node.domain.errors import UnknownSubject
-from node.domain.study import CORRECTION_HOLD, AsideReason, StudyState
+from node.domain.study import CORRECTION_HOLD, AsideReason, Instance, StudyState
 from node.store import rows
 from node.store.acts import record_act
 from node.store.authority import explains_itself
@@ -24,6 +24,8 @@ from node.store.rows import Aside
 from node.store.schema import asides, audit, instances, series, studies
 
 Asides: TypeAlias = list[Aside]
+TOGETHER = 500
+"""Rows that one statement names at most."""
 
 
 class AsideRecords:
@@ -95,15 +97,38 @@ class AsideRecords:
         with self._database.write() as connection:
             self._confirm(connection, study_id, by, reason)
 
-    def corrected_studies(self) -> list[int]:
-        """Return the rows of held studies with a correction that nobody has confirmed."""
+    def confirmable(self, authorities: Collection[str], *, settled_since: datetime) -> list[int]:
+        """Return the rows of held studies whose correction came from authorities alone and has ended.
+
+        Whether it is whole and explains the hold is for `confirm_by_source` to find.
+
+        Parameters
+        ----------
+        authorities : collection of str
+            AE titles.
+        settled_since : datetime
+            Nothing of the correction may have arrived later.
+        """
+        other = asides.alias("other")
+        in_question = other.c.reason.in_([AsideReason.CORRECTION, AsideReason.PATIENT_CONFLICT]) & (
+            other.c.calling_ae_title.not_in(authorities) | (other.c.received_at > settled_since)
+        )
         query = (
             select(asides.c.study_id)
+            .distinct()
             .join(studies, studies.c.id == asides.c.study_id)
-            .where(asides.c.reason == AsideReason.CORRECTION, studies.c.state == StudyState.HELD)
+            .where(
+                asides.c.reason == AsideReason.CORRECTION,
+                studies.c.state == StudyState.HELD,
+                ~exists().where(
+                    other.c.study_id == asides.c.study_id,
+                    (other.c.reason == AsideReason.TO_COMPARE) | in_question,
+                ),
+            )
+            .order_by(asides.c.study_id)
         )
         with self._database.read() as connection:
-            return list(connection.execute(query.distinct().order_by(asides.c.study_id)).scalars())
+            return list(connection.execute(query).scalars())
 
     def confirm_by_source(
         self, study_id: int, authorities: Collection[str], *, settled_since: datetime
@@ -188,15 +213,15 @@ def _conclude(connection: Connection, aside_id: int, reason: AsideReason, detail
     connection.execute(update(asides).where(asides.c.id == aside_id).values(reason=reason, detail=detail))
 
 
-def _with_existing(connection: Connection, found: Iterable[RowMapping]) -> Asides:
-    made = []
-    for row in found:
-        existing = None
-        if row["existing_id"] is not None:
-            query = select(instances).where(instances.c.id == row["existing_id"])
-            existing = rows.instance(connection.execute(query).mappings().one())
-        made.append(rows.aside(row, existing))
-    return made
+def _with_existing(connection: Connection, found: Sequence[RowMapping]) -> Asides:
+    """Return rows of ``asides`` with the instances in force that they came beside."""
+    ids = [row["existing_id"] for row in found if row["existing_id"] is not None]
+    existing: dict[int | None, Instance] = {}
+    for first in range(0, len(ids), TOGETHER):
+        query = select(instances).where(instances.c.id.in_(ids[first : first + TOGETHER]))
+        made = [rows.instance(row) for row in connection.execute(query).mappings()]
+        existing |= {item.id: item for item in made}
+    return [rows.aside(row, existing.get(row["existing_id"])) for row in found]
 
 
 def _sources(

@@ -6,6 +6,7 @@ import dataclasses
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from node.domain.identity import PatientKey
 from node.domain.study import AsideReason, StudyState
@@ -25,8 +26,15 @@ def send(ward, *numbers: int, sender: str = "RIS", compared: bool = True, **chan
             ward.store.asides.correction(aside.id)
 
 
+def confirmable(ward) -> list[int]:
+    return ward.store.asides.confirmable(RIS, settled_since=ward.clock.now())
+
+
 def confirm(ward) -> bool:
-    return ward.store.asides.confirm_by_source(ward.study.id, RIS, settled_since=ward.clock.now())
+    study_id, near = ward.study.id, confirmable(ward)
+    confirmed = ward.store.asides.confirm_by_source(study_id, RIS, settled_since=ward.clock.now())
+    assert not confirmed or near == [study_id]
+    return confirmed
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ def study(ward):
 def test_a_whole_study_under_another_patient_is_confirmed_by_itself(study):
     send(study, 1, 2, 3)
     assert study.study.state is StudyState.HELD
-    assert study.store.asides.corrected_studies() == [study.study.id]
+    assert confirmable(study) == [study.study.id]
     assert confirm(study)
     assert study.study.patient == RIGHT
     assert study.study.state is StudyState.RECEIVING
@@ -153,3 +161,23 @@ def test_a_confirmation_by_hand_leaves_a_conflict_held(study):
     assert study.study.hold_reason == "StudyInstanceUID under two patients"
     study.store.studies.release(study.study.id, "Ada", "the stranger was sent away")
     assert study.study.state is StudyState.RECEIVING
+
+
+@pytest.mark.parametrize("wrong", ["another source", "not compared", "just now"])
+def test_what_may_not_be_confirmed_is_not_looked_at_closely(study, wrong):
+    send(study, 1, 2)
+    since = study.clock.now()
+    study.clock.advance(1)
+    send(study, 3, sender="CT1" if wrong == "another source" else "RIS", compared=wrong != "not compared")
+    settled_since = since if wrong == "just now" else study.clock.now()
+    assert study.store.asides.confirmable(RIS, settled_since=settled_since) == []
+
+
+def test_what_came_again_is_read_with_what_is_in_force_by_two_statements(study):
+    send(study, 1, 2, 3, compared=False)
+    seen = []
+    engine = study.store.database.engine
+    event.listen(engine, "before_cursor_execute", lambda *called: seen.append(called[2]))
+    waiting = study.store.asides.to_compare()
+    assert [item.existing.header.instance_number for item in waiting] == [1, 2, 3]
+    assert len(seen) == 2

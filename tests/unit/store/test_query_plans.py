@@ -85,6 +85,7 @@ def judge(store) -> None:
     store.judging.ripe(now=now, silent_since=now, after=0, limit=10)
     store.judging.associations([1, 2])
     store.judging.sender_gaps(["CT1"])
+    store.asides.confirmable({"RIS"}, settled_since=now)
 
 
 def day(ward) -> None:
