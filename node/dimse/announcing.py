@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BytesIO
 
-    from pydicom.dataset import Dataset
     from pynetdicom.association import Association
 
+    from node.dicom.elements import Attributes
     from node.dimse.admission import Caller
     from node.dimse.incoming import IncomingMessages
     from node.dimse.services import AnnouncementTaker
@@ -113,7 +113,7 @@ class AnnouncementExchange:
         operation = Operation.of(self._association, context_id, request, N_CREATE_RSP)
         uid = str(request.AffectedSOPInstanceUID or "")
 
-        def create(attributes: Dataset) -> _Answer:
+        def create(attributes: Attributes) -> _Answer:
             if operation.sop_class_uid == INSTANCE_AVAILABILITY:
                 listed = listed_by_notice(attributes)
                 return _Answer(sop_instance_uid=self._taker.notified(uid, listed, caller=self._caller()))
@@ -133,7 +133,7 @@ class AnnouncementExchange:
         operation = Operation.of(self._association, context_id, request, N_SET_RSP)
         uid = str(request.RequestedSOPInstanceUID or "")
 
-        def change(attributes: Dataset) -> _Answer:
+        def change(attributes: Attributes) -> _Answer:
             event, listed = step_event(attributes) or StepEvent.SET, listed_by_step(attributes)
             self._taker.step_set(uid, event, listed, caller=self._caller())
             return _Answer()
@@ -145,7 +145,7 @@ class AnnouncementExchange:
         self,
         operation: Operation,
         attributes: BytesIO | None,
-        take: Callable[[Dataset], _Answer],
+        take: Callable[[Attributes], _Answer],
         *,
         named: bool,
     ) -> _Answer:

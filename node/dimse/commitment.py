@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 
-from node.dimse.messages import MALFORMED
+from node.dimse import listing
+from node.dimse.listing import attributes_of
 from node.dimse.status import COMMENT_MAX_LENGTH
-from node.domain.errors import CommitmentMalformed
+from node.domain.errors import CommitmentMalformed, DicomError
 from node.domain.identity import is_valid_uid
 
 if TYPE_CHECKING:
+    from io import BytesIO
+
     from pynetdicom.events import Event
+
+    from node.dicom.elements import Attributes
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +147,7 @@ def event_type(report: CommitmentReport) -> int:
     return SOME_FAILED if report.failed else ALL_COMMITTED
 
 
-def read_request(data_set: Dataset) -> CommitmentRequest:
+def read_request(attributes: Attributes) -> CommitmentRequest:
     """Read the Action Information of a request.
 
     Raises
@@ -150,20 +155,18 @@ def read_request(data_set: Dataset) -> CommitmentRequest:
     CommitmentMalformed
         Something mandatory is absent, malformed, or more than anybody asks about.
     """
-    request = CommitmentRequest(
-        transaction_uid=_transaction(data_set), references=_references(data_set, "ReferencedSOPSequence")
-    )
+    request = CommitmentRequest(transaction_uid=_transaction(attributes), references=_references(attributes))
     if not request.references:
         raise CommitmentMalformed("ReferencedSOPSequence is absent or empty")
     return request
 
 
-def read_report(data_set: Dataset, event: int) -> CommitmentReport:
+def read_report(attributes: Attributes, event: int) -> CommitmentReport:
     """Read the Event Information of a report.
 
     Parameters
     ----------
-    data_set : Dataset
+    attributes : Attributes
     event : int
         Event Type ID. Under "successful" the Failed SOP Sequence has no place: what it names is neither
         committed nor lost.
@@ -173,14 +176,14 @@ def read_report(data_set: Dataset, event: int) -> CommitmentReport:
     CommitmentMalformed
         Something mandatory is absent, malformed, or more than anybody asked about.
     """
-    named = _failures(data_set)
+    named = _failures(attributes)
     failed = named if event == SOME_FAILED else ()
     lost = {item.reference.sop_instance_uid for item in named}
-    committed = _references(data_set, "ReferencedSOPSequence")
+    committed = _references(attributes)
     if not committed and not failed:
         raise CommitmentMalformed("neither a committed nor a failed instance is listed")
     return CommitmentReport(
-        transaction_uid=_transaction(data_set),
+        transaction_uid=_transaction(attributes),
         committed=tuple(item for item in committed if item.sop_instance_uid not in lost),
         failed=failed,
     )
@@ -197,11 +200,9 @@ def received_report(event: Event) -> CommitmentReport | MessageRefused:
     if event.event_type not in {ALL_COMMITTED, SOME_FAILED}:
         return MessageRefused(status=CommitmentStatus.NO_SUCH_EVENT_TYPE, comment="no such event type")
     try:
-        return read_report(event.event_information, event.event_type)
+        return read_report(_information(event, request.EventInformation), event.event_type)
     except CommitmentMalformed as error:
         return _invalid(str(error))
-    except MALFORMED as error:
-        return _invalid(f"the data set cannot be read ({type(error).__name__})")
 
 
 def received_request(event: Event) -> CommitmentRequest | MessageRefused:
@@ -215,11 +216,9 @@ def received_request(event: Event) -> CommitmentRequest | MessageRefused:
     if event.action_type != REQUEST:
         return MessageRefused(status=CommitmentStatus.NO_SUCH_ACTION, comment="no such action type")
     try:
-        return read_request(event.action_information)
+        return read_request(_information(event, request.ActionInformation))
     except CommitmentMalformed as error:
         return _invalid(str(error))
-    except MALFORMED as error:
-        return _invalid(f"the data set cannot be read ({type(error).__name__})")
 
 
 def response(status: CommitmentStatus, comment: str = "") -> Dataset:
@@ -262,44 +261,57 @@ def _failure(item: FailedInstance) -> Dataset:
     return element
 
 
-def _transaction(data_set: Dataset) -> str:
-    return _uid(data_set, "TransactionUID")
+def _information(event: Event, content: BytesIO | None) -> Attributes:
+    """Return the attributes of a message.
+
+    Raises
+    ------
+    CommitmentMalformed
+    """
+    implicit = str(event.context.transfer_syntax) == ImplicitVRLittleEndian
+    try:
+        return attributes_of(b"" if content is None else content.getvalue(), implicit=implicit)
+    except DicomError as error:
+        raise CommitmentMalformed(f"the data set cannot be read ({type(error).__name__})") from error
 
 
-def _references(data_set: Dataset, keyword: str) -> tuple[ReferencedInstance, ...]:
-    return tuple(_referenced(item) for item in _items(data_set, keyword))
+def _transaction(attributes: Attributes) -> str:
+    return _uid(attributes, listing.TRANSACTION_UID, "TransactionUID")
 
 
-def _referenced(item: Dataset) -> ReferencedInstance:
+def _references(attributes: Attributes) -> tuple[ReferencedInstance, ...]:
+    return tuple(map(_referenced, _items(attributes, listing.REFERENCED_SOP_SEQUENCE)))
+
+
+def _referenced(item: Attributes) -> ReferencedInstance:
     return ReferencedInstance(
-        sop_class_uid=_uid(item, "ReferencedSOPClassUID"),
-        sop_instance_uid=_uid(item, "ReferencedSOPInstanceUID"),
+        sop_class_uid=_uid(item, listing.REFERENCED_SOP_CLASS_UID, "ReferencedSOPClassUID"),
+        sop_instance_uid=_uid(item, listing.REFERENCED_SOP_INSTANCE_UID, "ReferencedSOPInstanceUID"),
     )
 
 
-def _failures(data_set: Dataset) -> tuple[FailedInstance, ...]:
+def _failures(attributes: Attributes) -> tuple[FailedInstance, ...]:
     return tuple(
         FailedInstance(reference=_referenced(item), reason=_reason(item))
-        for item in _items(data_set, "FailedSOPSequence")
+        for item in _items(attributes, listing.FAILED_SOP_SEQUENCE)
     )
 
 
-def _items(data_set: Dataset, keyword: str) -> list[Dataset]:
-    items: Iterable[Dataset] | None = data_set.get(keyword)
-    found = list(items or ())
+def _items(attributes: Attributes, tag: int) -> tuple[Attributes, ...]:
+    found = attributes.items(tag)
     if len(found) > MAX_REFERENCES:
-        raise CommitmentMalformed(f"{keyword} has more than {MAX_REFERENCES} items")
+        raise CommitmentMalformed(f"a list has more than {MAX_REFERENCES} items")
     return found
 
 
-def _reason(item: Dataset) -> int:
+def _reason(item: Attributes) -> int:
     """Return the Failure Reason; it is Type 1, but an absent one leaves no doubt about the failure."""
-    reason = item.get("FailureReason")
-    return reason if isinstance(reason, int) else int(FailureReason.PROCESSING_FAILURE)
+    reason = item.unsigned(listing.FAILURE_REASON)
+    return int(FailureReason.PROCESSING_FAILURE) if reason is None else reason
 
 
-def _uid(data_set: Dataset, keyword: str) -> str:
-    value = data_set.get(keyword)
-    if not isinstance(value, str) or not is_valid_uid(value):
+def _uid(attributes: Attributes, tag: int, keyword: str) -> str:
+    value = attributes.text(tag)
+    if not is_valid_uid(value):
         raise CommitmentMalformed(f"{keyword} is absent or malformed (PS3.5 section 9.1)")
-    return str(value)
+    return value

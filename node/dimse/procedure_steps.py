@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from io import BytesIO
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from pynetdicom.dsutils import decode
-
-from node.dimse.messages import MALFORMED
+from node.dimse import listing
+from node.dimse.listing import attributes_of
 from node.domain.announcement import AnnouncedInstance, StepEvent
-from node.domain.errors import AnnouncementMalformed
+from node.domain.errors import AnnouncementMalformed, DicomError
 from node.domain.identity import is_valid_uid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydicom.dataset import Dataset
+    from node.dicom.elements import Attributes
 
 PERFORMED_PROCEDURE_STEP = "1.2.840.10008.3.1.2.3.3"
 """Modality Performed Procedure Step SOP Class (PS3.4 F.7)."""
@@ -36,7 +34,7 @@ EVENTS: Final[Mapping[str, StepEvent]] = MappingProxyType(
     }
 )
 """Values of Performed Procedure Step Status (0040,0252), PS3.3 C.4.14."""
-REFERENCES = ("ReferencedImageSequence", "ReferencedNonImageCompositeSOPInstanceSequence")
+REFERENCES = (listing.REFERENCED_IMAGE_SEQUENCE, listing.REFERENCED_NON_IMAGE_SEQUENCE)
 """Where an item of the Performed Series Sequence lists its instances (PS3.4 table F.7.2-1)."""
 
 
@@ -54,8 +52,8 @@ class AnnouncementStatus(IntEnum):
     RESOURCE_LIMITATION = 0x0213
 
 
-def decoded(data_set: bytes, *, implicit: bool) -> Dataset:
-    """Return an attribute list.
+def decoded(data_set: bytes, *, implicit: bool) -> Attributes:
+    """Return what is read of an attribute list.
 
     Raises
     ------
@@ -63,12 +61,12 @@ def decoded(data_set: bytes, *, implicit: bool) -> Dataset:
         It cannot be read.
     """
     try:
-        return decode(BytesIO(data_set), implicit, True)  # little endian: nothing else is negotiated
-    except MALFORMED as error:
+        return attributes_of(data_set, implicit=implicit)
+    except DicomError as error:
         raise AnnouncementMalformed(f"the data set cannot be read ({type(error).__name__})") from error
 
 
-def step_event(data_set: Dataset) -> StepEvent | None:
+def step_event(attributes: Attributes) -> StepEvent | None:
     """Return what a change makes of a step; None where no status is given.
 
     Raises
@@ -76,7 +74,7 @@ def step_event(data_set: Dataset) -> StepEvent | None:
     AnnouncementMalformed
         The status is none of those defined.
     """
-    value = _text(data_set, STATUS)
+    value = attributes.text(listing.PERFORMED_PROCEDURE_STEP_STATUS)
     if not value:
         return None
     if value not in EVENTS:
@@ -84,7 +82,7 @@ def step_event(data_set: Dataset) -> StepEvent | None:
     return EVENTS[value]
 
 
-def listed_by_step(data_set: Dataset) -> tuple[AnnouncedInstance, ...] | None:
+def listed_by_step(attributes: Attributes) -> tuple[AnnouncedInstance, ...] | None:
     """Return the instances of the Performed Series Sequence; None where there is none.
 
     Raises
@@ -92,57 +90,50 @@ def listed_by_step(data_set: Dataset) -> tuple[AnnouncedInstance, ...] | None:
     AnnouncementMalformed
         A UID is absent or malformed, or more is listed than anybody makes.
     """
-    if "PerformedSeriesSequence" not in data_set:
+    if listing.PERFORMED_SERIES_SEQUENCE not in attributes:
         return None
-    return _read(data_set, "PerformedSeriesSequence", REFERENCES)
+    return _read(attributes, listing.PERFORMED_SERIES_SEQUENCE, REFERENCES)
 
 
-def listed_by_notice(data_set: Dataset) -> tuple[AnnouncedInstance, ...]:
+def listed_by_notice(attributes: Attributes) -> tuple[AnnouncedInstance, ...]:
     """Return the instances that a notification says to be available, soon or at once.
 
     Raises
     ------
     AnnouncementMalformed
     """
-    return _read(data_set, "ReferencedSeriesSequence", ("ReferencedSOPSequence",))
+    return _read(attributes, listing.REFERENCED_SERIES_SEQUENCE, (listing.REFERENCED_SOP_SEQUENCE,))
 
 
-def _read(data_set: Dataset, of_series: str, of_instances: tuple[str, ...]) -> tuple[AnnouncedInstance, ...]:
-    try:
-        found: list[AnnouncedInstance] = []
-        for item in _instances(data_set, of_series, of_instances):
-            if len(found) == MAX_INSTANCES:
-                raise AnnouncementMalformed(f"more than {MAX_INSTANCES} instances are listed")
-            found.append(item)
-    except MALFORMED as error:  # the library reads a value when it is looked at
-        raise AnnouncementMalformed(f"the data set cannot be read ({type(error).__name__})") from error
+def _read(
+    attributes: Attributes, of_series: int, of_instances: tuple[int, ...]
+) -> tuple[AnnouncedInstance, ...]:
+    found: list[AnnouncedInstance] = []
+    for item in _instances(attributes, of_series, of_instances):
+        if len(found) == MAX_INSTANCES:
+            raise AnnouncementMalformed(f"more than {MAX_INSTANCES} instances are listed")
+        found.append(item)
     return tuple(dict.fromkeys(found))
 
 
 def _instances(
-    data_set: Dataset, of_series: str, of_instances: tuple[str, ...]
+    attributes: Attributes, of_series: int, of_instances: tuple[int, ...]
 ) -> Iterator[AnnouncedInstance]:
-    for series in data_set.get(of_series) or ():
-        series_uid = _uid(series, "SeriesInstanceUID")
-        for keyword in of_instances:
-            for item in series.get(keyword) or ():
-                if _text(item, "InstanceAvailability") != "UNAVAILABLE":  # PS3.3 C.4.23.1.1
+    for series in attributes.items(of_series):
+        series_uid = _uid(series, listing.SERIES_INSTANCE_UID, "SeriesInstanceUID")
+        for sequence in of_instances:
+            for item in series.items(sequence):
+                if item.text(listing.INSTANCE_AVAILABILITY) != "UNAVAILABLE":  # PS3.3 C.4.23.1.1
                     yield AnnouncedInstance(
                         series_instance_uid=series_uid,
-                        sop_instance_uid=_uid(item, "ReferencedSOPInstanceUID"),
+                        sop_instance_uid=_uid(
+                            item, listing.REFERENCED_SOP_INSTANCE_UID, "ReferencedSOPInstanceUID"
+                        ),
                     )
 
 
-def _text(data_set: Dataset, keyword: str) -> str:
-    try:
-        value = data_set.get(keyword)
-    except MALFORMED as error:
-        raise AnnouncementMalformed(f"{keyword} cannot be read ({type(error).__name__})") from error
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _uid(data_set: Dataset, keyword: str) -> str:
-    value = data_set.get(keyword)
-    if not isinstance(value, str) or not is_valid_uid(value):
+def _uid(attributes: Attributes, tag: int, keyword: str) -> str:
+    value = attributes.text(tag)
+    if not is_valid_uid(value):
         raise AnnouncementMalformed(f"{keyword} is absent or malformed (PS3.5 section 9.1)")
-    return str(value)
+    return value

@@ -16,6 +16,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 from node.dicom.read import read_header
 from node.dimse.admission import Admission
 from node.dimse.commitment_session import CommitmentServices
+from node.dimse.entity import Timeouts
 from node.dimse.listening import Listener
 from node.dimse.scu import Remote
 from node.domain.commitment import CommitmentWaits, OpenRequest, RequestState
@@ -103,6 +104,7 @@ class Node:
         archive_port: int | None = None,
         scanner_port: int = 1,
         files: LocalObjectFiles | None = None,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> Committing:
         """Return a provider as a node that was just started makes it."""
         scanner = Remote(ae_title="CT2", host="127.0.0.1", port=scanner_port)
@@ -116,7 +118,7 @@ class Node:
             files=files or self.store.files,
             clock=self.clock,
             uids=self.uids,
-            calling=Calling(ae_title=AE_TITLE, timeouts=TIMEOUTS),
+            calling=Calling(ae_title=AE_TITLE, timeouts=timeouts),
             archive=archive if archive_port is not None else None,
             requesters=[Requester(ae_title="CT2", remote=scanner, same_association=False)],
             waits=WAITS,

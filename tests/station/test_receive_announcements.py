@@ -236,6 +236,19 @@ def test_a_step_is_changed_only_by_who_created_it(node, uid):
         assert owner.send_n_set(step("COMPLETED"), STEP, uid)[0].Status == 0x0000
 
 
+def test_a_step_is_told_to_nobody(node):
+    """Too little of it is kept to answer N-GET (PS3.4 F.8) or to notify (F.9): refused, not half done."""
+    others = ("1.2.840.10008.3.1.2.3.4", "1.2.840.10008.3.1.2.3.5")
+    entity = AE(ae_title="CT2")
+    for sop_class in (*others, STEP):
+        entity.add_requested_context(sop_class)
+    association = entity.associate("127.0.0.1", node.port, ae_title=AE_TITLE)
+    refused = {context.abstract_syntax: context.result for context in association.rejected_contexts}
+    assert refused == dict.fromkeys(others, 3)  # abstract syntax not supported, PS3.8 table 9-18
+    assert association.send_n_create(step("IN PROGRESS"), STEP, "2.25.990")[0].Status == 0x0000
+    association.release()
+
+
 def test_who_may_tell(node):
     with calling(node, "SENDER") as association:
         assert association.accepted_contexts == []

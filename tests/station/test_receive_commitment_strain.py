@@ -6,16 +6,20 @@ import itertools
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from node.domain.commitment import RequestState
 from node.receive.verifying import SHARE, forget_cached
-from tests.station.asking_ground import Node, Scanner, WatchedFiles, running_node
-from tests.station.receiving_node import wait_until
+from tests.station.asking_ground import WAITS, Node, Scanner, WatchedFiles, running_node
+from tests.station.receiving_node import TIMEOUTS, wait_until
 
 NUMBERS = itertools.count(1)
+IMPATIENT = replace(TIMEOUTS, dimse=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +163,43 @@ def test_two_scanners_may_use_one_transaction(node, scanner, tmp_path, study, tr
     other.ask(node, uids[1:], transaction, stays=True)
     committing.run_once()
     assert (scanner.outcome, other.outcome) == ({uids[0]: 0}, {uids[1]: 0})
+
+
+def test_what_is_named_twice_is_told_once(node, scanner, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 1, study=study)
+    node.provider.current = committing = node.committing(scanner_port=scanner.port)
+    assert scanner.ask(node, [*uids, "1.9.9", *uids, "1.9.9"], transaction, sop_class="1.2.3.4") == 0
+    committing.run_once()
+    node.pass_time(WAITS.arrival, committing)
+    assert scanner.outcome == {uids[0]: 0x0119, "1.9.9": 0x0112}
+    _, report = scanner.reports[-1]
+    assert len(report.FailedSOPSequence) == 2
+
+
+def test_a_scanner_that_refuses_or_never_answers_is_called_again(node, tmp_path, study, transaction):
+    uids = node.receive(tmp_path, 1, study=study)
+    scanner, answers = Scanner(), threading.Event()
+    entity = AE(ae_title=scanner.ae_title)
+    entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+    entity.require_calling_aet = ["ELSE"]
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        assert answers.wait(60)
+        return scanner.take(event)
+
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    try:
+        committing = node.committing(scanner_port=server.server_address[1], timeouts=IMPATIENT)
+        node.provider.current = committing
+        scanner.ask(node, uids, transaction)
+        committing.run_once()
+        assert node.request(transaction).attempts == 1
+        entity.require_calling_aet = []
+        node.pass_time(timedelta(minutes=1), committing)
+        assert (node.request(transaction).attempts, node.state(transaction)) == (2, RequestState.DECIDED)
+        answers.set()
+        node.pass_time(timedelta(minutes=1), committing)
+        assert node.state(transaction) is RequestState.REPORTED
+    finally:
+        answers.set()
+        server.shutdown()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +11,13 @@ from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
-from pynetdicom.dsutils import decode, encode
+from pynetdicom.dsutils import encode
 from pynetdicom.presentation import build_context, negotiate_as_acceptor
 
+from node.dicom.elements import Attributes
 from node.dimse.commitment import (
     ALL_COMMITTED,
+    MAX_REFERENCES,
     SOME_FAILED,
     STORAGE_COMMITMENT,
     CommitmentReport,
@@ -30,6 +32,7 @@ from node.dimse.commitment import (
     request_data_set,
 )
 from node.dimse.contexts import CONVERTIBLE, commitment_context, supported_contexts
+from node.dimse.listing import attributes_of
 from node.dimse.messages import BoundedBuffer
 from node.dimse.status import query_meaning_of, request_meaning_of
 from node.domain.errors import CommitmentMalformed
@@ -45,10 +48,10 @@ transactions = st.integers(0, 2**64).map(lambda number: f"2.25.{number}")
 distinct = st.lists(references, unique_by=lambda item: item.sop_instance_uid, max_size=20)
 
 
-def sent(data_set: Dataset, implicit: bool) -> Dataset:
+def sent(data_set: Dataset, implicit: bool = True) -> Attributes:
     encoded = encode(data_set, implicit, True)
     assert encoded is not None
-    return decode(BytesIO(encoded), implicit, True)
+    return attributes_of(encoded, implicit=implicit)
 
 
 @settings(max_examples=30)
@@ -77,6 +80,21 @@ def test_a_report_arrives_as_it_was_made(transaction, items, failing, reason, im
             read_report(data_set, ALL_COMMITTED)
 
 
+def test_a_list_beyond_the_limit_is_none():
+    request = Dataset()
+    request.TransactionUID = "1.2.3"
+    request.ReferencedSOPSequence = [Dataset()]
+    request.ReferencedSOPSequence[0].ReferencedSOPClassUID = str(CTImageStorage)
+    request.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.3.4"
+    one = encode(request, True, True) or b""
+    at = one.index(b"\x08\0\x99\x11") + 4
+    item = one[at + 4 :]
+    count = MAX_REFERENCES + 1
+    many = one[:at] + struct.pack("<I", len(item) * count) + item * count
+    with pytest.raises(CommitmentMalformed, match="more than 65536"):
+        read_request(attributes_of(many, implicit=True))
+
+
 def complete_report() -> Dataset:
     one, other = (
         ReferencedInstance(sop_class_uid=str(CTImageStorage), sop_instance_uid=uid) for uid in ("1.2", "1.3")
@@ -88,14 +106,14 @@ def complete_report() -> Dataset:
 
 
 def test_what_is_named_as_kept_and_as_failed_has_failed():
-    report = read_report(complete_report(), SOME_FAILED)
+    report = read_report(sent(complete_report()), SOME_FAILED)
 
     assert [item.sop_instance_uid for item in report.committed] == ["1.2"]
     assert [item.text for item in report.failed] == ["0112H no such object instance"]
 
 
 def test_who_names_a_failure_among_successes_has_proven_nothing_of_it():
-    report = read_report(complete_report(), ALL_COMMITTED)
+    report = read_report(sent(complete_report()), ALL_COMMITTED)
 
     assert [item.sop_instance_uid for item in report.committed] == ["1.2"]
     assert report.failed == ()
@@ -105,7 +123,7 @@ def test_a_failure_without_reason_is_a_failure():
     data_set = complete_report()
     del data_set.FailedSOPSequence[0].FailureReason
 
-    assert read_report(data_set, SOME_FAILED).failed[0].reason == FailureReason.PROCESSING_FAILURE
+    assert read_report(sent(data_set), SOME_FAILED).failed[0].reason == FailureReason.PROCESSING_FAILURE
 
 
 @pytest.mark.parametrize("value", [None, ["1.2", "1.3"], "1.2."])
@@ -114,7 +132,7 @@ def test_a_transaction_without_a_proper_uid_is_none(value):
     data_set["TransactionUID"] = DataElement("TransactionUID", "UI", value, validation_mode=config.IGNORE)
 
     with pytest.raises(CommitmentMalformed, match="TransactionUID"):
-        read_report(data_set, SOME_FAILED)
+        read_report(sent(data_set), SOME_FAILED)
 
 
 def test_an_item_without_instance_is_malformed():
@@ -122,7 +140,7 @@ def test_an_item_without_instance_is_malformed():
     del data_set.ReferencedSOPSequence[0].ReferencedSOPInstanceUID
 
     with pytest.raises(CommitmentMalformed, match="ReferencedSOPInstanceUID"):
-        read_report(data_set, SOME_FAILED)
+        read_report(sent(data_set), SOME_FAILED)
 
 
 @pytest.mark.parametrize("provides", [False, True])

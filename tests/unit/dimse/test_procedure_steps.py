@@ -44,7 +44,10 @@ def test_a_step_is_read_in_both_encodings(implicit):
         AnnouncedInstance(series_instance_uid="1.2.3", sop_instance_uid="1.2.3.4"),
     )
     assert listed_by_notice(attributes) == ()
-    assert listed_by_step(Dataset()) is None
+    assert listed_by_step(decoded(b"", implicit=implicit)) is None
+    emptied = step()
+    emptied.PerformedSeriesSequence = []
+    assert listed_by_step(decoded(encoded(emptied, implicit=implicit), implicit=implicit)) == ()
 
 
 @given(st.binary(max_size=300), st.booleans())
