@@ -11,6 +11,7 @@ import logging
 import socket
 import subprocess
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -29,8 +30,11 @@ START_SECONDS = 60.0
 STEADY_SECONDS = 60.0
 """One that lived so long did not fail at its start."""
 LONGEST_PAUSE = 60.0
+MOST_ENDS = 1000
+"""That are remembered."""
 TELLING = 3
-"""So many processes that failed in a row are told to the operator."""
+TELLING_SECONDS = 3600.0
+"""So many processes that ended within this time are told to the operator."""
 END_SECONDS = 5.0
 """For a process that has stopped to end."""
 
@@ -94,6 +98,7 @@ class Receivers:
         self._slots = [_Slot(index) for index in range(1, number + 1)]
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._ends: deque[float] = deque(maxlen=MOST_ENDS)
         self._next = 0
         self._news: tuple[str, ...] = ()
         self._places: Places | None = None
@@ -114,10 +119,12 @@ class Receivers:
     @property
     def problem(self) -> str:
         """Return what an operator should know; empty when there is nothing."""
-        failing = [slot for slot in self._slots if slot.failures >= TELLING]
-        if not failing:
+        since = self._clock.monotonic() - TELLING_SECONDS
+        with self._lock:
+            recent = sum(end > since for end in self._ends)
+        if recent < TELLING:
             return ""
-        return f"{len(failing)} of {len(self._slots)} processes end soon after their start; see the log"
+        return f"receiving processes ended {recent} times within an hour, unasked; see the log"
 
     def start(self, places: Places, services: StorageServices) -> None:
         """Start every process and wait until each can receive, or could not be started.
@@ -224,7 +231,10 @@ class Receivers:
             slot.settled.set()
             if self._stopping.is_set():
                 return
-            slot.failures = 0 if self._clock.monotonic() - began > STEADY_SECONDS else slot.failures + 1
+            ended = self._clock.monotonic()
+            with self._lock:
+                self._ends.append(ended)
+            slot.failures = 0 if ended - began > STEADY_SECONDS else slot.failures + 1
             if slot.failures > 1:
                 self._stopping.wait(min(2.0**slot.failures, LONGEST_PAUSE))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from node.dimse.receivers import STEADY_SECONDS
+from node.dimse.receivers import STEADY_SECONDS, TELLING, TELLING_SECONDS
 from node.domain.errors import StoreInUse
 from node.store.claim import StoreClaim
 from node.store.store import open_store
@@ -100,6 +100,28 @@ def is_free(root: Path) -> bool:
     except StoreInUse:
         return False
     return True
+
+
+def test_processes_that_end_again_and_again_are_told_and_cost_no_sender_anything(tmp_path: Path) -> None:
+    clock = LeapingClock()
+    with receiving_in_processes(tmp_path / "store", clock=clock) as ground:
+        assert ground.receivers.problem == ""
+        for _ in range(TELLING):
+            wait_until(lambda: len(ground.receivers.processes) > 0, "a process receives")
+            clock.leap()
+            process = ground.receivers.processes[0]
+            os.kill(process, signal.SIGKILL)
+            wait_until(lambda process=process: process not in ground.receivers.processes, "it is gone")
+        told = f"ended {TELLING} times within an hour"
+        wait_until(lambda: told in ground.receivers.problem, "the operator is told")
+        with RawPeer(ground.port) as peer:
+            assert peer.associate() == ACCEPTED
+            peer.send(store_request())
+            answer = peer.answer()
+            assert answer is not None
+            assert answer.Status == 0x0000
+        clock.leapt += TELLING_SECONDS
+        assert ground.receivers.problem == "", "it is over"
 
 
 @contextmanager

@@ -93,11 +93,18 @@ def status_for(uid: str, calls: Sequence[Call]) -> Callable[[Call], bool]:
     return lambda call: call.text.startswith(f'{connection}, "HTTP/1.1 200')
 
 
-def send(port: int) -> set[str]:
-    """Send objects by several associations at once; return the SOP Instance UIDs that were acknowledged."""
+def send(port: int, *, same: bool) -> set[str]:
+    """Send objects by several associations at once; return the SOP Instance UIDs that were acknowledged.
+
+    Parameters
+    ----------
+    port : int
+    same : bool
+        Whether all associations send the same objects.
+    """
     acknowledged: set[int] = set()
-    parts = [iter(range(FIRST + at * OBJECTS, FIRST + (at + 1) * OBJECTS)) for at in range(ASSOCIATIONS)]
-    scanners = [Scanner(port, part, acknowledged) for part in parts]
+    begins = [FIRST + (0 if same else at * OBJECTS) for at in range(ASSOCIATIONS)]
+    scanners = [Scanner(port, iter(range(begin, begin + OBJECTS)), acknowledged) for begin in begins]
     for scanner in scanners:
         scanner.start()
     for scanner in scanners:
@@ -105,9 +112,10 @@ def send(port: int) -> set[str]:
     return {NUMBERED.format(number) for number in acknowledged}
 
 
+@pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize("processes", [1, 2])
 def test_each_of_many_answers_leaves_after_its_own_syncs(
-    tmp_path: Path, processes: int, figure: Callable[[str, object], None]
+    tmp_path: Path, processes: int, same: bool, figure: Callable[[str, object], None]
 ) -> None:
     root = tmp_path / "store"
     root.mkdir()
@@ -118,8 +126,8 @@ def test_each_of_many_answers_leaves_after_its_own_syncs(
         for parent in node.process
         for child in receiving_processes(parent)
     ]
-    acknowledged = send(node.port)
-    assert len(acknowledged) == ASSOCIATIONS * OBJECTS
+    acknowledged = send(node.port, same=same)
+    assert len(acknowledged) == OBJECTS * (1 if same else ASSOCIATIONS)
     calls = node.end()
     keys = node.keys()
     answers = [answered_after_syncs(calls, keys[uid], answer_to(uid)) for uid in acknowledged]

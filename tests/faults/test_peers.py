@@ -180,6 +180,42 @@ def test_a_slow_sender_is_served_and_a_stuck_one_is_not(receiving_node: Callable
     kept_whole(node)
 
 
+UNASKED = {"nothing": b"", "half an association request": association_request()[:100]}
+LAST_WORDS = {
+    "an association request": b"",
+    "half a command set": COMMAND[:30],
+    "a command set": COMMAND,
+    "half an object": COMMAND + p_data(STORE_CONTEXT, 0, DATA[:HALF]),
+    "an object": store_request(),
+    "half a release": release_request()[:5],
+}
+
+
+def test_a_peer_that_is_gone_without_a_word_costs_its_own_time_alone(
+    receiving_node: Callable[..., Receiving],
+) -> None:
+    """Half-open: no FIN and no RST ever comes, and nothing else."""
+    node = receiving_node(idle_seconds=0.6, acse_seconds=0.6)
+    with contextlib.ExitStack() as gone:
+        for words in UNASKED.values():
+            gone.enter_context(RawPeer(node.port)).send(words)
+        for words in LAST_WORDS.values():
+            peer = gone.enter_context(RawPeer(node.port))
+            assert peer.associate() == ACCEPTED
+            peer.send(words)
+        with RawPeer(node.port) as other:
+            assert other.associate() == ACCEPTED
+            other.send(store_request(OTHER))
+            assert status(other) == 0x0000
+            other.send(release_request())
+            assert other.end() == RELEASED
+        wait_until(lambda: node.listener.connections == 0, "nothing is left of them")
+        wait_until(lambda: None not in node.ends(), "every end is recorded")
+    assert sorted(str(end) for end in node.ends()) == ["released"] + ["timeout"] * len(LAST_WORDS)
+    assert {uid for (uid,) in node.rows("SELECT sop_instance_uid FROM instances")} == {UID, OTHER}
+    kept_whole(node)
+
+
 ROUNDS = [6, pytest.param(200, marks=pytest.mark.faults)]
 
 

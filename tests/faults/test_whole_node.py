@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.failing_disk import fill
 from tests.faults.forked_node import ForkedNode
-from tests.faults.whole_ground import VERSIONS, WAITING, Modality
+from tests.faults.whole_ground import PHANTOM, VERSIONS, WAITING, Modality
 from tests.journey.hospital import Hospital
 from tests.journey.orthanc import wait_for
 from tests.journey.test_killed import index
@@ -27,6 +27,7 @@ STEPS = (DAY, -DAY, HOUR, -HOUR, 0.7, -0.7)
 STEPS_AT_A_RESTART = (DAY, -DAY)
 STATES = {
     "it is received": "SELECT count(*) FROM series",
+    "all of it was received": f"SELECT count(*) / {PHANTOM.slices} FROM instances",
     "it has settled": "SELECT count(*) FROM screenings",
     "it is screened": "SELECT count(*) FROM screenings WHERE state != 'queued'",
     "its results are delivered": "SELECT count(*) FROM result_versions",

@@ -93,6 +93,12 @@ def test_a_pacs_that_is_down_is_told_and_stops_nothing() -> None:
     assert health.to_json()["destinations"][0]["failures"] == 7
 
 
+def test_receiving_processes_that_end_again_and_again_are_told_and_stop_nothing() -> None:
+    health = judge(replace(WELL, receiving_problem="receiving processes ended 3 times within an hour"))
+    assert health.ready
+    assert health.warnings == ("network: receiving processes ended 3 times within an hour",)
+
+
 def test_a_late_tick_is_not_yet_overdue() -> None:
     assert not TickAge(name="sweep", period_seconds=5, age_seconds=110).overdue
 
