@@ -12,6 +12,8 @@ UNNEEDED: Final = (
     # pydicom's, 19 MB: what decodes has a process of its own (decision 0012), and here no byte of a peer
     # reaches it.
     "gdcm",
+    # pydicom's, 5 MB where other programs brought it: fetches the files of its tests.
+    "requests",
     # openvino's, 5 MB: makes networks from other formats, and counts for its makers who does.
     "openvino.tools.ovc",
 )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-UNNEEDED = ("gdcm", "openvino.tools.ovc")
+UNNEEDED = ("gdcm", "requests", "openvino.tools.ovc")
 """Not imported from the node: that would keep them from everybody in this process."""
 SHOW = "; import sys; print(*(name for name in {names!r} if sys.modules.get(name)))"
 
