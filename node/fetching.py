@@ -11,9 +11,10 @@ from functools import partial
 from node.dimse.admission import Caller
 from node.dimse.entity import Timeouts
 from node.dimse.services import StorageServices
-from node.domain.archives import Archive, DicomArchive, Poll, WebArchive
+from node.domain.archives import Archive, DicomArchive, Poll, Retrieval, WebArchive
 from node.domain.errors import SettingsError
 from node.domain.expectation import Expectation
+from node.domain.network import RefusedCaller
 from node.domain.ports import Clock
 from node.domain.study import Series
 from node.http.credentials import SecretReader
@@ -180,7 +181,14 @@ class Fetching:
                 stalled=timedelta(seconds=pull.stall_seconds),
                 grace=timedelta(seconds=pull.cancel_seconds),
             ),
+            refused=self._refused,
         )
+
+    def _refused(self, archive: str) -> list[RefusedCaller]:
+        """Return who called in vain, while an archive sends by C-MOVE."""
+        found = next(item for item in self._settings.archive_records() if item.name == archive)
+        is_called_back = isinstance(found, DicomArchive) and found.retrieval is Retrieval.MOVE
+        return self._store.intake.refused_callers() if is_called_back else []
 
     def ticks(self) -> list[Tick]:
         """Return what is to be done again and again: fetching, polling, counting."""

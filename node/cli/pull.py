@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from node.app import SystemClock
 from node.cli.exits import ExitCode
@@ -17,6 +17,8 @@ from node.cli.output import counted, show, show_json, table
 from node.domain.archives import (
     Archive,
     ArchivedStudy,
+    FetchProgress,
+    FetchState,
     PullCause,
     PullProgress,
     PullRequest,
@@ -34,6 +36,10 @@ from node.store.store import Store
 LOOK_SECONDS: Final = 0.5
 OPEN: Final = frozenset({PullState.SEARCHING, PullState.FETCHING})
 DATE: Final = re.compile(r"(?P<first>\d{8})?(?P<range>-)?(?P<last>\d{8})?")
+COLUMNS: Final = (
+    *("id", "archive", "cause", "sought", "state", "series", "instances"),
+    *("asked_at", "next_at", "detail"),
+)
 LONGEST_KEY: Final = 64  # VR LO, PS3.5 section 6.2
 
 FromOption = Annotated[str, typer.Option("--from", help="Name of the archive in the settings.")]
@@ -97,8 +103,16 @@ def pull(
 
 
 def pulls(
+    number: Annotated[
+        int | None, typer.Argument(help="Show this pull alone, series by series.", show_default=False)
+    ] = None,
+    *,
+    resume: Annotated[
+        int | None,
+        typer.Option("--resume", help="Go on with this pull, which failed, fell short or was cancelled."),
+    ] = None,
     cancel: Annotated[
-        int | None, typer.Option("--cancel", help="Fetch no further series of this pull; what came stays.")
+        int | None, typer.Option("--cancel", help="End this pull now; what came stays.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest.")] = 20,
     config: ConfigOption = None,
@@ -108,26 +122,67 @@ def pulls(
     with store_of(settings_of(config)) as store:
         if cancel is not None:
             store.pulls.cancel(cancel)
+        if resume is not None:
+            store.pulls.resume(resume)
+        if number is not None:
+            _show_series(store.pulls.progress(number), store.pulls.fetches(number), as_json=as_json)
+            return
         found = [_record(progress) for progress in store.pulls.list(limit)]
     if as_json:
         show_json(found)
         return
-    columns = ("id", "archive", "cause", "sought", "state", "series", "instances", "asked_at", "detail")
-    rows = [
-        [
-            item["id"],
-            item["archive"],
-            item["poll"] or item["cause"],
-            ", ".join(f"{key} {value}" for key, value in item["sought"].items()),
-            item["state"],
-            f"{item['series_ended']} of {item['series']}",
-            f"{item['here']} of {item['expected']}",
-            item["asked_at"],
-            item["detail"],
-        ]
-        for item in found
+    show(table(counted(len(found), "pull", "pulls"), COLUMNS, [_row(item) for item in found]))
+
+
+def _row(item: dict[str, Any]) -> list[object]:
+    return [
+        item["id"],
+        item["archive"],
+        item["poll"] or item["cause"],
+        ", ".join(f"{key} {value}" for key, value in item["sought"].items()),
+        item["state"],
+        f"{item['series_ended']} of {item['series']}",
+        f"{item['here']} of {item['expected']}",
+        item["asked_at"],
+        item["next_at"] or "",
+        item["detail"],
     ]
-    show(table(counted(len(rows), "pull", "pulls"), columns, rows))
+
+
+def _show_series(progress: PullProgress, fetches: list[FetchProgress], *, as_json: bool) -> None:
+    record = _record(progress)
+    rows = [_series_record(item) for item in fetches]
+    if as_json:
+        show_json(record | {"of_series": rows})
+        return
+    show(table(f"Pull {record['id']}", COLUMNS, [_row(record)]))
+    cells = [
+        [item[key] for key in ("series_instance_uid", "modality", "state")]
+        + [f"{item['here']} of {'?' if item['expected'] is None else item['expected']}", item["attempts"]]
+        + [item["next_at"] or "", item["detail"]]
+        for item in rows
+    ]
+    columns = ("series_uid", "modality", "state", "instances", "failed", "next_at", "detail")
+    show(table(counted(len(rows), "series", "series"), columns, cells))
+
+
+def _series_record(item: FetchProgress) -> dict[str, Any]:
+    fetch = item.fetch
+    return {
+        "study_instance_uid": fetch.study_instance_uid,
+        "series_instance_uid": fetch.series_instance_uid,
+        "modality": fetch.modality,
+        "state": fetch.state.value,
+        "here": item.here,
+        "expected": fetch.expected,
+        "attempts": fetch.attempts,
+        "next_at": _time(fetch.due_at) if fetch.state is FetchState.WAITING else None,
+        "detail": fetch.detail,
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
 
 
 def _archive_of(settings: Settings, name: str) -> Archive:
@@ -232,7 +287,7 @@ def _watch(store: Store, number: int, timeout: float, *, quiet: bool) -> None:
     """Wait until a pull has ended, or the time is over."""
     clock, never = SystemClock(), threading.Event()
     end = clock.monotonic() + timeout if timeout else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet, transient=True) as bar:
         view = _View(bar, quiet=quiet)
         while True:
@@ -256,7 +311,8 @@ class _View:
         """Show how far it is now."""
         problem = progress.problem or progress.pull.detail
         if problem and problem != self._told and progress.pull.state in OPEN and not self._quiet:
-            show(f"{problem}; it is tried again.")
+            later = "" if progress.next_at is None else f" at {_time(progress.next_at)}"
+            show(f"{problem}; it is tried again{later}.")
         self._told = problem
         if progress.pull.state is PullState.FETCHING:
             self._bar.update(
@@ -289,8 +345,9 @@ def _record(progress: PullProgress) -> dict[str, Any]:
         "series_ended": progress.series_ended,
         "expected": progress.expected,
         "here": progress.here,
-        "asked_at": pull.asked_at.isoformat(timespec="seconds"),
-        "ended_at": None if pull.ended_at is None else pull.ended_at.isoformat(timespec="seconds"),
+        "asked_at": _time(pull.asked_at),
+        "next_at": _time(progress.next_at),
+        "ended_at": _time(pull.ended_at),
         "detail": progress.problem or pull.detail,
     }
 

@@ -190,6 +190,10 @@ class PullEvent(StrEnum):
     FALL_SHORT = "fall-short"
     FAIL = "fail"
     CANCEL = "cancel"
+    SEARCH_AGAIN = "search-again"
+    """An operator resumes what ended before the archive had told what there is ..."""
+    FETCH_AGAIN = "fetch-again"
+    """... or after that."""
 
 
 PULL = StateTable[PullState, PullEvent](
@@ -201,6 +205,10 @@ PULL = StateTable[PullState, PullEvent](
         (PullState.FETCHING, PullEvent.FINISH): PullState.DONE,
         (PullState.FETCHING, PullEvent.FALL_SHORT): PullState.SHORT,
         (PullState.FETCHING, PullEvent.CANCEL): PullState.CANCELLED,
+        (PullState.FAILED, PullEvent.SEARCH_AGAIN): PullState.SEARCHING,
+        (PullState.CANCELLED, PullEvent.SEARCH_AGAIN): PullState.SEARCHING,
+        (PullState.SHORT, PullEvent.FETCH_AGAIN): PullState.FETCHING,
+        (PullState.CANCELLED, PullEvent.FETCH_AGAIN): PullState.FETCHING,
     },
 )
 
@@ -277,6 +285,17 @@ class PullProgress:
     studies: int
     problem: str
     """What is, or was, wrong with one of its series; empty for nothing."""
+    next_at: datetime | None
+    """When the archive is asked again, of what is next; None where nothing is asked any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchProgress:
+    """How far one series of a pull is."""
+
+    fetch: SeriesFetch
+    here: int
+    """Instances of the series that are in the store."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from node.decide.backoff import next_due
 from node.domain.archives import ArchivedSeries, Pull, SeriesFetch
 from node.domain.errors import BrokenOff, DestinationRefused, GroundglassError
-from node.domain.network import Backoff
+from node.domain.network import Backoff, RefusedCaller
 from node.domain.ports import Clock
 from node.pull.archive import ArchiveClient
 from node.pull.rules import is_sought, series_sought
@@ -19,6 +21,9 @@ from node.store.archives import ArchiveRecords
 from node.store.pulls import PullRecords
 
 logger = logging.getLogger(__name__)
+
+LATELY: Final = timedelta(minutes=5)
+"""A caller that was refused since may have been the archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,8 @@ class Fetcher:
         Returns a random number, 0 to 1.
     patience : Patience
         With an archive that answers and sends nothing new, and with one that was told to end.
+    refused : callable
+        Returns who may have been an archive and was not let in here, by the name of the archive.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Fetcher:
         backoff: Backoff,
         jitter: Callable[[], float],
         patience: Patience,
+        refused: Callable[[str], Sequence[RefusedCaller]],
     ) -> None:
         self._pulls = pulls
         self._archives = archives
@@ -72,6 +80,7 @@ class Fetcher:
         self._backoff = backoff
         self._jitter = jitter
         self._patience = patience
+        self._refused = refused
         self._stopping = threading.Event()
 
     def run_once(self, archive: str) -> bool:
@@ -144,6 +153,7 @@ class Fetcher:
             if not isinstance(error, BrokenOff):
                 limit = self._backoff.max_attempts
             self._archives.failed(fetch.archive, detail)
+        detail += self._refused_lately(fetch.archive)
         logger.warning("pull %d: a series is not whole: %s", fetch.pull_id, detail)
         due = next_due(
             self._clock.now(),
@@ -198,3 +208,12 @@ class Fetcher:
             return False
         logger.info("pull %d was cancelled", pull_id)
         return True
+
+    def _refused_lately(self, archive: str) -> str:
+        """Return who was turned away: an archive that sends by C-MOVE calls under a title of its own."""
+        now = self._clock.now()
+        for caller in self._refused(archive):
+            if timedelta(0) <= now - caller.last_at < LATELY:
+                who = f"{caller.calling_ae_title} at {caller.address}"
+                return f"; lately {who} was refused here: {caller.reason}"
+        return ""

@@ -8,24 +8,23 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, case, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from node.domain.archives import (
     PULL,
     ArchivedSeries,
+    FetchProgress,
     FetchState,
     Pull,
-    PullCause,
     PullEvent,
     PullProgress,
     PullRequest,
     PullState,
     SeriesFetch,
-    Sought,
 )
-from node.domain.errors import UnknownSubject
 from node.store.database import Database
 from node.store.inserting import insert_row
+from node.store.pull_rows import fetch_of, progress_of, pull_of, pull_row
 from node.store.schema import asides, instances, own_objects, series
 from node.store.schema_pulls import pull_series, pulls
 
@@ -33,6 +32,7 @@ ASKED_AT_ONCE = 500
 """UIDs of one statement; SQLite binds at most 32766 values."""
 
 Pulls: TypeAlias = list[PullProgress]
+Fetches: TypeAlias = list[FetchProgress]
 
 
 class PullRecords:
@@ -80,12 +80,12 @@ class PullRecords:
         )
         with self._database.read() as connection:
             row = connection.execute(query).mappings().first()
-        return None if row is None else _pull(row)
+        return None if row is None else pull_of(row)
 
     def found(self, pull_id: int, found: Sequence[ArchivedSeries]) -> None:
         """Record which series are to be fetched; a pull that was cancelled meanwhile stays so."""
         with self._database.write() as connection:
-            row = _pull_row(connection, pull_id)
+            row = pull_row(connection, pull_id)
             if not PULL.allows(PullState(row["state"]), PullEvent.FOUND):
                 return
             _step(
@@ -106,7 +106,7 @@ class PullRecords:
             When it is tried again; None: never.
         """
         with self._database.write() as connection:
-            row = _pull_row(connection, pull_id)
+            row = pull_row(connection, pull_id)
             state = PullState(row["state"])
             if not PULL.allows(state, PullEvent.FAIL):
                 return
@@ -134,7 +134,7 @@ class PullRecords:
         )
         with self._database.read() as connection:
             row = connection.execute(query).mappings().first()
-        return None if row is None else _fetch(row)
+        return None if row is None else fetch_of(row)
 
     def expect(self, fetch_id: int, count: int) -> None:
         """Record how many instances of a series the archive shows."""
@@ -168,13 +168,35 @@ class PullRecords:
             It has ended.
         """
         with self._database.write() as connection:
-            row = _pull_row(connection, pull_id)
+            row = pull_row(connection, pull_id)
             _step(connection, row, PullEvent.CANCEL, ended_at=self._database.clock.now())
             connection.execute(
                 update(pull_series)
                 .where(pull_series.c.pull_id == pull_id, pull_series.c.state == FetchState.WAITING)
                 .values(state=FetchState.CANCELLED)
             )
+
+    def resume(self, pull_id: int) -> None:
+        """Let a pull go on that ended before everything was here; what is here is not fetched again.
+
+        Raises
+        ------
+        UnknownSubject
+        IllegalTransition
+            It has not ended, or everything came.
+        """
+        now = self._database.clock.now()
+        of_pull = pull_series.c.pull_id == pull_id
+        left = of_pull & pull_series.c.state.in_((FetchState.SHORT, FetchState.CANCELLED))
+        with self._database.write() as connection:
+            row = pull_row(connection, pull_id)
+            was_found = connection.execute(select(pull_series.c.id).where(of_pull).limit(1)).first()
+            event = PullEvent.SEARCH_AGAIN if was_found is None else PullEvent.FETCH_AGAIN
+            _step(connection, row, event, ended_at=None, due_at=now, attempts=0, detail="")
+            again = {"state": FetchState.WAITING, "attempts": 0, "due_at": now, "detail": ""}
+            connection.execute(update(pull_series).where(left).values(again))
+            if was_found is not None:
+                self._finish(connection, pull_id)
 
     def absent(self, sop_instance_uids: Sequence[str]) -> list[str]:
         """Return which objects are not here, in their order; what lies aside is here."""
@@ -200,13 +222,31 @@ class PullRecords:
         UnknownSubject
         """
         with self._database.read() as connection:
-            return _progress(connection, _pull_row(connection, pull_id))
+            return progress_of(connection, pull_row(connection, pull_id))
+
+    def fetches(self, pull_id: int) -> Fetches:
+        """Return how far each series of a pull is, in the order in which they were found.
+
+        Raises
+        ------
+        UnknownSubject
+        """
+        query = (
+            select(pull_series, func.coalesce(series.c.instance_count, 0).label("here"))
+            .outerjoin(series, series.c.series_instance_uid == pull_series.c.series_instance_uid)
+            .where(pull_series.c.pull_id == pull_id)
+            .order_by(pull_series.c.id)
+        )
+        with self._database.read() as connection:
+            pull_row(connection, pull_id)
+            rows = connection.execute(query).mappings().all()
+        return [FetchProgress(fetch=fetch_of(row), here=row["here"]) for row in rows]
 
     def list(self, limit: int = 50) -> Pulls:
         """Return the newest pulls, newest first."""
         query = select(pulls).order_by(pulls.c.id.desc()).limit(limit)
         with self._database.read() as connection:
-            return [_progress(connection, row) for row in connection.execute(query).mappings().all()]
+            return [progress_of(connection, row) for row in connection.execute(query).mappings().all()]
 
     def recover(self) -> None:
         """Let nothing wait for a later time: the clock may have been set back from it."""
@@ -279,82 +319,12 @@ class PullRecords:
         if FetchState.WAITING in states:
             return
         event = PullEvent.FALL_SHORT if FetchState.SHORT in states else PullEvent.FINISH
-        _step(connection, _pull_row(connection, pull_id), event, ended_at=self._database.clock.now())
+        _step(connection, pull_row(connection, pull_id), event, ended_at=self._database.clock.now())
 
 
 def _step(connection: Connection, row: RowMapping, event: PullEvent, **values: Any) -> None:
     state = PULL.step(PullState(row["state"]), event)
     connection.execute(update(pulls).where(pulls.c.id == row["id"]).values(state=state, **values))
-
-
-def _pull_row(connection: Connection, pull_id: int) -> RowMapping:
-    row = connection.execute(select(pulls).where(pulls.c.id == pull_id)).mappings().first()
-    if row is None:
-        raise UnknownSubject(f"there is no pull {pull_id}; see `groundglass pulls`")
-    return row
-
-
-def _progress(connection: Connection, row: RowMapping) -> PullProgress:
-    here = func.coalesce(series.c.instance_count, 0)
-    expected = func.coalesce(pull_series.c.expected, 0)
-    query = (
-        select(
-            func.count(),
-            func.count().filter(pull_series.c.state != FetchState.WAITING),
-            func.coalesce(func.sum(expected), 0),
-            func.coalesce(func.sum(case((here < expected, here), else_=expected)), 0),
-            func.count(pull_series.c.study_instance_uid.distinct()),
-            func.max(pull_series.c.detail),
-        )
-        .select_from(pull_series)
-        .outerjoin(series, series.c.series_instance_uid == pull_series.c.series_instance_uid)
-        .where(pull_series.c.pull_id == row["id"])
-    )
-    found = connection.execute(query).one()
-    return PullProgress(
-        pull=_pull(row),
-        series=found[0],
-        series_ended=found[1],
-        expected=found[2],
-        here=found[3],
-        studies=found[4],
-        problem=found[5] or "",
-    )
-
-
-def _pull(row: RowMapping) -> Pull:
-    sought = row["sought"]
-    return Pull(
-        id=row["id"],
-        request=PullRequest(
-            archive=row["archive"],
-            cause=PullCause(row["cause"]),
-            sought=Sought(**{**sought, "study_instance_uids": tuple(sought["study_instance_uids"])}),
-            poll=row["poll"],
-        ),
-        state=PullState(row["state"]),
-        asked_at=row["asked_at"],
-        due_at=row["due_at"],
-        attempts=row["attempts"],
-        ended_at=row["ended_at"],
-        detail=row["detail"],
-    )
-
-
-def _fetch(row: RowMapping) -> SeriesFetch:
-    return SeriesFetch(
-        id=row["id"],
-        pull_id=row["pull_id"],
-        archive=row["archive"],
-        study_instance_uid=row["study_instance_uid"],
-        series_instance_uid=row["series_instance_uid"],
-        modality=row["modality"],
-        state=FetchState(row["state"]),
-        expected=row["expected"],
-        attempts=row["attempts"],
-        due_at=row["due_at"],
-        detail=row["detail"],
-    )
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +74,7 @@ class FetchingNode:
 
 
 @contextmanager
-def fetching_node(root: Path) -> Iterator[FetchingNode]:
+def fetching_node(root: Path, *, peers: Sequence[Peer] = PEERS) -> Iterator[FetchingNode]:
     """Run a node that takes what the archive sends."""
     clock = WallClock()
     root.mkdir()
@@ -86,7 +86,7 @@ def fetching_node(root: Path) -> Iterator[FetchingNode]:
         host="127.0.0.1",
         port=0,
         limits=LIMITS,
-        gate=Admission(VIEWER, PEERS),
+        gate=Admission(VIEWER, peers),
         services=storage,
         clock=clock,
     )
@@ -118,11 +118,11 @@ class Hospital:
 
 
 @contextmanager
-def hospital(folder: Path, *, slices: int = 5) -> Iterator[Hospital]:
+def hospital(folder: Path, *, slices: int = 5, peers: Sequence[Peer] = PEERS) -> Iterator[Hospital]:
     """Run an archive that speaks DIMSE and DICOMweb, and a node that knows it in three ways."""
     web_port = free_port()
     with ExitStack() as opened:
-        node = opened.enter_context(fetching_node(folder / "node"))
+        node = opened.enter_context(fetching_node(folder / "node", peers=peers))
         destination = MoveDestination(ae_title=VIEWER, host="127.0.0.1", port=node.port)
         archive = opened.enter_context(answering(folder / "archive", destination))
         storage = StorageService(files=archive.store.files, records=archive.store.intake, clock=WallClock())

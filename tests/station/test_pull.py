@@ -15,6 +15,7 @@ from node.domain.identity import derived_uid
 from node.domain.study import AssociationEnd
 from node.fetching import counts_of_archives
 from tests.station.pull_ground import GET, MOVE, STUDIES, WEB, Hospital, hospital
+from tests.station.receiving_node import wait_until
 
 SLICES = 4
 
@@ -79,6 +80,18 @@ def test_an_archive_that_is_away_is_asked_again(ward: Hospital) -> None:
     assert "does not answer" in progress.pull.detail
     contacts = {item.archive: item.failures for item in ward.node.store.archives.contacts()}
     assert contacts["away"] == 1
+
+
+def test_an_archive_that_is_turned_away_is_named(tmp_path: Path) -> None:
+    with hospital(tmp_path, slices=1, peers=()) as ward:
+        sought = {"study_instance_uids": (study_uid("1"),)}
+        first = ward.node.pull(ward.settings, MOVE, **sought)
+        assert "1 of 1 instances did not come" in first.problem
+        assert first.next_at is not None
+        wait_until(lambda: bool(ward.node.store.intake.refused_callers()), "the record of the refusal")
+        second = ward.node.pull(ward.settings, MOVE, **sought)
+        assert "; lately GROUNDGLASS at 127.0.0.1 was refused here: " in second.problem
+        assert ward.node.pull(ward.settings, GET, **sought).pull.state is PullState.DONE
 
 
 def test_a_rule_fetches_what_is_new_once(ward: Hospital) -> None:

@@ -12,6 +12,7 @@ from node.domain.archives import (
     PULL,
     ArchivedSeries,
     ArchivedStudy,
+    FetchState,
     PullCause,
     PullEvent,
     PullRequest,
@@ -22,6 +23,7 @@ from node.domain.errors import IllegalTransition, UnknownSubject
 
 ASKED = PullRequest(archive="pacs", cause=PullCause.ASKED, sought=Sought(patient_id="P1"))
 BOTH = {"pacs", "mirror"}
+AGAIN = {PullEvent.SEARCH_AGAIN, PullEvent.FETCH_AGAIN}
 ENDED = {PullState.DONE, PullState.SHORT, PullState.FAILED, PullState.CANCELLED}
 
 
@@ -53,7 +55,9 @@ def a_study(uid: str, count: int | None) -> ArchivedStudy:
 def test_what_has_ended_stays_so(events):
     state = PullState.SEARCHING
     for event in events:
-        if state in ENDED:
+        if state in ENDED and event not in AGAIN:
+            assert not PULL.allows(state, event)
+        if state is PullState.DONE:
             assert not PULL.allows(state, event)
         if PULL.allows(state, event):
             state = PULL.step(state, event)
@@ -194,3 +198,41 @@ def test_how_an_archive_answers_is_remembered(ward):
     records.failed("pacs", "x" * 1000)
     (contact,) = records.contacts()
     assert (contact.failures, contact.answered_at, len(contact.detail)) == (1, ward.clock.now(), 500)
+
+
+def test_what_ended_too_early_goes_on_where_it_was(ward):
+    pulls, clock = ward.store.pulls, ward.clock
+    number = pulls.ask(ASKED)
+    pulls.search_failed(number, "it says no", None)
+    pulls.resume(number)
+    progress = pulls.progress(number)
+    assert (progress.pull.state, progress.pull.attempts, progress.pull.detail) == (PullState.SEARCHING, 0, "")
+    assert (progress.pull.ended_at, progress.next_at) == (None, clock.now())
+    with pytest.raises(IllegalTransition):
+        pulls.resume(number)
+    pulls.found(number, [a_series("1.2.1"), a_series("1.2.2"), a_series("1.2.3")])
+    pulls.fetched(pulls.due_fetch("pacs").id)
+    pulls.fell_short(pulls.due_fetch("pacs").id, "1 of 2 instances did not come")
+    pulls.cancel(number)
+    assert pulls.progress(number).next_at is None
+    pulls.resume(number)
+    told = [(item.fetch.series_instance_uid, item.fetch.state) for item in pulls.fetches(number)]
+    done, waiting = FetchState.DONE, FetchState.WAITING
+    assert told == [("1.2.1", done), ("1.2.2", waiting), ("1.2.3", waiting)]
+    assert pulls.goes_on(number)
+    for _ in range(2):
+        pulls.fetched(pulls.due_fetch("pacs").id)
+    assert pulls.progress(number).pull.state is PullState.DONE
+    for act in (pulls.resume, pulls.cancel):
+        with pytest.raises(IllegalTransition):
+            act(number)
+    for act in (pulls.resume, pulls.fetches):
+        with pytest.raises(UnknownSubject):
+            act(number + 1)
+
+
+def test_a_pull_that_was_cancelled_with_nothing_left_is_done_when_it_goes_on(ward):
+    number = ward.store.pulls.ask(ASKED)
+    ward.store.pulls.cancel(number)
+    ward.store.pulls.resume(number)
+    assert ward.store.pulls.progress(number).pull.state is PullState.SEARCHING
