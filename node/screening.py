@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from importlib.metadata import version
 
+from node.domain.wording import wording
 from node.report.request import Producer
 from node.run.options import PipelineSettings
 from node.run.retry import RetryPolicy
@@ -43,4 +44,5 @@ def producer_of(settings: Settings) -> Producer:
         software_version=version("groundglass"),
         serial_number=settings.report.serial_number,
         station_ae_title=settings.node.ae_title,
+        wording=wording(settings.report.language),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from node.decide.body_part import other_body_part
 from node.decide.fitness import unfit
@@ -11,18 +12,21 @@ from node.decide.kernels import KernelKind, kernel_kind
 from node.decide.series_facts import CT_SOP_CLASSES, Criteria, SeriesFacts
 from node.domain.result import SeriesChoice
 from node.domain.study import SeriesState, Verdict
+from node.domain.wording import Told, tell
 
-__all__ = ["Criteria", "SeriesFacts", "choose", "holds_chest_ct", "judged"]
+__all__ = ["REFUSED", "Criteria", "SeriesFacts", "choose", "holds_chest_ct", "judged", "second"]
 
+REFUSED: Final = "choice.refused"
+"""Of the reasons, the phrase about a series that is not fit."""
 COVERING_SHARE = 0.8
 """Where no series is known to hold the whole lungs, one this long, relative to the longest fit one, covers
 the chest as far as the study does."""
 
 KERNEL_NAMES = {
-    KernelKind.LUNG: "lung kernel",
-    KernelKind.SHARP: "sharp kernel",
-    KernelKind.UNKNOWN: "kernel of unknown kind",
-    KernelKind.SOFT: "soft kernel",
+    KernelKind.LUNG: tell("choice.kernel-lung"),
+    KernelKind.SHARP: tell("choice.kernel-sharp"),
+    KernelKind.UNKNOWN: tell("choice.kernel-unknown"),
+    KernelKind.SOFT: tell("choice.kernel-soft"),
 }
 
 
@@ -43,13 +47,13 @@ class Rank:
 
 
 DIFFERENCES = {
-    "incomplete": "is complete",
-    "short": "covers more of the chest",
-    "kernel": "has a kernel nearer to the lungs",
-    "thickness_distance": "has a slice thickness nearer to what the model was made for",
-    "fewer_slices": "has more slices",
-    "series_number": "comes first by its number",
-    "series_instance_uid": "comes first by its UID",
+    "incomplete": tell("choice.is-complete"),
+    "short": tell("choice.covers-more"),
+    "kernel": tell("choice.better-kernel"),
+    "thickness_distance": tell("choice.better-thickness"),
+    "fewer_slices": tell("choice.more-slices"),
+    "series_number": tell("choice.first-number"),
+    "series_instance_uid": tell("choice.first-uid"),
 }
 
 
@@ -74,9 +78,9 @@ def choose(facts: Sequence[SeriesFacts], criteria: Criteria) -> tuple[SeriesChoi
     choices = []
     for item, refusal in zip(facts, refusals, strict=True):
         if refusal is not None:
-            reason = f"Not analysed: {refusal}."
+            reason = tell(REFUSED, why=refusal)
         elif item is best:
-            reason = f"Chosen: {_features(item)}."
+            reason = tell("choice.chosen", features=_features(item))
         else:
             assert best is not None  # noqa: S101 -- a fit series makes a best one
             reason = _second(item, best, ranks)
@@ -128,21 +132,29 @@ def _holds_whole_lungs(facts: SeriesFacts) -> bool:
     return facts.series.verdict is Verdict.GEOMETRY or facts.series.whole_lungs
 
 
-def _features(facts: SeriesFacts) -> str:
+def _features(facts: SeriesFacts) -> Told:
     kernel = facts.first.convolution_kernel
-    parts = [KERNEL_NAMES[kernel_kind(facts.first)] + (f" ({kernel})" if kernel else "")]
-    if facts.thickness is not None:
-        parts.append(f"slices of {facts.thickness:.4g} mm")
-    parts.append(f"{facts.slice_count} slices over {facts.extent:.0f} mm")
-    return ", ".join(parts)
+    kind = KERNEL_NAMES[kernel_kind(facts.first)]
+    named = tell("choice.kernel", kind=kind, name=kernel) if kernel else kind
+    count, extent = facts.slice_count, facts.extent
+    if facts.thickness is None:
+        return tell("choice.features", kernel=named, count=count, extent=extent)
+    return tell(
+        "choice.features-thickness", kernel=named, thickness=facts.thickness, count=count, extent=extent
+    )
 
 
-def _second(facts: SeriesFacts, best: SeriesFacts, ranks: dict[str, Rank]) -> str:
+def _second(facts: SeriesFacts, best: SeriesFacts, ranks: dict[str, Rank]) -> Told:
     mine, chosen = ranks[facts.series.series_instance_uid], ranks[best.series.series_instance_uid]
     field = next(name for name in DIFFERENCES if getattr(mine, name) != getattr(chosen, name))
+    return second(_features(facts), best, DIFFERENCES[field])
+
+
+def second(features: Told, best: SeriesFacts, difference: Told) -> Told:
+    """Return why a fit series was not chosen."""
     number = best.series.series_number
-    name = f"series {number}" if number is not None else "another series"
-    return f"Fit ({_features(facts)}), but {name} {DIFFERENCES[field]}."
+    name = tell("choice.another") if number is None else tell("choice.series", number=number)
+    return tell("choice.second", features=features, series=name, difference=difference)
 
 
 def judged(facts: SeriesFacts, *, chosen: bool, eligible: bool, reason: str) -> SeriesChoice:

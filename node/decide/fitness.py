@@ -14,6 +14,7 @@ from node.decide.series_facts import CT_SOP_CLASSES, Criteria, SeriesFacts
 from node.domain.errors import GeometryError
 from node.domain.network import CapPolicy
 from node.domain.study import SeriesState
+from node.domain.wording import reason_of, tell
 from node.imaging.geometry import odd_ones
 
 LOCALIZERS = re.compile(r"\b(LOCALI[SZ]ER|TOPOGRAM|SCOUT|SURVIEW|SCANOGRAM|SCANO)\b")
@@ -46,27 +47,28 @@ def unfit(facts: SeriesFacts, criteria: Criteria) -> str | None:
 
 def _not_ct(facts: SeriesFacts, _: Criteria) -> str | None:
     if not facts.headers:
-        return "no instance of it is stored"
+        return tell("unfit.nothing-stored")
     if facts.first.modality != "CT":
-        return f"modality {facts.first.modality or 'unknown'}, not CT"
+        modality = facts.first.modality
+        return tell("unfit.modality", modality=modality) if modality else tell("unfit.modality-unknown")
     if any(header.sop_class_uid not in CT_SOP_CLASSES for header in facts.headers):
-        return "not all instances are CT images"
+        return tell("unfit.not-all-ct")
     return None
 
 
 def _copy(facts: SeriesFacts, _: Criteria) -> str | None:
     if any(header.samples_per_pixel not in {1, None} for header in facts.headers):
-        return "colour images, made for the screen"
+        return tell("unfit.colour")
     if any(header.bits_allocated not in {HOUNSFIELD_BITS, None} for header in facts.headers):
-        return f"{facts.first.bits_allocated} bits a pixel do not hold Hounsfield units"
+        return tell("unfit.bits", bits=facts.first.bits_allocated)
     return None
 
 
 def _localizer(facts: SeriesFacts, _: Criteria) -> str | None:
     if any("LOCALIZER" in map(str.upper, header.image_type) for header in facts.headers):
-        return "localizer images"
+        return tell("unfit.localizer")
     if LOCALIZERS.search(facts.first.series_description.upper()):
-        return "localizer images by their description"
+        return tell("unfit.localizer-described")
     return None
 
 
@@ -74,67 +76,68 @@ def _derived(facts: SeriesFacts, _: Criteria) -> str | None:
     for header in facts.headers:
         values = tuple(value.upper() for value in header.image_type)
         if values[:2] == ("DERIVED", "SECONDARY"):
-            return "derived images (ImageType DERIVED\\SECONDARY)"
+            return tell("unfit.derived")
         if REFORMATS.intersection(values[2:]):
-            return "reformatted images (ImageType)"
+            return tell("unfit.reformatted")
     if ATTENUATION.search(facts.first.series_description.upper()):
-        return "made for the attenuation correction of another modality"
+        return tell("unfit.attenuation")
     return None
 
 
 def _other_part(facts: SeriesFacts, _: Criteria) -> str | None:
     part = other_body_part(facts.first)
-    return f"body part {part}, not the chest" if part is not None else None
+    return tell("unfit.body-part", part=part) if part is not None else None
 
 
 def still_open(facts: SeriesFacts, criteria: Criteria) -> str | None:
     """Return why a series must not be looked at yet or as it is, None when it may be."""
     series = facts.series
     if series.state is SeriesState.RECEIVING:
-        return "still being received"
+        return tell("unfit.receiving")
     if series.state is SeriesState.INCOMPLETE and criteria.cap_policy is CapPolicy.SKIP_AND_NOTIFY:
-        return f"incomplete: {series.verdict_reason or 'no evidence of completeness'}"
+        return tell("unfit.incomplete", reason=series.verdict_reason or tell("unfit.no-evidence"))
     return None
 
 
 def _no_plane(facts: SeriesFacts, _: Criteria) -> str | None:
     if len(facts.frames) != facts.slice_count:
-        return "orientation unknown: the functional groups do not describe every frame"
+        return tell("unfit.groups")
     try:
         planes = facts.planes
     except GeometryError as error:
-        return f"orientation unknown: {error}"
+        return tell("unfit.orientation", reason=reason_of(error))
     upright = sum(not plane.axial for plane in planes)
-    return f"not axial: {upright} of {len(planes)} slices" if upright else None
+    return tell("unfit.not-axial", count=upright, slices=len(planes)) if upright else None
 
 
 def _too_few(facts: SeriesFacts, criteria: Criteria) -> str | None:
     if facts.slice_count < criteria.minimum_slices:
-        return f"too few slices: {facts.slice_count}, at least {criteria.minimum_slices} needed"
+        return tell("unfit.too-few", count=facts.slice_count, needed=criteria.minimum_slices)
     return None
 
 
 def _mixed(facts: SeriesFacts, _: Criteria) -> str | None:
     odd = odd_ones(facts.planes)
     if odd:
-        return f"mixed orientation: {len(odd)} of {facts.slice_count} slices differ from the others"
+        return tell("unfit.mixed-orientation", count=len(odd), slices=facts.slice_count)
     matrices = {(header.rows, header.columns) for header in facts.headers}
     if len(matrices) > 1:
-        return "mixed matrix: " + ", ".join(sorted(f"{rows} x {columns}" for rows, columns in matrices))
+        sizes = ", ".join(sorted(f"{rows} x {columns}" for rows, columns in matrices))
+        return tell("unfit.mixed-matrix", matrices=sizes)
     spacings = {frame.pixel_spacing for frame in facts.frames}
     if None in spacings:
-        return "pixel spacing unknown"
+        return tell("unfit.spacing")
     if len(spacings) > 1:
-        return f"mixed pixel spacing: {len(spacings)} different ones"
+        return tell("unfit.mixed-spacing", count=len(spacings))
     if len({header.frame_of_reference_uid for header in facts.headers}) > 1:
-        return "mixed frames of reference: the slices do not share their coordinates"
+        return tell("unfit.mixed-frames-of-reference")
     return None
 
 
 def _not_hounsfield(facts: SeriesFacts, _: Criteria) -> str | None:
     unknown = sum(not header.rescale_known for header in facts.headers)
     if unknown:
-        return f"Hounsfield units unknown: no rescale to HU in {unknown} of {len(facts.headers)} images"
+        return tell("unfit.rescale", count=unknown, images=len(facts.headers))
     return None
 
 
@@ -142,21 +145,21 @@ def _tilted(facts: SeriesFacts, _: Criteria) -> str | None:
     tilts = [abs(header.gantry_tilt) for header in facts.headers if header.gantry_tilt is not None]
     tilt = max(tilts, default=0.0)
     if tilt > GANTRY_TILT_DEGREES:
-        return f"gantry tilt of {tilt:g} degrees"
+        return tell("unfit.tilt", degrees=tilt)
     if facts.volume.sheared:
-        return f"slices are sheared by {facts.volume.tilt_degrees:.1f} degrees (tilted gantry)"
+        return tell("unfit.sheared", degrees=facts.volume.tilt_degrees)
     return None
 
 
 def _not_uniform(facts: SeriesFacts, _: Criteria) -> str | None:
     volume = facts.volume
     if volume.duplicates:
-        return f"duplicated positions: {len(volume.duplicates)} pairs of slices lie at one place"
+        return tell("unfit.duplicates", pairs=len(volume.duplicates))
     if volume.gaps:
         missing = sum(gap.missing for gap in volume.gaps)
-        return f"missing positions: about {missing} slices in {len(volume.gaps)} gaps"
+        return tell("unfit.gaps", missing=missing, gaps=len(volume.gaps))
     if not volume.uniform:
-        return "slice spacing is not uniform within 1 %"
+        return tell("unfit.not-uniform")
     return None
 
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Final
 
 from node.decide.body_part import CHEST, OTHER_PARTS, other_body_part
-from node.decide.choice import judged
+from node.decide.choice import REFUSED, judged, second
 from node.decide.fitness import still_open
 from node.decide.rule import Decision
 from node.decide.scope import out_of_age
@@ -23,6 +23,7 @@ from node.decide.series_facts import Criteria, SeriesFacts
 from node.domain.radiograph import RadiographView
 from node.domain.result import OperatingPoint, Outcome, SeriesChoice
 from node.domain.study import InstanceHeader, SeriesState
+from node.domain.wording import Told, row, tell
 from node.imaging.frontal import is_seen_from_the_side
 
 CR_IMAGE: Final = "1.2.840.10008.5.1.4.1.1.1"
@@ -41,7 +42,6 @@ LATERAL: Final = re.compile(
 """Words of descriptions, asked where no attribute names the view; between them stand "_" and digits, too."""
 SAYS_NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "N/A"})
 """Values of BodyPartExamined that name no part."""
-FRONTAL: Final = "frontal"
 
 
 class View(IntEnum):
@@ -65,7 +65,7 @@ VIEW_CODES: Final = {  # CID 4010 in SNOMED CT, and as SNOMED RT, in which most 
 VIEW_NAMES: Final = {
     View.POSTERO_ANTERIOR: "PA",
     View.ANTERO_POSTERIOR: "AP",
-    View.NOT_NAMED: "view not named",
+    View.NOT_NAMED: tell("choice.view-not-named"),
 }
 
 
@@ -82,11 +82,11 @@ class Rank:
 
 
 DIFFERENCES: Final = {
-    "incomplete": "is complete",
-    "view": "has the better view",
-    "fewer_images": "has more frontal images",
-    "series_number": "comes first by its number",
-    "series_instance_uid": "comes first by its UID",
+    "incomplete": tell("choice.is-complete"),
+    "view": tell("choice.better-view"),
+    "fewer_images": tell("choice.more-images"),
+    "series_number": tell("choice.first-number"),
+    "series_instance_uid": tell("choice.first-uid"),
 }
 
 
@@ -124,53 +124,53 @@ def unfit_image(header: InstanceHeader, view: RadiographView | None) -> str | No
         None when the stored object could not be read again.
     """
     if header.sop_class_uid == DX_FOR_PROCESSING:
-        return "for processing, not for presentation: its grey levels are not those a reader sees"
+        return tell("unfit.for-processing")
     if header.sop_class_uid not in RADIOGRAPH_SOP_CLASSES:
-        return "no radiograph"
+        return tell("unfit.no-radiograph")
     if view is None:
-        return "its attributes cannot be read"
+        return tell("unfit.attributes")
     if view.presentation_intent == "FOR PROCESSING":
-        return "for processing, not for presentation: its grey levels are not those a reader sees"
+        return tell("unfit.for-processing")
     if header.number_of_frames > 1:
-        return f"{header.number_of_frames} frames; radiographs of one frame are analysed"
+        return tell("unfit.frames", frames=header.number_of_frames)
     return _unfit_pixels(header, view) or _unfit_subject(header, view)
 
 
 def _unfit_pixels(header: InstanceHeader, view: RadiographView) -> str | None:
     if header.samples_per_pixel not in {1, None}:
-        return "in colours, made for the screen"
+        return tell("unfit.in-colours")
     if header.photometric_interpretation not in GREY:
-        return f"PhotometricInterpretation {header.photometric_interpretation or 'absent'}, not monochrome"
+        value = header.photometric_interpretation
+        return tell("unfit.photometric", value=value) if value else tell("unfit.photometric-absent")
     shape = view.presentation_lut_shape
     if shape and shape != POLARITY[header.photometric_interpretation]:
-        return (
-            f"polarity unknown: {header.photometric_interpretation} with PresentationLUTShape {shape} "
-            "contradict each other"
-        )
+        return tell("unfit.polarity", photometric=header.photometric_interpretation, shape=shape)
     if tuple(value.upper() for value in header.image_type[:2]) == ("DERIVED", "SECONDARY"):
-        return "derived (ImageType DERIVED\\SECONDARY)"
+        return tell("unfit.image-derived")
     return None
 
 
 def _unfit_subject(header: InstanceHeader, view: RadiographView) -> str | None:
     part = other_body_part(header) or _other_part_by_words(header)
     if part is not None:
-        return f"body part {part}, not the chest"
+        return tell("unfit.body-part", part=part)
     if header.body_part_examined.upper() not in SAYS_NOTHING and not names_the_chest(header):
         # Radiographs are made of every part, and no list of parts names them all.
-        return f"body part {header.body_part_examined}, not known as the chest"
+        return tell("unfit.not-chest", part=header.body_part_examined)
     if view_of(header, view) is None:
-        return f"not a frontal view ({_view_named(header, view)})"
+        return tell("unfit.not-frontal", named=_view_named(header, view))
     return None
 
 
 def _view_named(header: InstanceHeader, view: RadiographView) -> str:
     """Return by what an image that is not a frontal view says so."""
     if is_seen_from_the_side(view.patient_orientation):
-        return f"PatientOrientation {'/'.join(view.patient_orientation)}"
+        return tell("unfit.view-orientation", directions="/".join(view.patient_orientation))
     if view.view_position:
         return view.view_position
-    return f"view code {view.view_code}" if view.view_code else f"'{header.series_description}'"
+    if view.view_code:
+        return tell("unfit.view-code", code=view.view_code)
+    return tell("unfit.view-described", description=header.series_description)
 
 
 def _other_part_by_words(header: InstanceHeader) -> str | None:
@@ -232,15 +232,13 @@ def choose_radiographs(
     choices = []
     for item, refusal in zip(facts, refusals, strict=True):
         if refusal is not None or best is None:
-            reason = f"Not analysed: {refusal}."
+            reason = tell(REFUSED, why=refusal)
         elif item is best:
-            reason = f"Chosen: {_features(item, views)}."
+            reason = tell("choice.chosen", features=_features(item, views))
         else:
             mine, first = (ranks[one.series.series_instance_uid] for one in (item, best))
             field = next(name for name in DIFFERENCES if getattr(mine, name) != getattr(first, name))
-            number = best.series.series_number
-            name = f"series {number}" if number is not None else "another series"
-            reason = f"Fit ({_features(item, views)}), but {name} {DIFFERENCES[field]}."
+            reason = second(_features(item, views), best, DIFFERENCES[field])
         choices.append(judged(item, chosen=item is best, eligible=refusal is None, reason=reason))
     return tuple(choices)
 
@@ -282,19 +280,25 @@ def decide_radiographs(k: int, n: int, point: OperatingPoint) -> Decision:
     if not 0 <= k <= n or n == 0:
         raise ValueError(f"{k} positive images of {n} scored ones is impossible")
     reached = k * point.share.denominator >= point.share.numerator * n
-    images = "1 frontal image scores" if n == 1 else f"{n} frontal images score"
     return Decision(
         outcome=Outcome.POSITIVE if reached else Outcome.NEGATIVE,
-        reason=(
-            f"{k} of {images} {point.slice_threshold:g} or more; the operating point '{point.name}' asks for "
-            f"{point.share} of them ({100 * float(point.share):.1f} %)."
+        reason=tell(
+            "decision.image" if n == 1 else "decision.images",
+            k=k,
+            n=n,
+            threshold=point.slice_threshold,
+            point=point.name,
+            share=point.share,
+            share_percent=100 * float(point.share),
         ),
     )
 
 
-def _unfit(facts: SeriesFacts, views: Mapping[str, RadiographView], criteria: Criteria) -> str | None:
+def _unfit(
+    facts: SeriesFacts, views: Mapping[str, RadiographView], criteria: Criteria
+) -> str | tuple[str, ...] | None:
     if not facts.headers:
-        return "no instance of it is stored"
+        return tell("unfit.nothing-stored")
     reasons = Counter(unfit_image(item, views.get(item.sop_instance_uid)) for item in facts.headers)
     if None not in reasons:
         return _listed(reasons)
@@ -303,11 +307,12 @@ def _unfit(facts: SeriesFacts, views: Mapping[str, RadiographView], criteria: Cr
     )
 
 
-def _listed(reasons: Counter[str | None]) -> str:
+def _listed(reasons: Counter[str | None]) -> str | tuple[str, ...]:
     """Return the reasons of the images, with how many have each where there are several."""
     if len(reasons) == 1:
-        return str(next(iter(reasons)))
-    return "; ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items(), key=str))
+        return next(iter(reasons)) or ""
+    counted = sorted(reasons.items(), key=str)
+    return tuple(tell("unfit.counted", count=count, reason=reason) for reason, count in counted)
 
 
 def _rank(facts: SeriesFacts, views: Mapping[str, RadiographView]) -> Rank:
@@ -327,10 +332,10 @@ def _views(images: Sequence[InstanceHeader], views: Mapping[str, RadiographView]
     return [view for view in found if view is not None]
 
 
-def _features(facts: SeriesFacts, views: Mapping[str, RadiographView]) -> str:
+def _features(facts: SeriesFacts, views: Mapping[str, RadiographView]) -> Told:
     images = fit_images(facts, views)
-    names = ", ".join(VIEW_NAMES[view] for view in _views(images, views))
-    noun = "image" if len(images) == 1 else "images"
+    names = row([VIEW_NAMES[view] for view in _views(images, views)])
     others = len(facts.headers) - len(images)
-    rest = f"; {others} other{'s' if others > 1 else ''} not scored" if others else ""
-    return f"{len(images)} {FRONTAL} {noun} ({names}){rest}"
+    rest = tell("choice.rest-one" if others == 1 else "choice.rest", count=others) if others else ""
+    key = "choice.image" if len(images) == 1 else "choice.images"
+    return tell(key, count=len(images), views=names, rest=rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from node.domain.result import OperatingPoint, Outcome
+from node.domain.wording import tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +46,23 @@ def decide(k: int, n: int, point: OperatingPoint, minimum_selected: int) -> Deci
     if not 0 <= k <= n:
         raise ValueError(f"{k} positive slices of {n} selected ones is impossible")
     if n == 0:
-        return Decision(outcome=Outcome.UNDETERMINED, reason="No slice shows open lungs; nothing was scored.")
+        return Decision(outcome=Outcome.UNDETERMINED, reason=tell("decision.nothing-selected"))
     if n < minimum_selected:
         return Decision(
             outcome=Outcome.UNDETERMINED,
-            reason=f"Too few slices with open lungs: {n}, at least {minimum_selected} needed.",
+            reason=tell("decision.too-few", n=n, needed=minimum_selected),
         )
     reached = k * point.share.denominator >= point.share.numerator * n
     return Decision(
         outcome=Outcome.POSITIVE if reached else Outcome.NEGATIVE,
-        reason=(
-            f"{k} of {n} selected slices score {point.slice_threshold:g} or more ({100 * k / n:.1f} %); "
-            f"the operating point '{point.name}' asks for {point.share} ({100 * float(point.share):.1f} %)."
+        reason=tell(
+            "decision.slices",
+            k=k,
+            n=n,
+            threshold=point.slice_threshold,
+            percent=100 * k / n,
+            point=point.name,
+            share=point.share,
+            share_percent=100 * float(point.share),
         ),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from node.domain.input_spec import ScopeSpec
 from node.domain.study import InstanceHeader
+from node.domain.wording import tell
 
 
 def out_of_scope(
@@ -37,9 +38,9 @@ def out_of_age(headers: Sequence[InstanceHeader], scope: ScopeSpec, *, accept_un
     """Return why the patient is out of the model's scope by age, None when within."""
     ages = [header.patient_age_years for header in headers if header.patient_age_years is not None]
     if not ages:
-        return None if accept_unknown else "the patient's age is unknown, and unknown ages are not analysed"
+        return None if accept_unknown else tell("unfit.age-unknown")
     if min(ages) < scope.minimum_age_years:
-        return f"out of the model's scope: the patient is younger than {scope.minimum_age_years:g} years"
+        return tell("unfit.age", years=scope.minimum_age_years)
     return None
 
 
@@ -56,15 +57,17 @@ def _sizes(headers: Sequence[InstanceHeader], scope: ScopeSpec, slice_thickness:
         )
     ]
     return (
-        _outside("slice thickness", [slice_thickness] if slice_thickness else [], scope.slice_thickness_mm)
-        or _outside("pixel spacing", [value for pair in spacing for value in pair], scope.pixel_spacing_mm)
-        or _outside("field of view", sizes, scope.field_of_view_mm)
+        _outside("unfit.thickness", [slice_thickness] if slice_thickness else [], scope.slice_thickness_mm)
+        or _outside(
+            "unfit.pixel-spacing", [value for pair in spacing for value in pair], scope.pixel_spacing_mm
+        )
+        or _outside("unfit.field-of-view", sizes, scope.field_of_view_mm)
     )
 
 
-def _outside(name: str, values: Sequence[float], interval: tuple[float, float]) -> str | None:
+def _outside(key: str, values: Sequence[float], interval: tuple[float, float]) -> str | None:
     low, high = interval
     wrong = [value for value in values if not low <= value <= high]
     if not wrong:
         return None
-    return f"out of the model's scope: {name} {wrong[0]:.4g} mm, made for {low:g} to {high:g} mm"
+    return tell(key, value=wrong[0], low=low, high=high)

@@ -17,6 +17,7 @@ from node.dicom.pixel_file import IN_PROCESS, PixelFile
 from node.domain.errors import GeometryError
 from node.domain.input_spec import InputSpec
 from node.domain.study import Instance, InstanceHeader
+from node.domain.wording import tell
 from node.imaging.geometry import DisplayOrientation, SlicePlane, display_orientation, slice_plane, stack
 from node.imaging.prepare import PreparedSlice, prepare_slice
 
@@ -79,7 +80,7 @@ class SliceSource:
         """
         spacing = self.header.frames[self.frame - 1].pixel_spacing
         if spacing is None:
-            raise GeometryError("PixelSpacing is missing; areas and the field of view are unknown")
+            raise GeometryError(tell("geometry.no-spacing"))
         return self.orientation.spacing(spacing)
 
     def hounsfield(self) -> HounsfieldUnits:
@@ -174,7 +175,7 @@ def slice_sources(
     ]
     volume = stack(planes)
     if volume.duplicates:
-        raise GeometryError(f"{len(volume.duplicates)} pairs of slices lie at one position")
+        raise GeometryError(tell("geometry.duplicates", pairs=len(volume.duplicates)))
     return [
         SliceSource(
             header=places[index][0],

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.errors import GeometryError, MixedOrientation, OrientationUnknown
+from node.domain.wording import tell
 
 UNIT_TOLERANCE = 1e-2
 """How far a cosine vector may be from unit length, and two of them from a right angle (rounded headers)."""
@@ -53,16 +54,12 @@ class SlicePlane:
     def __post_init__(self) -> None:
         """Check the vectors."""
         if not all(map(math.isfinite, (*self.position, *self.row_cosine, *self.column_cosine))):
-            raise OrientationUnknown(
-                "a position or cosine is not a finite number; the slice cannot be placed"
-            )
+            raise OrientationUnknown(tell("geometry.not-finite"))
         lengths = (_dot(self.row_cosine, self.row_cosine), _dot(self.column_cosine, self.column_cosine))
         if any(abs(math.sqrt(length) - 1) > UNIT_TOLERANCE for length in lengths):
-            raise OrientationUnknown("ImageOrientationPatient does not hold unit vectors (PS3.3 C.7.6.2.1.1)")
+            raise OrientationUnknown(tell("geometry.no-unit-vectors"))
         if abs(_dot(self.row_cosine, self.column_cosine)) > UNIT_TOLERANCE:
-            raise OrientationUnknown(
-                "ImageOrientationPatient does not hold a right angle (PS3.3 C.7.6.2.1.1)"
-            )
+            raise OrientationUnknown(tell("geometry.no-right-angle"))
 
     @property
     def normal(self) -> Vector:
@@ -93,9 +90,9 @@ def slice_plane(position: Sequence[float] | None, orientation: Sequence[float] |
         One is missing or malformed.
     """
     if position is None or len(position) != 3:
-        raise OrientationUnknown("ImagePositionPatient is missing; the slice cannot be placed")
+        raise OrientationUnknown(tell("geometry.no-position"))
     if orientation is None or len(orientation) != 6:
-        raise OrientationUnknown("ImageOrientationPatient is missing; left and right are unknown")
+        raise OrientationUnknown(tell("geometry.no-orientation"))
     x, y, z, *rest = map(float, orientation)
     first, second, third = map(float, position)
     return SlicePlane(
@@ -172,9 +169,9 @@ def stack(planes: Sequence[SlicePlane]) -> Stack:
         Not all have one orientation.
     """
     if not planes:
-        raise GeometryError("no slice was given; nothing can be put in order")
+        raise GeometryError(tell("geometry.no-slice"))
     if odd := odd_ones(planes):
-        raise MixedOrientation(f"{len(odd)} of {len(planes)} slices have another orientation; leave them out")
+        raise MixedOrientation(tell("geometry.mixed", odd=len(odd), slices=len(planes)))
     normal = planes[0].normal
     along = [_dot(plane.position, normal) for plane in planes]
     order = tuple(sorted(range(len(planes)), key=lambda index: (along[index], index)))
@@ -217,7 +214,7 @@ class DisplayOrientation:
     @property
     def warning(self) -> str | None:
         """What a reader must know, or None."""
-        return "image rows run left to right (decubitus); slices were turned" if self.transposed else None
+        return tell("warning.decubitus") if self.transposed else None
 
     def apply(self, stored: NDArray[np.generic]) -> NDArray[np.generic]:
         """Return the array as displayed; a contiguous copy.
@@ -255,7 +252,7 @@ def display_orientation(plane: SlicePlane) -> DisplayOrientation:
         The slice is not axial.
     """
     if not plane.axial:
-        raise GeometryError("the slice is not axial; it has no left-to-right display")
+        raise GeometryError(tell("geometry.not-axial"))
     across, down = plane.row_cosine, plane.column_cosine
     transposed = abs(across[0]) < abs(across[1])
     if transposed:

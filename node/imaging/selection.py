@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from node.domain.input_spec import SelectionRule, SelectionSpec
+from node.domain.wording import tell
 from node.imaging.arrays import Box, Stored
 from node.imaging.lungs import body_mask
 
@@ -138,17 +139,15 @@ def plausibility(
         if counts[index].in_body * pixel_area_mm2 < spec.plausibility.minimum_dark_area_mm2
     ]
     if not selection.kept:
-        reason = "no slice with open lungs was found"
+        reason = tell("decision.no-open-lungs")
     elif len(selection.kept) < spec.minimum_selected:
-        reason = f"only {len(selection.kept)} slices with open lungs; {spec.minimum_selected} are needed"
+        reason = tell("decision.few-open-lungs", count=len(selection.kept), needed=spec.minimum_selected)
     elif airless:
-        reason = f"{len(airless)} of {len(selection.kept)} selected slices show no lung inside the body"
+        reason = tell("decision.no-lung-inside", count=len(airless), selected=len(selection.kept))
     elif longest < spec.plausibility.minimum_run_share * len(selection.kept):
-        reason = (
-            f"the selected slices lie in {len(runs)} separate runs; they do not look like one pair of lungs"
-        )
+        reason = tell("decision.separate-runs", runs=len(runs))
     elif len(runs) > 1:
-        note = f"the selected slices lie in {len(runs)} runs; the longest has {longest}"
+        note = tell("warning.runs", runs=len(runs), longest=longest)
     return Plausibility(reason=reason, runs=len(runs), note=note)
 
 

@@ -45,6 +45,7 @@ def build_results(request: ReportRequest) -> list[BuiltObject]:
         },
         maps={key: item.made.reference(number) for item in maps for key, number in item.frames.items()},
         summary=None if summary is None else summary.reference(),
+        words=request.producer.wording,
     )
     made = [*images, build_report(request, grounds, images)]
     if request.key_objects and request.finding.positive:

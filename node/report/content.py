@@ -16,6 +16,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sequence import Sequence as Items
 from pydicom.sr.coding import Code
 
+from node.domain.wording import Wording
 from node.report import codes
 
 CONTAINS: Final = hd.RelationshipTypeValues.CONTAINS
@@ -114,11 +115,11 @@ def composite(concept: Code, reference: Reference) -> hd.CompositeContentItem:
     return hd.CompositeContentItem(concept, reference.sop_class_uid, reference.sop_instance_uid, CONTAINS)
 
 
-def private_scheme() -> CodingSchemeIdentificationItem:
+def private_scheme(words: Wording) -> CodingSchemeIdentificationItem:
     """Return the item of the Coding Scheme Identification Sequence (0008,0110) that declares our codes."""
     return CodingSchemeIdentificationItem(
         codes.PRIVATE_SCHEME,
-        name=codes.PRIVATE_SCHEME_NAME,
+        name=words("notice.scheme"),
         version=codes.PRIVATE_SCHEME_VERSION,
         responsible_organization=codes.PRIVATE_SCHEME_OWNER,
     )

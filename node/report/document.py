@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from node.domain.result import ResultKind, SeriesChoice
 from node.domain.study import SeriesState
-from node.report import content, inherited, text
+from node.report import content, inherited
 from node.report.content import Reference
 from node.report.envelope import LONGEST_SHORT_STRING, envelope
 from node.report.evidence import hierarchical, referenced
@@ -43,7 +43,7 @@ def build_report(request: ReportRequest, grounds: Grounds, images: list[BuiltObj
         document.CurrentRequestedProcedureEvidenceSequence = [
             hierarchical(grounds.evidence.study_instance_uid, instances)
         ]
-    document.CodingSchemeIdentificationSequence = [content.private_scheme()]
+    document.CodingSchemeIdentificationSequence = [content.private_scheme(grounds.words)]
     return frame.seal()
 
 
@@ -59,9 +59,9 @@ def _add_flags(document: Dataset, grounds: Grounds) -> None:
 def _incomplete(grounds: Grounds) -> str:
     """Return why the report is partial: its series is incomplete, or every series fit for the model is."""
     if grounds.screened is not None:
-        return text.SERIES_INCOMPLETE if _is_incomplete(grounds.screened) else ""
+        return grounds.words("report.series-incomplete") if _is_incomplete(grounds.screened) else ""
     fit = [choice for choice in grounds.finding.choices if choice.eligible]
-    return text.NO_SERIES_COMPLETE if fit and all(map(_is_incomplete, fit)) else ""
+    return grounds.words("report.no-series-complete") if fit and all(map(_is_incomplete, fit)) else ""
 
 
 def _is_incomplete(choice: SeriesChoice) -> bool:

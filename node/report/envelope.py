@@ -16,6 +16,7 @@ from pydicom.filewriter import write_dataset
 from node.dicom.part10 import part10_prefix
 from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind
+from node.domain.wording import Wording
 from node.report import codes, content, inherited, text
 from node.report.identity import (
     SERIES_NUMBERS,
@@ -26,6 +27,7 @@ from node.report.identity import (
     result_series_uid,
     result_uid,
 )
+from node.report.language import put_meanings
 from node.report.request import BuiltObject, Producer, ReportRequest
 
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
@@ -42,10 +44,12 @@ class Envelope:
     data_set: Dataset
     made_at: datetime
     """In the zone of the source's dates and times."""
+    words: Wording
 
     def seal(self) -> BuiltObject:
-        """Choose the character set, add what depends on the content, and encode the object."""
+        """Word the codes, choose the character set, add what depends on the content, and encode it."""
         data_set = self.data_set
+        put_meanings(data_set, self.words)
         if not inherited.all_ascii(data_set):
             data_set.SpecificCharacterSet = UNICODE
         return BuiltObject(
@@ -108,7 +112,7 @@ def envelope(
         kind=kind,
         index=index,
         recipe=request.recipe,
-        description=text.series_description(kind, request.finding),
+        description=text.series_description(request.producer.wording, kind, request.finding),
     )
     if frame_of_reference_uid:
         frame.data_set.FrameOfReferenceUID = frame_of_reference_uid
@@ -116,7 +120,10 @@ def envelope(
             str(frame.data_set.StudyInstanceUID), request.finding.model.name, kind, frame_of_reference_uid
         )
     equipment = frame.data_set.ContributingEquipmentSequence
-    frame.data_set.ContributingEquipmentSequence = [*_scanner(donor), *equipment]
+    frame.data_set.ContributingEquipmentSequence = [
+        *_scanner(request.producer.wording, donor),
+        *equipment,
+    ]
     return frame
 
 
@@ -157,17 +164,17 @@ def general(
     data_set.SoftwareVersions = content.name(producer.software_version)
     data_set.StationName = content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING]
     data_set.ContributingEquipmentSequence = [_algorithm(making, made_at)]
-    return Envelope(kind=kind, index=index, data_set=data_set, made_at=made_at)
+    return Envelope(kind=kind, index=index, data_set=data_set, made_at=made_at, words=producer.wording)
 
 
-def _scanner(donor: Dataset) -> list[Dataset]:
+def _scanner(words: Wording, donor: Dataset) -> list[Dataset]:
     """Contributing equipment: what acquired the source images; left out where it is not named."""
     item = Dataset()
     inherited.copy(donor, item, inherited.SCANNER)
     if not item.get("Manufacturer"):  # Type 1
         return []
     item.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.ACQUISITION_EQUIPMENT)]
-    item.ContributionDescription = text.ACQUISITION
+    item.ContributionDescription = words("notice.acquisition")
     return [item]
 
 
@@ -182,7 +189,9 @@ def _algorithm(making: Making, made_at: datetime) -> Dataset:
         device_serial_number=content.name(producer.serial_number),
         station_name=content.name(producer.station_ae_title)[:LONGEST_SHORT_STRING],
         contribution_datetime=made_at.strftime("%Y%m%d%H%M%S.%f"),
-        contribution_description=text.contribution(model, content.name(producer.software_version)),
+        contribution_description=text.contribution(
+            producer.wording, model, content.name(producer.software_version)
+        ),
     )
     item.DeviceUID = device_uid(model)
     return item

@@ -10,6 +10,7 @@ import highdicom.sr as hd
 from pydicom.sr.coding import Code
 
 from node.domain.result import Finding, Outcome, RunOutcome, SeriesChoice, SliceScore
+from node.domain.wording import Wording
 from node.report import codes, text
 from node.report import content as make
 from node.report.content import Reference
@@ -32,6 +33,7 @@ class Grounds:
     """Frames of the maps as data, by the same."""
     summary: Reference | None
     """The summary picture."""
+    words: Wording
 
     @property
     def screened(self) -> SeriesChoice | None:
@@ -41,12 +43,15 @@ class Grounds:
 
 def measurement_groups(grounds: Grounds) -> Iterator[hd.ContentItem]:
     """Iterate over the groups: the study's, then the positive slices' in the order along the normal."""
-    yield _group(grounds, text.study_label(grounds.finding), "study", _study(grounds))
+    yield _group(grounds, text.study_label(grounds.words, grounds.finding), "study", _study(grounds))
     for item in grounds.finding.slices:
         if item.positive:
             subject = f"{item.sop_instance_uid}#{item.frame}"
             yield _group(
-                grounds, text.image_label(item, grounds.finding.modality), subject, _slice(grounds, item)
+                grounds,
+                text.image_label(grounds.words, item, grounds.finding.modality),
+                subject,
+                _slice(grounds, item),
             )
 
 
@@ -61,7 +66,7 @@ def _group(
         # TID 4019
         make.text(codes.ALGORITHM_NAME, model.name, make.HAS_CONCEPT_MOD),
         make.text(codes.ALGORITHM_VERSION, algorithm_version(model), make.HAS_CONCEPT_MOD),
-        make.text(codes.ALGORITHM_PARAMETERS, text.parameters(model), make.HAS_CONCEPT_MOD),
+        make.text(codes.ALGORITHM_PARAMETERS, text.parameters(grounds.words, model), make.HAS_CONCEPT_MOD),
     )
     return make.container(codes.MEASUREMENT_GROUP, (*head, *children), template="1501")
 
@@ -82,20 +87,20 @@ def _slice(grounds: Grounds, item: SliceScore) -> Iterator[hd.ContentItem]:
 
 
 def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
-    finding = grounds.finding
+    finding, words = grounds.finding, grounds.words
     positive = finding.outcome is Outcome.POSITIVE
     yield make.code(codes.FINDING, codes.SUSPECTED_COVID_19 if positive else codes.NOT_FLAGGED)
     yield make.code(codes.OVERALL_ASSESSMENT, codes.ASSESSMENTS[finding.outcome])
     yield make.code(codes.RUN, codes.RUN_OUTCOMES[finding.run_outcome])
-    yield make.text(codes.REASON, finding.reason)
+    yield make.text(codes.REASON, words.of(finding.reason))
     if finding.mean_probability is not None:
         key = (finding.run_outcome is RunOutcome.SUCCEEDED, finding.positive > 0)
         yield make.code(codes.PROCESSING_SUMMARY, codes.PROCESSING_SUMMARIES[key])
     yield make.code(codes.MODEL_STATUS, codes.STATUSES[finding.model.status])
     for warning in filter(None, finding.warnings):
-        yield make.text(codes.WARNING, warning)
-    yield from _completeness(grounds.screened)
-    yield from _rule(finding)
+        yield make.text(codes.WARNING, words.of(warning))
+    yield from _completeness(words, grounds.screened)
+    yield from _rule(words, finding)
     yield from _numbers(grounds)
     yield from _label_place(grounds)
     if grounds.summary is not None:
@@ -104,22 +109,22 @@ def _study(grounds: Grounds) -> Iterator[hd.ContentItem]:
         yield make.image(codes.SOURCE_OF_MEASUREMENT, source)
 
 
-def _completeness(screened: SeriesChoice | None) -> Iterator[hd.ContentItem]:
+def _completeness(words: Wording, screened: SeriesChoice | None) -> Iterator[hd.ContentItem]:
     if screened is not None:
         verdict = codes.NO_VERDICT if screened.verdict is None else codes.VERDICTS[screened.verdict]
         yield make.code(codes.VERDICT, verdict)
-        yield make.text(codes.VERDICT_REASON, screened.verdict_reason)
+        yield make.text(codes.VERDICT_REASON, words.of(screened.verdict_reason))
 
 
-def _rule(finding: Finding) -> Iterator[hd.ContentItem]:
+def _rule(words: Wording, finding: Finding) -> Iterator[hd.ContentItem]:
     if finding.slices:
-        yield make.text(codes.SELECTION_RULE, text.selection_rule(finding))
+        yield make.text(codes.SELECTION_RULE, text.selection_rule(words, finding))
     point = finding.operating_point
     if point is not None:
-        yield make.text(codes.OPERATING_POINT, text.operating_point(point, finding.modality))
+        yield make.text(codes.OPERATING_POINT, text.operating_point(words, point, finding.modality))
         yield make.code(codes.POINT_VALIDATED, codes.YES if point.validated else codes.NO)
     if finding.mean_probability is not None:
-        yield make.text(codes.MEANING_OF_SCORE, text.MEANING_OF_SCORE)
+        yield make.text(codes.MEANING_OF_SCORE, words("notice.score"))
 
 
 def _numbers(grounds: Grounds) -> Iterator[hd.ContentItem]:

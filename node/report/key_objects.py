@@ -44,7 +44,9 @@ def build_key_objects(
         Making.of(request),
         evidence.donor,
         title=codes.OF_INTEREST,
-        description=text.key_objects(finding, len(shown), with_heatmaps=bool(heatmaps)),
+        description=text.key_objects(
+            request.producer.wording, finding, len(shown), with_heatmaps=bool(heatmaps)
+        ),
         selected=selected,
     )
     return frame.seal()

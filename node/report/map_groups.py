@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat
 
 from node.domain.result import Finding, SliceScore
+from node.domain.wording import Wording
 from node.report import codes, text
 from node.report.content import Reference
 from node.report.frame_place import FramePlace
@@ -38,11 +39,12 @@ class MapFrame:
     """Whether the slice has no map and all values are padding."""
 
 
-def shared_groups(finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
+def shared_groups(words: Wording, finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
     """Return the item of the Shared Functional Groups Sequence.
 
     Parameters
     ----------
+    words : Wording
     finding : Finding
     frames : sequence of MapFrame
         At least one that is no padding.
@@ -62,7 +64,7 @@ def shared_groups(finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
     window.WindowWidth = DSfloat(width, auto_format=True)
     window.VOILUTFunction = "LINEAR_EXACT"
     shared.FrameVOILUTSequence = [window]
-    shared.RealWorldValueMappingSequence = [_quantity(finding, lowest, highest)]
+    shared.RealWorldValueMappingSequence = [_quantity(words, finding, lowest, highest)]
     # Frame Anatomy (C.7.6.16.2.8)
     anatomy = Dataset()
     anatomy.FrameLaterality = "U"
@@ -83,20 +85,20 @@ def in_order(frames: Sequence[MapFrame]) -> list[MapFrame]:
     return sorted(frames, key=lambda frame: float(np.array(frame.place.image_position, float) @ normal))
 
 
-def frame_groups(frames: Sequence[MapFrame]) -> list[Dataset]:
+def frame_groups(words: Wording, frames: Sequence[MapFrame]) -> list[Dataset]:
     """Return the items of the Per-frame Functional Groups Sequence, of frames in order."""
     same_plane = _same_plane(frames)
-    return [_own(frame, place, same_plane) for place, frame in enumerate(frames, start=1)]
+    return [_own(words, frame, place, same_plane) for place, frame in enumerate(frames, start=1)]
 
 
-def _own(frame: MapFrame, along: int, same_plane: bool) -> Dataset:
+def _own(words: Wording, frame: MapFrame, along: int, same_plane: bool) -> Dataset:
     own = Dataset()
     # Frame Content (C.7.6.16.2.2)
     frame_content = Dataset()
     frame_content.StackID = "1"
     frame_content.InStackPositionNumber = frame_content.DimensionIndexValues = along
     if frame.is_padding:
-        frame_content.FrameComments = text.NO_MAP
+        frame_content.FrameComments = words("report.no-map")
     own.FrameContentSequence = [frame_content]
     position = Dataset()
     position.ImagePositionPatient = list(frame.place.image_position)
@@ -107,10 +109,10 @@ def _own(frame: MapFrame, along: int, same_plane: bool) -> Dataset:
     return own
 
 
-def _quantity(finding: Finding, lowest: float, highest: float) -> Dataset:
+def _quantity(words: Wording, finding: Finding, lowest: float, highest: float) -> Dataset:
     """Real World Value Mapping (C.7.6.16.2.11): the pixels are the values, of no unit."""
     mapping = Dataset()
-    mapping.LUTExplanation = text.map_description(finding)
+    mapping.LUTExplanation = text.map_description(words, finding)
     mapping.LUTLabel = LABEL
     mapping.MeasurementUnitsCodeSequence = [CodedConcept.from_code(codes.NO_UNITS)]
     mapping.DoubleFloatRealWorldValueFirstValueMapped = lowest

@@ -115,14 +115,14 @@ def _build(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidenc
     _add_image(image, request, frames, evidence)
     # Multi-frame Functional Groups and Dimension (PS3.3 C.7.6.16, C.7.6.17)
     image.NumberOfFrames = len(frames)
-    image.SharedFunctionalGroupsSequence = [shared_groups(request.finding, frames)]
-    image.PerFrameFunctionalGroupsSequence = frame_groups(frames)
+    image.SharedFunctionalGroupsSequence = [shared_groups(request.producer.wording, request.finding, frames)]
+    image.PerFrameFunctionalGroupsSequence = frame_groups(request.producer.wording, frames)
     _add_dimensions(image)
     # Common Instance Reference (PS3.3 C.12.2)
     image.ReferencedSeriesSequence = common_references(
         (evidence.series_of(item.reference.sop_instance_uid), item.reference) for item in frames
     )
-    image.CodingSchemeIdentificationSequence = [content.private_scheme()]
+    image.CodingSchemeIdentificationSequence = [content.private_scheme(request.producer.wording)]
     _add_pixels(image, frames)
     return frame.seal()
 
@@ -131,14 +131,15 @@ def _add_image(
     image: Dataset, request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidence
 ) -> None:
     """Parametric Map Image, General Reference and Acquisition Context (PS3.3 C.8.32.2, C.12.4, C.7.6.14)."""
+    words = request.producer.wording
     image.ImageType = list(FRAME_TYPE)
     image.PixelPresentation = "MONOCHROME"
     image.ContentQualification = "RESEARCH"
     image.ContentLabel = MAP_LABEL
-    image.ContentDescription = text.map_description(request.finding)
+    image.ContentDescription = text.map_description(words, request.finding)
     image.ContentCreatorName = None
     is_padded = any(frame.is_padding for frame in frames)
-    image.DerivationDescription = text.map_derivation(request.finding, is_padded=is_padded)
+    image.DerivationDescription = text.map_derivation(words, request.finding, is_padded=is_padded)
     image.BurnedInAnnotation = "NO"
     image.RecognizableVisualFeatures = "NO"
     image.PresentationLUTShape = "IDENTITY"

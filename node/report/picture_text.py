@@ -1,4 +1,4 @@
-"""The wording on pictures, in English (ASCII); beside `node.report.text`, and by the same rules.
+"""What pictures say, put together of the phrases of one language; beside `node.report.text`.
 
 A picture travels without the report: it says by itself what it shows, what it does not, and by which model.
 No name or number of a patient stands in pixels, and no text that came from another system.
@@ -8,32 +8,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.domain.preparation_spec import InputModality
 from node.domain.result import Finding, Outcome, SliceScore
+from node.domain.wording import Wording
 from node.imaging.contact_sheet import SheetText
 from node.imaging.heatmap import HeatmapCaption, opacity
 from node.imaging.scout import ScoutText
 from node.report import text
 
-SIDES: Final = ("R", "L")
-"""Marks of the patient's sides at the left and the right edge of an image in display orientation."""
 NO_SIDES: Final = ("", "")
-FROM_THE_FEET: Final = "counted from the feet"
-_COUNTS: Final = {
-    InputModality.CT: "Slices: {received} received, {selected} with open lungs selected, {scored} scored, "
-    "{positive} positive",
-    InputModality.CR: "Images: {received} received, {selected} fit for the model, {scored} scored, "
-    "{positive} positive",
-}
 
 
-def model_line(finding: Finding) -> str:
+def sides(words: Wording) -> tuple[str, str]:
+    """Return the marks of the patient's sides at the left and the right edge of an upright image."""
+    return words("picture.right"), words("picture.left")
+
+
+def model_line(words: Wording, finding: Finding) -> str:
     """Return name, version and status of the model."""
     model = finding.model
-    return f"Model {model.name}, version {model.version}, {model.status.value}"
+    status = words(f"status.{model.status.value}")
+    return words("picture.model", name=model.name, version=model.version, status=status)
 
 
 def heatmap_caption(
+    words: Wording,
     finding: Finding,
     index: int,
     *,
@@ -46,6 +44,7 @@ def heatmap_caption(
 
     Parameters
     ----------
+    words : Wording
     finding : Finding
     index : int
         Of the image in ``finding.slices``.
@@ -57,25 +56,25 @@ def heatmap_caption(
         Longer side of one cell in the patient; None where it is not known.
     sides : (left edge, right edge)
     """
-    image = text.WORDS[finding.modality].image
     score = finding.slices[index].probability or 0.0
-    rows, columns = grid
     strength = map_strength(finding, index)
-    coarse = (
-        f"The map has {rows} x {columns} cells" if cell_mm is None else f"One cell is about {cell_mm:.0f} mm"
-    )
+    percent = 100 * strength
+    coarse = words("picture.cells", rows=grid[0], columns=grid[1], strength=percent)
+    if cell_mm is not None:
+        coarse = words("picture.cell", cell=cell_mm, strength=percent)
+
+    def of_kind(key: str) -> str:
+        return text.of_kind(words, finding.modality, key)
+
     return HeatmapCaption(
-        banner=text.NOT_DIAGNOSTIC,
-        model=model_line(finding),
+        banner=words("notice.banner"),
+        model=model_line(words, finding),
         strength=strength,
-        said=f"Model score {score:.3f} (not a probability of disease)",
+        said=words("picture.score", score=score),
         place=place,
-        scale=("none", f"highest activation in this {image}"),
-        notes=(
-            f"Relative within this {image}; not a lesion outline.",
-            f"{coarse}. Opacity follows the score (here {100 * strength:.0f} %).",
-        ),
-        no_map=f"No map: no part of this {image} raised the score.",
+        scale=(words("picture.none"), of_kind("highest")),
+        notes=(of_kind("relative"), coarse),
+        no_map=of_kind("no-map"),
         sides=sides,
     )
 
@@ -86,17 +85,24 @@ def map_strength(finding: Finding, index: int) -> float:
     return opacity(finding.slices[index].probability or 0.0, 0.0 if point is None else point.slice_threshold)
 
 
-def slice_place(finding: Finding, index: int) -> str:
+def slice_place(words: Wording, finding: Finding, index: int, *, says_from_where: bool = False) -> str:
     """Return which slice of the series one is, counted from the feet."""
     item = finding.slices[index]
-    return f"Slice {index + 1} of {len(finding.slices)}{_numbered(item)}, {item.position:.1f} mm"
+    return words(
+        "picture.slice-from-feet" if says_from_where else "picture.slice",
+        number=index + 1,
+        count=len(finding.slices),
+        numbered=_numbered(words, item),
+        position=item.position,
+    )
 
 
-def radiograph_place(number: int, images: int, view: str) -> str:
+def radiograph_place(words: Wording, number: int, images: int, view: str) -> str:
     """Return which radiograph of the series one is.
 
     Parameters
     ----------
+    words : Wording
     number : int
         From 1, among those fit for the model.
     images : int
@@ -104,19 +110,22 @@ def radiograph_place(number: int, images: int, view: str) -> str:
     view : str
         Name of the view.
     """
-    return f"Image {number} of {images}, {view}"
+    return words("picture.radiograph", number=number, count=images, view=view)
 
 
-def _numbered(item: SliceScore) -> str:
-    number = "" if item.instance_number is None else f", instance {item.instance_number}"
-    return f"{number} frame {item.frame}" if item.frame > 1 else number
+def _numbered(words: Wording, item: SliceScore) -> str:
+    if item.instance_number is None:
+        return words("report.frame", frame=item.frame) if item.frame > 1 else ""
+    key = "picture.numbered-frame" if item.frame > 1 else "picture.numbered"
+    return words(key, number=item.instance_number, frame=item.frame)
 
 
-def tile_label(finding: Finding, index: int, rank: int, *, is_mapped: bool) -> str:
+def tile_label(words: Wording, finding: Finding, index: int, rank: int, *, is_mapped: bool) -> str:
     """Return the heading of an image on the contact sheet.
 
     Parameters
     ----------
+    words : Wording
     finding : Finding
     index : int
         Of the image in ``finding.slices``.
@@ -127,98 +136,100 @@ def tile_label(finding: Finding, index: int, rank: int, *, is_mapped: bool) -> s
     """
     item = finding.slices[index]
     if item.probability is None:
-        return f"{rank}: not scored"
-    standing = "below the threshold"
+        return words("picture.tile-not-scored", rank=rank)
+    key = "picture.tile-below"
     if item.positive:
-        standing = "positive" if is_mapped else "positive, no map"
-    return f"{rank}: score {item.probability:.3f}, {standing}"
+        key = "picture.tile-positive" if is_mapped else "picture.tile-positive-no-map"
+    return words(key, rank=rank, score=item.probability)
 
 
-def sheet_text(finding: Finding, shown: int) -> SheetText:
+def sheet_text(words: Wording, finding: Finding, shown: int) -> SheetText:
     """Return the wording of the contact sheet.
 
     Parameters
     ----------
+    words : Wording
     finding : Finding
     shown : int
         How many images it shows.
     """
-    image = text.WORDS[finding.modality].image
     return SheetText(
-        banner=text.NOT_DIAGNOSTIC,
-        title=text.title(finding),
-        outcome=text.OUTCOMES[finding.outcome],
-        lines=_sheet_lines(finding),
-        tiles=_heading(finding, shown),
-        scale=("none", f"highest activation in that {image}: colours cannot be compared between images"),
-        note=(
-            f"Colours show where the network looked, relative within each {image}; not a lesion outline. "
-            f"Opacity follows the {image}'s score. A score is not a probability of disease."
-        ),
+        banner=words("notice.banner"),
+        title=text.title(words, finding),
+        outcome=text.outcome(words, finding),
+        lines=_sheet_lines(words, finding),
+        tiles=_heading(words, finding, shown),
+        scale=(words("picture.none"), text.of_kind(words, finding.modality, "sheet-scale")),
+        note=text.of_kind(words, finding.modality, "sheet-note"),
     )
 
 
-def _sheet_lines(finding: Finding) -> tuple[str, ...]:
-    counts = _COUNTS[finding.modality].format(
+def _sheet_lines(words: Wording, finding: Finding) -> tuple[str, ...]:
+    counts = text.of_kind(
+        words,
+        finding.modality,
+        "counts",
         received=finding.received,
         selected=finding.selected,
         scored=finding.scored,
         positive=finding.positive,
+        reason=finding.reason,
     )
-    lines = [f"{counts}. {finding.reason}"]
-    lines += [f"Warning: {said}" for said in finding.warnings]
-    lines.append(f"{model_line(finding)}. The report of the same study has the details.")
-    return tuple(lines)
-
-
-def _heading(finding: Finding, shown: int) -> str:
-    """Return what the images of the contact sheet are."""
-    if finding.positive:
-        return f"Positive, highest scores first: {shown} of {finding.positive}"
-    if finding.scored:
-        return f"None is positive, so no map is drawn. Highest scores first: {shown} of {finding.scored}"
-    if finding.selected:
-        return f"Selected, not scored: {shown} of {finding.selected}"
-    return f"None was selected, none was scored: {shown} of {finding.received}"
-
-
-def summary_comment(finding: Finding) -> str:
-    """Return the ImageComments of the contact sheet."""
-    return text.marked(finding.model.status, f"{text.NOT_DIAGNOSTIC}. {text.summary(finding)}")
-
-
-def summary_derivation(finding: Finding) -> str:
-    """Return the DerivationDescription of the contact sheet (VR ST)."""
-    model, image = finding.model, text.WORDS[finding.modality].image
     return (
-        f"Contact sheet of the screening by {model.name} {model.version}: each {image} with one of the "
-        "highest scores, the positive ones under their gradient-weighted class activation (Grad-CAM). "
-        "Not a lesion outline."
+        counts,
+        *(words("picture.warning", warning=said) for said in finding.warnings),
+        words("picture.model-details", model=model_line(words, finding)),
     )
 
 
-def scout_text(finding: Finding) -> ScoutText:
+def _heading(words: Wording, finding: Finding, shown: int) -> str:
+    """Return what the images of the contact sheet are."""
+    for key, count in (
+        ("picture.shown-positive", finding.positive),
+        ("picture.shown-scored", finding.scored),
+        ("picture.shown-selected", finding.selected),
+    ):
+        if count:
+            return words(key, shown=shown, count=count)
+    return words("picture.shown-received", shown=shown, count=finding.received)
+
+
+def summary_comment(words: Wording, finding: Finding) -> str:
+    """Return the ImageComments of the contact sheet."""
+    banner, said = words("notice.banner"), text.summary(words, finding)
+    return text.marked(words, finding.model.status, words("picture.comment", banner=banner, summary=said))
+
+
+def summary_derivation(words: Wording, finding: Finding) -> str:
+    """Return the DerivationDescription of the contact sheet (VR ST)."""
+    model = finding.model
+    return text.of_kind(
+        words, finding.modality, "summary-derivation", model=model.name, version=model.version
+    )
+
+
+def scout_text(words: Wording, finding: Finding) -> ScoutText:
     """Return the wording of the scout with its plot."""
     point = finding.operating_point
     scored = bool(finding.scored)
     threshold = ""
     if scored and point is not None:
-        threshold = f"slice threshold {point.slice_threshold:g}"
+        threshold = words("scout.threshold", threshold=point.slice_threshold)
     elif finding.selection_threshold:
-        threshold = "selected above this number"
+        threshold = words("scout.threshold-dark")
     return ScoutText(
-        plot="model score of each slice" if scored else "dark pixels of each slice",
+        plot=words("scout.plot" if scored else "scout.plot-dark"),
         ends=("0", "1" if scored else str(max(1, *(item.dark_count for item in finding.slices)))),
-        positive="positive: reaches the threshold" if scored else "",
-        selected="selected: lungs open" if scored else "selected",
-        not_selected="not selected, not scored" if scored else "not selected",
+        positive=words("scout.positive") if scored else "",
+        selected=words("scout.selected" if scored else "scout.selected-dark"),
+        not_selected=words("scout.not-selected" if scored else "scout.not-selected-dark"),
         threshold=threshold,
         notes=(
-            "Left: mean CT number from front to back, head above.",
-            "1, 2, ...: the slices below. mm: slice position.",
-            *(("No slice was scored.",) if not scored else ()),
+            words("scout.note-left"),
+            words("scout.note-numbers"),
+            *((words("scout.note-none"),) if not scored else ()),
         ),
-        stretched="Stretched from feet to head, for the series is short.",
+        stretched=words("scout.stretched"),
     )
 
 

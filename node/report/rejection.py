@@ -12,6 +12,7 @@ from node.domain.errors import ReportImpossible
 from node.domain.identity import digest
 from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind, Withdrawal
+from node.domain.wording import ENGLISH
 from node.report import codes, inherited, text
 from node.report.content import Reference
 from node.report.envelope import Making, general
@@ -60,23 +61,27 @@ def build_rejection(request: RejectionRequest) -> BuiltObject:
         version=request.version,
         made_at=request.made_at,
     )
-    donor = request.withdrawn[0]
+    donor, words = request.withdrawn[0], request.producer.wording
     frame = general(
         making,
         donor,
         kind=ResultKind.REJECTION,
         index=request.version,
         recipe=digest(
-            "rejection", request.title.value, request.reason, [str(item.SOPInstanceUID) for item in headers]
+            "rejection",
+            request.title.value,
+            request.reason,
+            [str(item.SOPInstanceUID) for item in headers],
+            *(() if words.language == ENGLISH.language else (words.language,)),
         ),
-        description=text.rejection_series(request.model),
+        description=text.rejection_series(words, request.model),
     )
     complete(
         frame,
         making,
         donor,
         title=codes.REJECTIONS[request.title],
-        description=text.rejection(request.title, request.reason, request.model, request.version),
+        description=text.rejection(words, request.title, request.reason, request.model, request.version),
         selected=[_selected(item) for item in request.withdrawn],
     )
     return frame.seal()

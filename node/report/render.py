@@ -11,11 +11,12 @@ from pydicom.dataset import Dataset
 from node.domain.errors import NotAReport
 from node.domain.preparation_spec import InputModality
 from node.domain.result import ResultKind
+from node.domain.wording import Wording, known_wording
 from node.report import codes
 from node.report.content import one_line
 from node.report.identity import SOP_CLASSES
 from node.report.reading import Node
-from node.report.text import WORDS, Heading
+from node.report.text import of_kind
 
 WIDTH: Final = 100
 LABEL_WIDTH: Final = 26
@@ -45,16 +46,18 @@ def report_text(data_set: Dataset) -> str:
         raise NotAReport("this object is no report of Groundglass; give one of its structured reports")
     groups = root.first(codes.IMAGING_MEASUREMENTS).all(codes.MEASUREMENT_GROUP) or [Node(Dataset())]
     study, images = groups[0], groups[1:]
-    modality = _modality(study)
+    modality, words = _modality(study), known_wording(root.first(codes.LANGUAGE).code)
     sections = (
         _head(root),
-        _section(Heading.STUDY, _study(data_set)),
-        _section(Heading.OUTCOME, _outcome(study)),
-        _section(Heading.WARNINGS, _bullets([item.text for item in study.all(codes.WARNING)])),
-        _section(Heading.NUMBERS, _numbers(study, codes.COUNTED[modality])),
-        _section(f"{WORDS[modality].images} ({len(images)})", _images(study, images, modality)),
-        _section(Heading.SERIES, _series(root.first(codes.SERIES_FOUND).all(codes.ONE_SERIES))),
-        _section(Heading.MODEL, _model(root, study)),
+        _section(words("heading.study"), _study(words, data_set)),
+        _section(words("heading.outcome"), _outcome(words, study)),
+        _section(words("heading.warnings"), _bullets([item.text for item in study.all(codes.WARNING)])),
+        _section(words("heading.numbers"), _numbers(words, study, codes.COUNTED[modality])),
+        _section(
+            f"{of_kind(words, modality, 'images')} ({len(images)})", _images(words, study, images, modality)
+        ),
+        _section(words("heading.series"), _series(root.first(codes.SERIES_FOUND).all(codes.ONE_SERIES))),
+        _section(words("heading.model"), _model(words, root, study)),
     )
     return "\n\n".join("\n".join(lines) for lines in map(list, sections) if lines) + "\n"
 
@@ -88,19 +91,21 @@ def _bullets(values: Sequence[str]) -> Iterator[str]:
         yield from textwrap.wrap(value, WIDTH, initial_indent=f"{INDENT}- ", subsequent_indent=INDENT * 2)
 
 
-def _study(data_set: Dataset) -> Iterator[str]:
+def _study(words: Wording, data_set: Dataset) -> Iterator[str]:
     patient = [
         _attribute(data_set, "PatientName"),
         f"ID {_attribute(data_set, 'PatientID') or '-'}",
         _attribute(data_set, "IssuerOfPatientID"),
-        f"{Heading.BORN} {_date(born)}" if (born := _attribute(data_set, "PatientBirthDate")) else "",
+        f"{words('heading.born')} {_date(born)}"
+        if (born := _attribute(data_set, "PatientBirthDate"))
+        else "",
         _attribute(data_set, "PatientSex"),
     ]
-    yield from _line(Heading.PATIENT, ", ".join(part for part in patient if part))
+    yield from _line(words("heading.patient"), ", ".join(part for part in patient if part))
     when = f"{_date(_attribute(data_set, 'StudyDate'))} {_time(_attribute(data_set, 'StudyTime'))}".strip()
     study = [_attribute(data_set, "StudyDescription"), when]
-    yield from _line(Heading.STUDY, ", ".join(part for part in study if part))
-    yield from _line(Heading.ACCESSION, _attribute(data_set, "AccessionNumber"))
+    yield from _line(words("heading.study"), ", ".join(part for part in study if part))
+    yield from _line(words("heading.accession"), _attribute(data_set, "AccessionNumber"))
     yield from _line("StudyInstanceUID", _attribute(data_set, "StudyInstanceUID"))
     made = (
         f"{_date(_attribute(data_set, 'ContentDate'))} {_time(_attribute(data_set, 'ContentTime'))} "
@@ -108,21 +113,21 @@ def _study(data_set: Dataset) -> Iterator[str]:
     )
     flags = [_attribute(data_set, keyword) for keyword in ("CompletionFlag", "VerificationFlag")]
     flags.append(_attribute(data_set, "CompletionFlagDescription"))
-    version = f"{Heading.VERSION} {_attribute(data_set, 'InstanceNumber')}"
-    yield from _line(Heading.REPORT, ", ".join([version, made.strip(), *filter(None, flags)]))
+    version = f"{words('heading.version')} {_attribute(data_set, 'InstanceNumber')}"
+    yield from _line(words("heading.report"), ", ".join([version, made.strip(), *filter(None, flags)]))
     yield from _line("SOPInstanceUID", _attribute(data_set, "SOPInstanceUID"))
     for study_item in data_set.get("PredecessorDocumentsSequence") or ():
         for series in study_item.ReferencedSeriesSequence:
             for instance in series.ReferencedSOPSequence:
-                yield from _line(Heading.REPLACES, str(instance.ReferencedSOPInstanceUID))
+                yield from _line(words("heading.replaces"), str(instance.ReferencedSOPInstanceUID))
 
 
-def _outcome(study: Node) -> Iterator[str]:
-    yield from _line(Heading.ASSESSMENT, study.first(codes.OVERALL_ASSESSMENT).text)
-    yield from _line(Heading.FINDING, study.first(codes.FINDING).text)
-    yield from _line(Heading.RUN, study.first(codes.RUN).text)
-    yield from _line(Heading.REASON, study.first(codes.REASON).text)
-    yield from _line(Heading.VERDICT, study.first(codes.VERDICT).text)
+def _outcome(words: Wording, study: Node) -> Iterator[str]:
+    yield from _line(words("heading.assessment"), study.first(codes.OVERALL_ASSESSMENT).text)
+    yield from _line(words("heading.finding"), study.first(codes.FINDING).text)
+    yield from _line(words("heading.run"), study.first(codes.RUN).text)
+    yield from _line(words("heading.reason"), study.first(codes.REASON).text)
+    yield from _line(words("heading.verdict"), study.first(codes.VERDICT).text)
     yield from _line("", study.first(codes.VERDICT_REASON).text)
 
 
@@ -132,7 +137,7 @@ def _modality(study: Node) -> InputModality:
     return next(counted, InputModality.CT)
 
 
-def _numbers(study: Node, counted: codes.Counted) -> Iterator[str]:
+def _numbers(words: Wording, study: Node, counted: codes.Counted) -> Iterator[str]:
     concepts = (
         counted.received,
         counted.selected,
@@ -143,29 +148,30 @@ def _numbers(study: Node, counted: codes.Counted) -> Iterator[str]:
         counted.mean_score,
         counted.highest_score,
     )
-    width = max(len(concept.meaning) for concept in concepts)
+    width = max(len(words.meanings[concept.value]) for concept in concepts)
     for concept in concepts:
         value = study.first(concept).text
         if value:
-            yield f"{INDENT}{concept.meaning:<{width}}  {value:>10}"
-    yield from _line(Heading.SELECTION, study.first(codes.SELECTION_RULE).text)
-    yield from _line(Heading.POINT, study.first(codes.OPERATING_POINT).text)
-    yield from _line(Heading.VALIDATED, study.first(codes.POINT_VALIDATED).text)
-    yield from _line(Heading.SCORE, study.first(codes.MEANING_OF_SCORE).text)
+            yield f"{INDENT}{words.meanings[concept.value]:<{width}}  {value:>10}"
+    yield from _line(words("heading.selection"), study.first(codes.SELECTION_RULE).text)
+    yield from _line(words("heading.point"), study.first(codes.OPERATING_POINT).text)
+    yield from _line(words("heading.validated"), study.first(codes.POINT_VALIDATED).text)
+    yield from _line(words("heading.score"), study.first(codes.MEANING_OF_SCORE).text)
 
 
-def _images(study: Node, images: Sequence[Node], modality: InputModality) -> Iterator[str]:
-    words, counted = WORDS[modality], codes.COUNTED[modality]
+def _images(words: Wording, study: Node, images: Sequence[Node], modality: InputModality) -> Iterator[str]:
+    counted, label_of_all = codes.COUNTED[modality], of_kind(words, modality, "label")
     if not images:
         if study.all(counted.highest_score):
-            yield f"{INDENT}{words.none_positive}"
+            yield f"{INDENT}{of_kind(words, modality, 'none-positive')}"
         return
     labels = [item.first(codes.TRACKING_IDENTIFIER).text for item in images]
-    width = max(len(label) for label in (*labels, words.label))
-    yield f"{INDENT}{words.label:<{width}}  {Heading.IMAGE_SCORE:>8}  {Heading.HEATMAP:<7}  SOPInstanceUID"
+    width = max(len(label) for label in (*labels, label_of_all))
+    score, heatmap = words("heading.image-score"), words("heading.heatmap")
+    yield f"{INDENT}{label_of_all:<{width}}  {score:>8}  {heatmap:<7}  SOPInstanceUID"
     for label, item in zip(labels, images, strict=True):
         score = item.first(codes.CERTAINTY_OF_FINDING).text
-        heatmap = codes.YES.meaning if item.all(counted.heatmap) else codes.NO.meaning
+        heatmap = words.meanings[(codes.YES if item.all(counted.heatmap) else codes.NO).value]
         source = item.first(codes.SOURCE_OF_MEASUREMENT).instance
         yield f"{INDENT}{label:<{width}}  {_percent(score):>8}  {heatmap:<7}  {source}"
 
@@ -184,16 +190,16 @@ def _series(found: Sequence[Node]) -> Iterator[str]:
             yield from textwrap.wrap(line, WIDTH, initial_indent=INDENT * 3, subsequent_indent=INDENT * 4)
 
 
-def _model(root: Node, study: Node) -> Iterator[str]:
-    yield from _line(Heading.NAME, study.first(codes.ALGORITHM_NAME).text)
-    yield from _line(Heading.ALGORITHM_VERSION, study.first(codes.ALGORITHM_VERSION).text)
-    yield from _line(Heading.STATUS, study.first(codes.MODEL_STATUS).text)
+def _model(words: Wording, root: Node, study: Node) -> Iterator[str]:
+    yield from _line(words("heading.name"), study.first(codes.ALGORITHM_NAME).text)
+    yield from _line(words("heading.algorithm-version"), study.first(codes.ALGORITHM_VERSION).text)
+    yield from _line(words("heading.status"), study.first(codes.MODEL_STATUS).text)
     parameters = study.first(codes.ALGORITHM_PARAMETERS).text
     for part in filter(None, parameters.split("; ")):
         label, _, value = part.partition(" ")
         yield from _line(label.capitalize(), value)
     yield from _line("DeviceUID", root.first(codes.DEVICE_OBSERVER_UID).text)
-    yield from _line(Heading.OBSERVER, root.first(codes.DEVICE_OBSERVER_NAME).text)
+    yield from _line(words("heading.observer"), root.first(codes.DEVICE_OBSERVER_NAME).text)
 
 
 def _attribute(data_set: Dataset, keyword: str) -> str:

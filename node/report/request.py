@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from node.domain.result import Finding, ResultKind, ResultVersion, SliceScore
+from node.domain.wording import ENGLISH, Wording
 from node.report.content import Reference
 
 
@@ -23,6 +24,8 @@ class Producer:
     serial_number: str
     station_ae_title: str
     """AE title of the node; written as StationName (0008,1010)."""
+    wording: Wording = field(default=ENGLISH, repr=False)
+    """The language in which the objects are written; not named in the recipe where it is English."""
 
 
 @dataclass(frozen=True, kw_only=True)

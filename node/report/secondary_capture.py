@@ -52,13 +52,14 @@ def build_heatmap(request: ReportRequest, picture: HeatmapPicture, evidence: Evi
     """
     if not 1 <= picture.rank <= MAX_HEATMAPS:
         raise ReportImpossible(f"heatmap rank {picture.rank} is not within 1..{MAX_HEATMAPS}")
+    words = request.producer.wording
     made = _Picture(
         kind=ResultKind.HEATMAP,
         index=picture.rank,
         rgb=picture.rgb,
         directions=picture.directions,
-        comment=text.heatmap_comment(picture.slice, request.finding),
-        derivation=text.derivation(request.finding),
+        comment=text.heatmap_comment(words, picture.slice, request.finding),
+        derivation=text.derivation(words, request.finding),
         sources=[evidence.frame(picture.slice)],
     )
     return _build(request, made, evidence)
@@ -74,14 +75,14 @@ def build_summary(request: ReportRequest, evidence: Evidence) -> BuiltObject:
     """
     if request.summary is None:
         raise ReportImpossible("no contact sheet was made; screen the study again")
-    finding = request.finding
+    finding, words = request.finding, request.producer.wording
     made = _Picture(
         kind=ResultKind.SUMMARY,
         index=0,
         rgb=request.summary,
         directions=(),
-        comment=picture_text.summary_comment(finding),
-        derivation=picture_text.summary_derivation(finding),
+        comment=picture_text.summary_comment(words, finding),
+        derivation=picture_text.summary_derivation(words, finding),
         sources=evidence.frames(finding.slices[index] for index in sorted(on_sheet(finding))),
     )
     return _build(request, made, evidence)

@@ -64,7 +64,7 @@ def complete(
     document.CurrentRequestedProcedureEvidenceSequence = [hierarchical(str(document.StudyInstanceUID), named)]
     # SR Document Content (PS3.3 C.17.3) by TID 2010
     items = (
-        make.code(codes.LANGUAGE, codes.ENGLISH, make.HAS_CONCEPT_MOD),  # TID 1204
+        make.code(codes.LANGUAGE, codes.language(making.producer.wording), make.HAS_CONCEPT_MOD),  # TID 1204
         *device_observer(making.model, making.producer),
         make.text(codes.KEY_OBJECT_DESCRIPTION, description),
         *_references(selected),

@@ -11,6 +11,7 @@ from pydicom.sr.coding import Code
 
 from node.domain.preparation_spec import InputModality
 from node.domain.result import SeriesChoice
+from node.domain.wording import Wording
 from node.report import codes, inherited, text
 from node.report import content as make
 from node.report.evidence import Evidence, referenced
@@ -29,7 +30,7 @@ def content_tree(grounds: Grounds, producer: Producer) -> hd.ContainerContentIte
     return make.container(
         codes.IMAGING_MEASUREMENT_REPORT,
         (
-            make.code(codes.LANGUAGE, codes.ENGLISH, make.HAS_CONCEPT_MOD),  # TID 1204
+            make.code(codes.LANGUAGE, codes.language(grounds.words), make.HAS_CONCEPT_MOD),  # TID 1204
             *device_observer(grounds.finding.model, producer),
             *_procedures(grounds),
             *_first_lines(grounds),
@@ -61,10 +62,10 @@ def _code(item: Dataset) -> Code:
 
 
 def _first_lines(grounds: Grounds) -> Iterator[hd.ContentItem]:
-    finding = grounds.finding
-    yield make.text(codes.DOCUMENT_TITLE, text.title(finding))
-    yield make.text(codes.NOTICE, text.notice(finding))
-    yield make.text(codes.SUMMARY, text.summary(finding))
+    finding, words = grounds.finding, grounds.words
+    yield make.text(codes.DOCUMENT_TITLE, text.title(words, finding))
+    yield make.text(codes.NOTICE, text.notice(words, finding))
+    yield make.text(codes.SUMMARY, text.summary(words, finding))
 
 
 def _library(grounds: Grounds, parts: tuple[hd.ContentItem, ...]) -> Iterator[hd.ContentItem]:
@@ -99,19 +100,19 @@ def _descriptors(instance: Dataset, *, of_the_chest: bool) -> Iterator[hd.Conten
 
 def _series_found(grounds: Grounds) -> Iterator[hd.ContentItem]:
     for choice in grounds.finding.choices:
-        yield make.container(codes.ONE_SERIES, _one_series(choice, grounds.evidence))
+        yield make.container(codes.ONE_SERIES, _one_series(grounds.words, choice, grounds.evidence))
 
 
-def _one_series(choice: SeriesChoice, evidence: Evidence) -> Iterator[hd.ContentItem]:
+def _one_series(words: Wording, choice: SeriesChoice, evidence: Evidence) -> Iterator[hd.ContentItem]:
     yield make.uid(codes.SERIES_INSTANCE_UID, choice.series_instance_uid)
-    yield make.text(codes.SERIES_NAME, text.series_name(choice))
+    yield make.text(codes.SERIES_NAME, text.series_name(words, choice))
     fit = codes.ELIGIBLE if choice.eligible else codes.NOT_ELIGIBLE
     yield make.code(codes.SERIES_CHOICE, codes.SCREENED if choice.chosen else fit)
-    yield make.text(codes.REASON, choice.reason)
+    yield make.text(codes.REASON, words.of(choice.reason))
     yield make.code(
         codes.VERDICT, codes.NO_VERDICT if choice.verdict is None else codes.VERDICTS[choice.verdict]
     )
-    yield make.text(codes.VERDICT_REASON, choice.verdict_reason)
+    yield make.text(codes.VERDICT_REASON, words.of(choice.verdict_reason))
     instance = evidence.first(choice.series_instance_uid)
     if instance is not None:
         reference = evidence.whole(instance)

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pydicom.dataset import Dataset
 
-from node.decide.choice import Criteria, SeriesFacts, choose
+from node.decide.choice import REFUSED, Criteria, SeriesFacts, choose
 from node.dicom.codecs import Codecs
 from node.dicom.overrides import overridden, overridden_header
 from node.dicom.read import read_dataset
@@ -21,12 +21,12 @@ from node.domain.errors import DicomError
 from node.domain.network import CapPolicy
 from node.domain.result import SeriesChoice
 from node.domain.study import AsideReason, Instance
+from node.domain.wording import Told, tell
 from node.run.findings import CtMethod
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
 
-REFUSAL = "Not analysed: "
 MOST_REASONS = 3
 """Reasons in the one sentence about a study without a fit series; the report's list has them all."""
 
@@ -58,7 +58,7 @@ class Candidates:
                 item,
                 chosen=False,
                 eligible=False,
-                reason=f"{REFUSAL}{self.refused[item.series_instance_uid]}.",
+                reason=tell(REFUSED, why=self.refused[item.series_instance_uid]),
             )
             for item in self.judge(self.facts)
             if item.series_instance_uid in self.refused
@@ -78,15 +78,11 @@ class Candidates:
     def why_none(self) -> str:
         """Why no series was chosen, one sentence."""
         near = [item for item in self.choices if item.modality in self.modalities] or list(self.choices)
-        reasons = [
-            f"series {'without number' if item.series_number is None else item.series_number}: "
-            f"{item.reason.removeprefix(REFUSAL).rstrip('.')}"
-            for item in near
-        ]
+        reasons = [_why(item) for item in near]
         more = len(reasons) - MOST_REASONS
         if more > 0:
-            reasons = [*reasons[:MOST_REASONS], f"and {more} more"]
-        return f"No series is fit for the model ({'; '.join(reasons)})."
+            reasons = [*reasons[:MOST_REASONS], tell("decision.none-fit-more", count=more)]
+        return tell("decision.none-fit", series=tuple(reasons))
 
     @property
     def sop_instance_uids(self) -> list[str]:
@@ -95,9 +91,7 @@ class Candidates:
 
     def without(self, series_instance_uid: str, reason: str) -> Candidates:
         """Return the candidates with one more series given up."""
-        return dataclasses.replace(
-            self, refused={**self.refused, series_instance_uid: reason.strip().rstrip(".")}
-        )
+        return dataclasses.replace(self, refused={**self.refused, series_instance_uid: reason})
 
     def sources(
         self, series_instance_uid: str, path_of: Callable[[str], Path], codecs: Codecs
@@ -165,6 +159,15 @@ def read_candidates(
         kept_aside=held.kept_aside,
         overrides=held.overrides,
     )
+
+
+def _why(choice: SeriesChoice) -> Told:
+    """Return a series with why it was not chosen."""
+    told = choice.reason
+    why = told.values["why"] if isinstance(told, Told) and told.key == REFUSED else told.rstrip(".")
+    if choice.series_number is None:
+        return tell("decision.none-fit-unnumbered", why=why)
+    return tell("decision.none-fit-series", number=choice.series_number, why=why)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError
 from node.domain.job import Screening
 from node.domain.result import Finding, RunOutcome
+from node.domain.wording import reason_of, tell
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_candidates
 from node.run.findings import Method, analysed, method, not_analysed
@@ -105,7 +106,7 @@ class CtExamination:
         return not_analysed(
             self.how,
             self.candidates.choices,
-            "The study holds no chest CT; nothing is sent.",
+            tell("decision.no-ct"),
             run_outcome=RunOutcome.NOT_ATTEMPTED,
         )
 
@@ -118,7 +119,7 @@ class CtExamination:
                 analysis = self._look_and_score(sources, watch)
             except (DicomError, GeometryError) as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
-                candidates = candidates.without(chosen.series_instance_uid, str(error))
+                candidates = candidates.without(chosen.series_instance_uid, reason_of(error))
                 continue
             with watch.stage(Stage.DECIDE):
                 finding = analysed(self.how, candidates.choices, analysis.looked, analysis.scored)
@@ -137,7 +138,11 @@ class CtExamination:
                 lambda path: tools.store.files.verify(path.stem),
             )
         seen = partial(
-            SliceAnalysis, looked=looked, window=window, body_above_hu=self.how.selection.body_above_hu
+            SliceAnalysis,
+            looked=looked,
+            window=window,
+            body_above_hu=self.how.selection.body_above_hu,
+            words=tools.settings.producer.wording,
         )
         if looked.plausibility.reason is not None:
             return seen(scored=())

@@ -12,15 +12,16 @@ from node.domain.input_spec import InputKind, InputModality, InputSpec, Selectio
 from node.domain.model import ModelIdentity, ModelStatus
 from node.domain.result import Finding, OperatingPoint, Outcome, RunOutcome, SeriesChoice, SliceScore
 from node.domain.study import InstanceHeader, SeriesState
+from node.domain.wording import tell
 from node.imaging.prepare import Framing
 from node.run.looking import LookedAt
 from node.run.scoring import Scored
 
 UNPROVEN = {
-    InputModality.CT: "clinical CT",
-    InputModality.CR: "clinical radiographs",
+    InputModality.CT: "warning.demonstration-slices",
+    InputModality.CR: "warning.demonstration-radiographs",
 }
-"""On what the performance of a demonstration model is not established."""
+"""What says that the performance of a demonstration model is not established."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,11 @@ class CtMethod(Method):
     @property
     def rule_text(self) -> str:
         """Name of the selection rule with its minima."""
-        return (
-            f"{self.selection.rule.value}, at least {self.selection.minimum_slices} slices "
-            f"of which {self.selection.minimum_selected} selected"
+        return tell(
+            "selection.slices",
+            rule=self.selection.rule.value,
+            slices=self.selection.minimum_slices,
+            selected=self.selection.minimum_selected,
         )
 
 
@@ -123,12 +126,11 @@ def analysed(
         sum(item.positive for item in slices), len(scored), how.point, how.selection.minimum_selected
     )
     if looked.plausibility.reason is not None:
-        decision = Decision(outcome=Outcome.UNDETERMINED, reason=sentence(looked.plausibility.reason))
+        decision = Decision(outcome=Outcome.UNDETERMINED, reason=looked.plausibility.reason)
     elif decision.outcome is Outcome.NEGATIVE and lungs_are_cut(how, looked):
         decision = Decision(
             outcome=Outcome.UNDETERMINED,
-            reason="The lungs reach the first or the last slice, so a part of them was not seen and no "
-            f"negative answer is given. {decision.reason}",
+            reason=tell("decision.cut", reason=decision.reason),
         )
     return Finding(
         outcome=decision.outcome,
@@ -185,17 +187,13 @@ def slice_scores(how: Method, looked: LookedAt, scored: Sequence[Scored]) -> tup
 
 def model_warnings(how: Method) -> tuple[str, ...]:
     """Return what limits every answer of this model."""
-    warnings = []
+    warnings: list[str] = []
     if how.model.status is ModelStatus.UNTRAINED:
-        warnings.append("The model is untrained: its scores mean nothing.")
+        warnings.append(tell("warning.untrained"))
     elif how.model.status is ModelStatus.DEMONSTRATION:
-        images = UNPROVEN[how.spec.modality]
-        warnings.append(f"The model is a demonstration: its performance on {images} is not established.")
+        warnings.append(tell(UNPROVEN[how.spec.modality]))
     if not how.point.validated:
-        warnings.append(
-            f"The operating point {how.point.name!r} is not validated for this model; "
-            f"it was chosen on {how.point.chosen_on}."
-        )
+        warnings.append(tell("warning.point", point=how.point.name, chosen_on=how.point.chosen_on))
     if how.source_probe:
         warnings.append(sentence(how.source_probe))
     return tuple(warnings)
@@ -208,25 +206,21 @@ def series_warnings(
     warnings = [*completeness_warnings(chosen)]
     few = how.spec.selection.minimum_slices
     if scored and len(scored) < few:
-        noun = "slice" if len(scored) == 1 else "slices"
-        warnings.append(f"The answer rests on {len(scored)} {noun}; {few} or more are usual.")
+        key = "warning.one" if len(scored) == 1 else "warning.few"
+        warnings.append(tell(key, count=len(scored), usual=few))
     warnings += age_warnings(how, [source.header for source in looked.sources])
     if scored and {0, len(looked.sources) - 1} & set(looked.kept):
-        warnings.append(
-            "The lungs reach the first or the last slice: a part of them may lie outside of the series."
-        )
+        warnings.append(tell("warning.cut"))
     if looked.plausibility.note is not None:
-        warnings.append(sentence(looked.plausibility.note))
+        warnings.append(looked.plausibility.note)
     orientation = looked.sources[0].orientation
     if orientation.warning is not None:
-        warnings.append(sentence(orientation.warning))
+        warnings.append(orientation.warning)
     elif orientation.rows_reversed or orientation.columns_reversed:
-        warnings.append("The stored slices are mirrored or turned; they were set upright.")
+        warnings.append(tell("warning.turned"))
     whole = sum(item.framing is not Framing.LUNG_BOX for item in scored)
     if whole and how.spec.input.kind is InputKind.LUNG_WINDOW_BOX:
-        warnings.append(
-            f"On {whole} of {len(scored)} scored slices no lung outline was found; they were scored whole."
-        )
+        warnings.append(tell("warning.whole", count=whole, scored=len(scored)))
     return tuple(warnings)
 
 
@@ -234,15 +228,14 @@ def completeness_warnings(chosen: SeriesChoice) -> list[str]:
     """Return that the series may be incomplete, where it may."""
     if chosen.state is SeriesState.COMPLETE:
         return []
-    return [sentence(f"the series may be incomplete: {chosen.verdict_reason}")]
+    return [tell("warning.incomplete", reason=chosen.verdict_reason)]
 
 
 def age_warnings(how: Method, headers: Sequence[InstanceHeader]) -> list[str]:
     """Return that the patient's age is unknown, where it is."""
     if any(header.patient_age_years is not None for header in headers):
         return []
-    youngest = f"{how.spec.scope.minimum_age_years:g} years or more"
-    return [f"The patient's age is unknown; the model is made for {youngest}."]
+    return [tell("warning.age", years=how.spec.scope.minimum_age_years)]
 
 
 def rests_on_less(finding: Finding, former: Finding) -> bool:
@@ -264,11 +257,7 @@ def with_asides(finding: Finding, count: int) -> Finding:
     """Return the finding with a warning when objects of the study were kept aside."""
     if not count:
         return finding
-    objects = "1 object was" if count == 1 else f"{count} objects were"
-    warning = (
-        f"{objects} kept aside and not looked at: the same UID came with other content or another patient; "
-        "see the study in the node."
-    )
+    warning = tell("warning.aside-one" if count == 1 else "warning.aside", count=count)
     return dataclasses.replace(finding, warnings=(*finding.warnings, warning))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, tzinfo
 from node.domain.network import CapPolicy, Destination
 from node.domain.preparation_spec import InputModality
 from node.domain.result import Finding, ResultKind
+from node.domain.wording import ENGLISH
 from node.report.request import Producer
 from node.run.retry import RetryPolicy
 
@@ -55,6 +56,8 @@ class PipelineSettings:
             ResultKind.KEY_OBJECTS: self.key_objects,
         }
         kinds = tuple(kind.value for kind in asked if asked[kind])
+        if (language := self.producer.wording.language) != ENGLISH.language:
+            kinds = (*kinds, f"in {language}")
         is_volume = finding.modality is InputModality.CT and finding.positive > 0
         if is_volume and self.parametric_map and self.map_series_bytes and self.max_heatmaps:
             return (*kinds, f"maps of series up to {self.map_series_bytes}")

@@ -13,6 +13,7 @@ from node.dicom.pixel_file import PixelFile
 from node.dicom.radiograph import RadiographSource
 from node.domain.result import Finding
 from node.domain.study import InstanceHeader
+from node.domain.wording import Wording
 from node.imaging.arrays import Box, Grey, Real
 from node.imaging.contact_sheet import ContactSheet, SheetTile, contact_sheet
 from node.imaging.frontal import frontal_orientation
@@ -20,12 +21,12 @@ from node.imaging.heatmap import cell_mm, mapped, place_cam, render, squared
 from node.imaging.prepare import resized
 from node.report.picture_text import (
     NO_SIDES,
-    SIDES,
     heatmap_caption,
     is_flagged,
     map_strength,
     radiograph_place,
     sheet_text,
+    sides,
     tile_label,
 )
 from node.run.results import Picture
@@ -49,6 +50,8 @@ class RadiographAnalysis:
     """One for each source."""
     scored: tuple[Scored, ...]
     """One for each source."""
+    words: Wording
+    """The language of the pictures."""
 
     @property
     def inputs(self) -> tuple[tuple[str, str], ...]:
@@ -74,12 +77,13 @@ class RadiographAnalysis:
         grid = (answer.cam.shape[0], answer.cam.shape[1])
         known = _is_upright(source)
         caption = heatmap_caption(
+            self.words,
             finding,
             index,
             place=self._named(place),
             grid=grid,
             cell_mm=None if spacing is None else cell_mm(box, grid, spacing),
-            sides=SIDES if known else NO_SIDES,
+            sides=sides(self.words) if known else NO_SIDES,
         )
         rgb = render(grey, answer.cam, box, caption, spacing)
         return Picture(rgb=rgb, directions=UPRIGHT if known else ())
@@ -113,7 +117,10 @@ class RadiographAnalysis:
         tiles = [self._tile(finding, index, rank) for rank, index in enumerate(shown, start=1)]
         return contact_sheet(
             ContactSheet(
-                text=sheet_text(finding, len(shown)), flagged=is_flagged(finding), scout=None, tiles=tiles
+                text=sheet_text(self.words, finding, len(shown)),
+                flagged=is_flagged(finding),
+                scout=None,
+                tiles=tiles,
             )
         )
 
@@ -124,11 +131,11 @@ class RadiographAnalysis:
         coloured = mapped(grey, answer.cam, box, map_strength(finding, index)) if item.positive else None
         return SheetTile(
             picture=squared(grey if coloured is None else coloured, spacing),
-            label=tile_label(finding, index, rank, is_mapped=coloured is not None),
+            label=tile_label(self.words, finding, index, rank, is_mapped=coloured is not None),
             detail=self._named(place),
             positive=item.positive,
             mapped=coloured is not None,
-            sides=SIDES if _is_upright(source) else NO_SIDES,
+            sides=sides(self.words) if _is_upright(source) else NO_SIDES,
         )
 
     def _place(self, finding: Finding, index: int) -> int:
@@ -140,7 +147,7 @@ class RadiographAnalysis:
         source = self.sources[place]
         view = view_of(source.header, source.view)
         name = VIEW_NAMES[View.NOT_NAMED if view is None else view]
-        return radiograph_place(place + 1, len(self.sources), name)
+        return radiograph_place(self.words, place + 1, len(self.sources), name)
 
 
 def _is_upright(source: RadiographSource) -> bool:

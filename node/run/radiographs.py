@@ -26,6 +26,7 @@ from node.domain.errors import DecodeFailed, DicomError
 from node.domain.job import Screening
 from node.domain.radiograph import RadiographView
 from node.domain.result import Finding, RunOutcome, SeriesChoice, SliceScore
+from node.domain.wording import reason_of, tell
 from node.imaging.frontal import frontal_orientation
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_study
@@ -53,7 +54,7 @@ class RadiographMethod(Method):
     @property
     def rule_text(self) -> str:
         """By what rule images are selected."""
-        return "every frontal image of the series, for presentation, of one frame"
+        return tell("selection.radiographs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ class RadiographExamination:
         return not_analysed(
             self.how,
             self.candidates.choices,
-            "The study holds no chest radiograph; nothing is sent.",
+            tell("decision.no-radiograph"),
             run_outcome=RunOutcome.NOT_ATTEMPTED,
         )
 
@@ -117,7 +118,7 @@ class RadiographExamination:
                 analysis = self._score(self.candidates.of(chosen.series_instance_uid), watch)
             except DicomError as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
-                candidates = candidates.without(chosen.series_instance_uid, str(error))
+                candidates = candidates.without(chosen.series_instance_uid, reason_of(error))
                 continue
             with watch.stage(Stage.DECIDE):
                 finding = analysed_radiographs(self.how, candidates.choices, analysis)
@@ -148,6 +149,7 @@ class RadiographExamination:
             sources=sources,
             pixel_digests=tuple(digests),
             scored=tuple(scored),
+            words=tools.settings.producer.wording,
         )
 
     def _sources(self, facts: SeriesFacts) -> tuple[RadiographSource, ...]:
@@ -258,30 +260,15 @@ def radiograph_warnings(
     named = [view_of(source.header, source.view) for source in sources]
     orientations = [frontal_orientation(source.view.patient_orientation) for source in sources]
     counted = (
-        (
-            named.count(View.NOT_NAMED),
-            "The view is not named (ViewPosition): the image was taken as a frontal one",
-        ),
-        (
-            sum(not names_the_chest(header) for header in headers),
-            "Nothing names the body part: the image was taken as one of the chest",
-        ),
-        (
-            orientations.count(None),
-            "PatientOrientation is unknown: the image was taken as upright, seen from the front",
-        ),
-        (
-            sum(source.orientation.turns for source in sources),
-            "The stored image is mirrored or turned: it was set upright",
-        ),
-        (
-            sum(not source.view.windowed for source in sources),
-            "The image has no usable VOI LUT or window: all of its values were shown",
-        ),
+        ("view", named.count(View.NOT_NAMED)),
+        ("body-part", sum(not names_the_chest(header) for header in headers)),
+        ("orientation", orientations.count(None)),
+        ("image-turned", sum(source.orientation.turns for source in sources)),
+        ("window", sum(not source.view.windowed for source in sources)),
     )
-    warnings += [f"{text}{_share(count, len(sources))}." for count, text in counted if count]
+    warnings += [tell(f"warning.{key}", share=_share(count, len(sources))) for key, count in counted if count]
     return tuple(warnings)
 
 
 def _share(count: int, images: int) -> str:
-    return "" if images == 1 else f" ({count} of {images} images)"
+    return "" if images == 1 else tell("warning.share", count=count, images=images)

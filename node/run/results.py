@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from node.decide.shown import strongest
 from node.domain.identity import digest
 from node.domain.result import Finding, ResultObject
+from node.domain.wording import ENGLISH
 from node.imaging.arrays import Grey, Real
 from node.report.frame_place import place_of
 from node.report.identity import RecipeParts, recipe
@@ -158,7 +159,7 @@ def _places(finding: Finding, evidence: Sequence[Dataset]) -> str:
 def _said(finding: Finding, kept_aside: int) -> tuple[str, ...]:
     """Return what the report says in words: settings that change nothing else still change these."""
     series = (
-        f"{item.series_instance_uid} {series_name(item)} {item.state} {item.chosen} {item.eligible} "
+        f"{item.series_instance_uid} {series_name(ENGLISH, item)} {item.state} {item.chosen} {item.eligible} "
         f"{item.reason} {item.verdict} {item.verdict_reason}"
         for item in finding.choices
     )

@@ -10,19 +10,19 @@ import numpy as np
 from node.decide.shown import on_sheet
 from node.domain.input_spec import WindowSpec
 from node.domain.result import Finding
+from node.domain.wording import Wording
 from node.imaging.arrays import Grey, Real
 from node.imaging.contact_sheet import ContactSheet, SheetTile, around_body, contact_sheet
 from node.imaging.heatmap import cell_mm, mapped, place_cam, render, squared
 from node.imaging.prepare import windowed_by
 from node.imaging.scout import Level, Scout
 from node.report.picture_text import (
-    FROM_THE_FEET,
-    SIDES,
     heatmap_caption,
     is_flagged,
     map_strength,
     scout_text,
     sheet_text,
+    sides,
     slice_place,
     tile_label,
 )
@@ -45,6 +45,8 @@ class SliceAnalysis:
     """Under the heatmaps."""
     body_above_hu: int
     """Tissue is above this."""
+    words: Wording
+    """The language of the pictures."""
 
     @property
     def inputs(self) -> tuple[tuple[str, str], ...]:
@@ -60,12 +62,13 @@ class SliceAnalysis:
         answer = self.scored[self.looked.kept.index(index)]
         grid = (answer.cam.shape[0], answer.cam.shape[1])
         caption = heatmap_caption(
+            self.words,
             finding,
             index,
-            place=f"{slice_place(finding, index)} ({FROM_THE_FEET})",
+            place=slice_place(self.words, finding, index, says_from_where=True),
             grid=grid,
             cell_mm=cell_mm(answer.box, grid, source.pixel_spacing),
-            sides=SIDES,
+            sides=sides(self.words),
         )
         grey = windowed_by(source.v(), self.window)
         rgb = render(grey, answer.cam, answer.box, caption, source.pixel_spacing)
@@ -91,7 +94,7 @@ class SliceAnalysis:
         tiles = [self._tile(finding, index, rank) for rank, index in enumerate(shown, start=1)]
         return contact_sheet(
             ContactSheet(
-                text=sheet_text(finding, len(shown)),
+                text=sheet_text(self.words, finding, len(shown)),
                 flagged=is_flagged(finding),
                 scout=self._scout(finding, shown) if len(finding.slices) > 1 else None,
                 tiles=tiles,
@@ -109,11 +112,11 @@ class SliceAnalysis:
         picture = (grey if coloured is None else coloured)[top:bottom, left:right]
         return SheetTile(
             picture=squared(picture, source.pixel_spacing),
-            label=tile_label(finding, index, rank, is_mapped=coloured is not None),
-            detail=slice_place(finding, index),
+            label=tile_label(self.words, finding, index, rank, is_mapped=coloured is not None),
+            detail=slice_place(self.words, finding, index),
             positive=item.positive,
             mapped=coloured is not None,
-            sides=SIDES,
+            sides=sides(self.words),
         )
 
     def _scout(self, finding: Finding, shown: Sequence[int]) -> Scout:
@@ -139,5 +142,5 @@ class SliceAnalysis:
             column_mm=self.looked.sources[0].pixel_spacing[1],
             threshold=threshold if scored else float(self.looked.threshold),
             highest=highest,
-            text=scout_text(finding),
+            text=scout_text(self.words, finding),
         )

@@ -301,6 +301,12 @@ class ReportSettings(Section):
     key_objects: bool = Field(
         True, description="Whether positive slices are marked by a Key Object Selection."
     )
+    language: str = Field(
+        "en",
+        min_length=2,
+        max_length=35,
+        description="Language of the results, by RFC 5646; there is a file of its wording for each.",
+    )
     manufacturer: str = Field(
         "Groundglass", min_length=1, max_length=64, description="Manufacturer (0008,0070)."
     )

@@ -118,8 +118,8 @@ def test_a_second_run_is_reported(spec):
 @pytest.mark.parametrize(
     ("counts", "area", "words"),
     [
-        ([0] * 20, 1.0, "no slice"),
-        ([0, 1000, 1000, 0], 1.0, "only 2"),
+        ([0] * 20, 1.0, "No slice"),
+        ([0, 1000, 1000, 0], 1.0, "Only 2"),
         ([0, *[1000] * 6, 0], 0.4, "no lung inside"),
         ([0, 1000] * 8, 1.0, "8 separate runs"),
     ],

@@ -9,6 +9,7 @@ import pytest
 from node.decide.shown import on_sheet
 from node.domain.model import ModelStatus
 from node.domain.result import Finding, Outcome
+from node.domain.wording import ENGLISH
 from node.report import picture_text as words
 from tests.unit.report.conftest import CASES, Case, choice
 from tests.unit.report.test_radiographs import ANY_SLICE, REQUESTS
@@ -22,14 +23,22 @@ SEEN = [name for name, finding in FINDINGS.items() if finding.slices]
 
 def everything(finding: Finding) -> str:
     """Every text of the sheet and of the heatmaps."""
-    said = [str(words.sheet_text(finding, 3)), words.summary_comment(finding)]
-    said.append(words.summary_derivation(finding))
-    said += [words.tile_label(finding, index, 1, is_mapped=True) for index in range(len(finding.slices))]
+    said = [str(words.sheet_text(ENGLISH, finding, 3)), words.summary_comment(ENGLISH, finding)]
+    said.append(words.summary_derivation(ENGLISH, finding))
+    said += [
+        words.tile_label(ENGLISH, finding, index, 1, is_mapped=True) for index in range(len(finding.slices))
+    ]
     for index in on_sheet(finding):
         said.append(
             str(
                 words.heatmap_caption(
-                    finding, index, place="here", grid=(7, 7), cell_mm=None, sides=words.SIDES
+                    ENGLISH,
+                    finding,
+                    index,
+                    place="here",
+                    grid=(7, 7),
+                    cell_mm=None,
+                    sides=words.sides(ENGLISH),
                 )
             )
         )
@@ -64,7 +73,7 @@ def test_no_text_of_another_system_stands_in_pixels() -> None:
     [(ModelStatus.UNTRAINED, "UNTRAINED MODEL"), (ModelStatus.DEMONSTRATION, "DEMONSTRATION MODEL")],
 )
 def test_a_model_without_validation_is_named_in_the_title(status: ModelStatus, word: str) -> None:
-    assert words.sheet_text(Case(status=status).request().finding, 6).title.startswith(word)
+    assert words.sheet_text(ENGLISH, Case(status=status).request().finding, 6).title.startswith(word)
 
 
 @pytest.mark.parametrize(
@@ -76,24 +85,26 @@ def test_only_a_positive_study_is_flagged(outcome: Outcome, flagged: bool) -> No
 
 
 def test_the_heading_says_what_is_shown_and_what_is_not() -> None:
-    assert words.sheet_text(Case().request().finding, 6).tiles == ("Positive, highest scores first: 6 of 8")
+    assert words.sheet_text(ENGLISH, Case().request().finding, 6).tiles == (
+        "Positive, highest scores first: 6 of 8"
+    )
     negative = Case(outcome=Outcome.NEGATIVE, positive=0).request().finding
-    assert "None is positive, so no map is drawn" in words.sheet_text(negative, 6).tiles
+    assert "None is positive, so no map is drawn" in words.sheet_text(ENGLISH, negative, 6).tiles
     unscored = dataclasses.replace(
         negative,
         slices=tuple(dataclasses.replace(item, probability=None) for item in negative.slices),
     )
-    assert words.sheet_text(unscored, 6).tiles == "Selected, not scored: 6 of 20"
-    assert words.tile_label(unscored, 12, 1, is_mapped=False) == "1: not scored"
-    assert "No slice was scored." in words.scout_text(unscored).notes
+    assert words.sheet_text(ENGLISH, unscored, 6).tiles == "Selected, not scored: 6 of 20"
+    assert words.tile_label(ENGLISH, unscored, 12, 1, is_mapped=False) == "1: not scored"
+    assert "No slice was scored." in words.scout_text(ENGLISH, unscored).notes
     dark = tuple(dataclasses.replace(item, dark_count=0) for item in unscored.slices)
-    assert words.scout_text(dataclasses.replace(unscored, slices=dark)).ends == ("0", "1")
+    assert words.scout_text(ENGLISH, dataclasses.replace(unscored, slices=dark)).ends == ("0", "1")
 
 
 def test_counts_reason_and_every_warning_stand_on_the_sheet() -> None:
     """The last ones say that the series may be incomplete, or that objects of the study were kept aside."""
     warnings = tuple(f"Warning number {number}." for number in range(12))
-    lines = words.sheet_text(Case(warnings=warnings).request().finding, 6).lines
+    lines = words.sheet_text(ENGLISH, Case(warnings=warnings).request().finding, 6).lines
     assert lines[0].startswith("Slices: 40 received, 20 with open lungs selected, 20 scored, 8 positive.")
     assert "The share of positive slices decides." in lines[0]
     assert [line for line in lines if line.startswith("Warning: ")] == [
@@ -108,7 +119,7 @@ def test_a_caption_says_how_coarse_the_map_is_and_how_opaque() -> None:
 
     def caption(cell: float | None) -> str:
         made = words.heatmap_caption(
-            finding, index, place="here", grid=(7, 9), cell_mm=cell, sides=words.SIDES
+            ENGLISH, finding, index, place="here", grid=(7, 9), cell_mm=cell, sides=words.sides(ENGLISH)
         )
         assert made.strength == words.map_strength(finding, index) > 0
         assert f"{100 * made.strength:.0f} %" in made.notes[-1]
@@ -124,6 +135,6 @@ def test_below_the_threshold_a_map_would_not_be_seen() -> None:
 
 
 def test_a_slice_is_named_by_its_place_instance_and_frame() -> None:
-    assert words.slice_place(Case().request().finding, 2) == "Slice 3 of 40, instance 3, -195.0 mm"
+    assert words.slice_place(ENGLISH, Case().request().finding, 2) == "Slice 3 of 40, instance 3, -195.0 mm"
     frames = Case(multi_frame=True).request().finding
-    assert words.slice_place(frames, 2) == "Slice 3 of 40, instance 1 frame 3, -195.0 mm"
+    assert words.slice_place(ENGLISH, frames, 2) == "Slice 3 of 40, instance 1 frame 3, -195.0 mm"

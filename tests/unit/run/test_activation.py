@@ -14,6 +14,7 @@ from node.dicom.read import read_dataset, read_header
 from node.dicom.slices import SliceSource, StoredPixels
 from node.dicom.write import PhantomLabels, phantom_data_sets, save
 from node.domain.preparation_spec import WindowSpec
+from node.domain.wording import ENGLISH
 from node.imaging.geometry import slice_plane
 from node.imaging.heatmap import place_cam
 from node.imaging.phantom import ThoraxPhantom
@@ -80,6 +81,7 @@ def analysis(path: Path, header: Dataset) -> SliceAnalysis:
         scored=[Scored(probability=0.9, cam=CAM, box=BOX, framing=Framing.FULL_FRAME)],
         window=WindowSpec(center=-600, width=1500),
         body_above_hu=-200,
+        words=ENGLISH,
     )
 
 

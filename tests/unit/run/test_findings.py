@@ -113,7 +113,7 @@ def test_below_the_share_it_is_negative(looked: Callable[..., LookedAt]) -> None
 
 
 def test_an_implausible_selection_is_undetermined_whatever_else(looked: Callable[..., LookedAt]) -> None:
-    finding = analysed(how(), (CHOSEN,), looked(reason="no lung was seen"), ())
+    finding = analysed(how(), (CHOSEN,), looked(reason="No lung was seen."), ())
     assert (finding.outcome, finding.reason) == (Outcome.UNDETERMINED, "No lung was seen.")
     assert finding.selected == 3
     assert all(item.probability is None for item in finding.slices)
@@ -213,7 +213,7 @@ def test_a_corrected_orientation_is_told(
 
 def test_few_slices_a_note_and_missing_lung_outlines_are_told(looked: Callable[..., LookedAt]) -> None:
     scored = [answer(0.9), answer(0.9, Framing.FULL_FRAME), answer(0.9)]
-    finding = analysed(how(), (CHOSEN,), looked(note="two runs"), scored)
+    finding = analysed(how(), (CHOSEN,), looked(note="Two runs."), scored)
     assert finding.warnings == (
         "The answer rests on 3 slices; 10 or more are usual.",
         "Two runs.",
