@@ -23,6 +23,7 @@ from node.web.qido import SearchService
 from node.web.rendered import RenderedResource
 from node.web.resources import Resource, ServiceUrl
 from node.web.server import Bind, WebServer
+from node.web.sparing import spare
 from node.web.stow import StowLimits, StowResource
 from node.web.visits import Visits
 from node.web.wado import WadoResource
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 SHORTEST_TOKEN = 16
 """Bytes of a token."""
 MOST_STORING = 128
-"""Requests to store that are worked on at once, however many connections there may be: each takes a thread."""
+"""Requests to store that are worked on at once, whatever connections there may be: each takes a thread."""
 
 
 def publish(
@@ -62,6 +63,7 @@ def publish(
     web = settings.web
     if not web.enabled:
         return
+    spare(clock, opened)
     visits = Visits(storage, clock)
     opened.callback(visits.close)
     server = web_server(settings, store, storage, visits=visits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Final
 from xml.etree import ElementTree as Xml
 
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from node.web.errors import NotAcceptable
 from node.web.negotiation import accepted, quality_of
-from node.web.resources import Resource, ServiceUrl
+from node.web.resources import Resource, ServiceUrl, allowed
 
 WADL: Final = "application/vnd.sun.wadl+xml"
 NAMESPACE: Final = "http://wadl.dev.java.net/2009/02"
@@ -41,19 +42,19 @@ class Capabilities:
     def resources(self) -> tuple[Resource, ...]:
         """Return what is served."""
         return tuple(
-            Resource(path=path, method="OPTIONS", right=None, answer=self._answer)
+            Resource(path=path, method="OPTIONS", right=None, answer=partial(self._answer, path))
             for path in ("", *self._methods)
         )
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, path: str, request: Request) -> Response:
         ranges = accepted(request)
         liked = max((WADL, JSON), key=lambda item: quality_of(ranges, item))
         if quality_of(ranges, liked) <= 0:
             raise NotAcceptable(f"capabilities are told as {WADL} or {JSON}")
         base = self._url.of(request)
         body = self._wadl(base) if liked == WADL else self._json(base)
-        allowed = sorted({"OPTIONS", *(name for names in self._methods.values() for name in names)})
-        return Response(body, media_type=liked, headers={"Allow": ", ".join(allowed), "Vary": "Accept"})
+        allow = allowed([*self._methods.get(path, ()), "OPTIONS"])
+        return Response(body, media_type=liked, headers={"Allow": allow, "Vary": "Accept"})
 
     def _json(self, base: str) -> bytes:
         served = [{"path": _PARAMETER.sub(r"{\1}", path), "methods": names} for path, names in self._each()]

@@ -53,6 +53,22 @@ class NotFound(RequestRefused):
     status = HTTPStatus.NOT_FOUND
 
 
+class MethodNotAllowed(RequestRefused):
+    """The resource is there, and the method is none of its own.
+
+    Parameters
+    ----------
+    allowed : str
+        Those that are, as the header Allow says it.
+    """
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"this resource has {allowed}")
+        self.allowed = allowed
+
+
 class NotAcceptable(RequestRefused):
     """The resource is there, and in none of the forms that the client accepts."""
 
@@ -117,5 +133,7 @@ def refusal(_request: Request, error: Exception) -> Response:
         return PlainTextResponse(f"{status.phrase}\n", status, headers=error.headers)
     status = status_of(error)
     text = str(error) if isinstance(error, RequestRefused | QueryMalformed) else status.phrase
-    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else None  # RFC 6750
+    headers = {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}  # RFC 6750
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = error.allowed  # RFC 9110 section 15.5.6
     return PlainTextResponse(f"{text}\n", status, headers=headers)

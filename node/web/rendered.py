@@ -22,6 +22,7 @@ from node.imaging.viewing import JPEG, PNG, Region, Viewport, fitted, picture_fi
 from node.store.stored_instances import StoredInstance, StoredInstances
 from node.web.errors import BadRequest, NotAcceptable, NotFound
 from node.web.frames import frame_numbers
+from node.web.held import Held
 from node.web.negotiation import accepted, quality_of
 from node.web.resources import Resource, scope_of
 from node.web.streaming import unchanged
@@ -122,6 +123,7 @@ class RenderedResource:
         self._files = files
         self._codecs = codecs
         self._threads = Threads(AT_ONCE, "rendering")
+        self._held = Held()
         self._large_room = threading.BoundedSemaphore(1)
 
     def resources(self) -> tuple[Resource, ...]:
@@ -154,7 +156,7 @@ class RenderedResource:
         known = unchanged(request, headers)
         if known is not None:
             return known
-        return Response(self._made(instance, frame, how), headers=headers)
+        return self._held.answer(self._made(instance, frame, how), headers)
 
     def _made(self, instance: StoredInstance, frame: int | None, how: Rendering) -> bytes:
         """Return the file of a picture; of the frame that stands for all where none is named."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -38,6 +38,18 @@ class Resource:
     """Called in a thread of its own; a coroutine function is called on the loop of the server."""
     threads: Threads | None = None
     """For what takes long; None for those of the server. A coroutine function takes them itself."""
+
+
+def allowed(methods: Iterable[str]) -> str:
+    """Return the header Allow of a path (RFC 9110 section 10.2.1).
+
+    Parameters
+    ----------
+    methods : iterable of str
+        What is served there; HEAD comes with GET.
+    """
+    names = set(methods)
+    return ", ".join(sorted(names | {"HEAD"} if "GET" in names else names))
 
 
 def uid_of(request: Request, name: str) -> str:

@@ -7,11 +7,10 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import cast
 
@@ -21,13 +20,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from node.domain.errors import GroundglassError
 from node.web.access import Access
 from node.web.connection import SPARE, BoundedConnection, reset_on_close
+from node.web.endpoints import Endpoint
 from node.web.errors import refusal
 from node.web.handshakes import server_context
 from node.web.resources import Resource, ServiceUrl
@@ -37,6 +35,8 @@ logger = logging.getLogger(__name__)
 THREADS = 24
 """Requests that are worked on at once; each may hold a connection to the index."""
 BACKLOG = 128
+HANDSHAKE_SECONDS = 10.0
+"""Longest TLS handshake; less where idle clients are let go sooner."""
 STOP_SECONDS = 5
 """Longest wait for answers that are under way when the server stops."""
 CORS_MAX_AGE = 600
@@ -156,7 +156,7 @@ class WebServer:
                 )
             )
         application = Starlette(
-            routes=[self._route(item) for item in self._resources],
+            routes=self._routes(),
             middleware=middleware,
             exception_handlers={
                 GroundglassError: refusal,
@@ -169,20 +169,14 @@ class WebServer:
         application.router.redirect_slashes = False  # it would answer before anybody was asked for a token
         return application
 
-    def _route(self, resource: Resource) -> Route:
-        answer = resource.answer
-
-        async def endpoint(request: Request) -> Response:
-            self._access.check(request, resource.right)
-            self._url.check(request)
-            if iscoroutinefunction(answer):
-                return await cast("Callable[[Request], Awaitable[Response]]", answer)(request)
-            work = cast("Callable[[Request], Response]", answer)
-            if resource.threads is not None:
-                return await resource.threads.run(work, request)
-            return await asyncio.get_running_loop().run_in_executor(None, work, request)
-
-        return Route(self._bind.path + resource.path, endpoint, methods=[resource.method])
+    def _routes(self) -> list[Route]:
+        by_path: dict[str, list[Resource]] = {}
+        for item in self._resources:
+            by_path.setdefault(item.path, []).append(item)
+        return [
+            Route(self._bind.path + path, Endpoint(items, access=self._access, url=self._url))
+            for path, items in by_path.items()
+        ]
 
 
 class _Server(uvicorn.Server):
@@ -200,8 +194,28 @@ class _Server(uvicorn.Server):
             self.ready.set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
-        await super().startup(sockets)
+        """Begin to answer.
+
+        The base class names no time for TLS handshakes, which would be a minute.
+        """
+        await super().startup([])
+        self.started = False  # until it listens
+        config = self.config
+
+        def connection() -> asyncio.Protocol:
+            return BoundedConnection(config, self.server_state, self.lifespan.state)
+
+        seconds = min(HANDSHAKE_SECONDS, config.timeout_keep_alive) if config.ssl is not None else None
+        for listening in sockets or ():
+            server = await asyncio.get_running_loop().create_server(
+                connection,
+                sock=listening,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=seconds,
+            )
+            self.servers.append(server)
+        self.started = True
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

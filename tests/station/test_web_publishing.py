@@ -82,6 +82,29 @@ def test_it_serves_by_tls_with_a_token_that_may_change(tmp_path: Path, store: St
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
+def test_a_client_that_begins_no_handshake_is_let_go(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.web.server.HANDSHAKE_SECONDS", 0.1)
+    signed = Authority(tmp_path / "ca").sign("node")
+    settings = configured(
+        tmp_path,
+        "port = 0",
+        "anonymous = true",
+        f'certificate = "{signed.certificate}"',
+        f'key = "{signed.key}"',
+    )
+    storage = StorageService(files=store.files, records=store.intake, clock=WallClock())
+    visits = Visits(storage, WallClock())
+    server = web_server(settings, store, storage, visits=visits)
+    try:
+        with socket.create_connection(("127.0.0.1", server.start()), timeout=20) as silent:
+            assert silent.recv(1) == b""
+    finally:
+        server.stop()
+        visits.close()
+
+
 def _answers(url: str, trust: ssl.SSLContext) -> bool:
     try:
         return httpx.get(url, verify=trust, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 204

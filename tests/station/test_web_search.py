@@ -250,7 +250,12 @@ def test_the_service_says_what_it_can_do(service: Searching) -> None:
     wadl = service.client.options(f"{service.base}/studies/{STUDY}/series")
     assert wadl.headers["content-type"] == "application/vnd.sun.wadl+xml"
     assert f'<resources base="{service.base}">' in wadl.text
-    assert "OPTIONS" in wadl.headers["allow"]
+    assert wadl.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert told.headers["allow"] == "OPTIONS"
+    for method in ("POST", "DELETE"):
+        refused = service.client.request(method, f"{service.base}/studies/{STUDY}/series")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert httpx.delete(f"{service.base}/studies", verify=False).status_code == 401
 
 
 def test_many_clients_at_once_get_right_answers(service: Searching) -> None:

@@ -1,0 +1,74 @@
+"""Warnings that clients can cause: some a minute are told, and how many more there were."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from node.domain.ports import Clock
+
+LOGGERS: Final = (
+    "node.web.access",
+    "node.web.storing",
+    "node.web.streaming",
+    "node.web.wado",
+    "uvicorn.error",
+)
+"""That warn of what clients do."""
+MOST: Final = 10
+"""Warnings of one kind in `SECONDS`: a client that is refused again and again must not fill the disk."""
+SECONDS: Final = 60.0
+
+
+@dataclass(kw_only=True)
+class _Told:
+    """What was told of one kind since a moment."""
+
+    since: float
+    """On the monotonic clock."""
+    count: int = 0
+
+
+class Sparing(logging.Filter):
+    """Lets the first warnings of each kind pass; those from one line of the program are of one kind.
+
+    Parameters
+    ----------
+    clock : Clock
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[tuple[str, int], _Told] = {}
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is told; the first after a pause says how many were not."""
+        if record.levelno != logging.WARNING:
+            return True
+        kind, now = (record.pathname, record.lineno), self._clock.monotonic()
+        with self._lock:
+            told = self._told.setdefault(kind, _Told(since=now))
+            left_out = 0
+            if now - told.since >= SECONDS:
+                left_out = max(0, told.count - MOST)
+                told.since, told.count = now, 0
+            told.count += 1
+            if told.count > MOST:
+                return False
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} (and {left_out} more like it before)", None
+        return True
+
+
+def spare(clock: Clock, opened: ExitStack) -> None:
+    """Let the service's loggers tell less, until ``opened`` ends."""
+    sparing = Sparing(clock)
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.addFilter(sparing)
+        opened.callback(logger.removeFilter, sparing)
