@@ -39,6 +39,7 @@ ANNOUNCEMENT_ANSWERS = {
     "updated; else it cannot be recorded now.",
     AnnouncementStatus.DUPLICATE_INSTANCE: "There is one of this SOP Instance UID.",
     AnnouncementStatus.NO_SUCH_INSTANCE: "N-SET of a step that was not created here.",
+    AnnouncementStatus.INVALID_INSTANCE: "N-CREATE under what is no UID (PS3.5 section 9.1).",
     AnnouncementStatus.NO_SUCH_SOP_CLASS: "Not the SOP class of the presentation context.",
     AnnouncementStatus.MISSING_ATTRIBUTE: "N-CREATE of a step without status.",
     AnnouncementStatus.NOT_AUTHORIZED: "N-SET of a step that another AE title created.",

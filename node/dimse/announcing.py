@@ -28,6 +28,7 @@ from node.domain.errors import (
     StepOfAnother,
     UnknownSubject,
 )
+from node.domain.identity import is_valid_uid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +115,8 @@ class AnnouncementExchange:
         uid = str(request.AffectedSOPInstanceUID or "")
 
         def create(attributes: Attributes) -> _Answer:
+            if uid and not is_valid_uid(uid):
+                return _Answer(status=AnnouncementStatus.INVALID_INSTANCE)
             if operation.sop_class_uid == INSTANCE_AVAILABILITY:
                 listed = listed_by_notice(attributes)
                 return _Answer(sop_instance_uid=self._taker.notified(uid, listed, caller=self._caller()))
