@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from node.domain.announcement import AnnouncedInstance, Status
 from node.domain.archives import ArchivedSeries, PullCause, PullRequest, Sought
-from node.domain.commitment import COMMITTED, NO_SUCH_INSTANCE, AskedInstance, RequestEvent
+from node.domain.commitment import (
+    COMMITTED,
+    NO_SUCH_INSTANCE,
+    PROCESSING_FAILURE,
+    AskedInstance,
+    RequestEvent,
+)
 from node.domain.expectation import Source
 from node.domain.pruning import Kept
 from node.operate.forgetting import Forgetting
@@ -165,6 +171,18 @@ def test_a_promise_stays_that_could_not_be_made_again(ward: Any, instance: Asked
         assert set(connection.execute(protected()).scalars()) == {instance.sop_instance_uid}
 
 
+def test_a_promise_that_could_not_be_repeated_stays(ward: Any, instance: AskedInstance) -> None:
+    records = ward.store.commitments
+    number = commit(ward, "1.6.1", instance)
+    assert records.ask("1.6.1", "CT1", [instance]) == number
+    records.fail(number, {instance.sop_instance_uid: PROCESSING_FAILURE})
+    records.ended(number, RequestEvent.REPORT, "")
+    ward.clock.advance(91 * DAY)
+    assert forget(ward)[Kept.COMMITMENTS] == 0
+    commit(ward, "1.6.2", instance)
+    assert forget(ward)[Kept.COMMITMENTS] == 1, "it was promised again"
+
+
 def test_one_run_forgets_no_more_than_it_may(ward: Any) -> None:
     for number in range(5):
         announce(ward, f"1.5.{number}", "7.1")
@@ -195,11 +213,11 @@ ACTS = st.lists(
         st.tuples(st.just("forget")),
         st.tuples(st.just("again"), st.integers(1, 4)),
     ),
-    max_size=14,
+    max_size=10,
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS)
 def test_whatever_happens_each_peer_keeps_a_proof(
     ward: Any, instance: AskedInstance, acts: list[Any]
