@@ -10,13 +10,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from node.domain.commitment import RequestState
 from node.receive.verifying import SHARE, forget_cached
 from tests.station.asking_ground import WAITS, Node, Scanner, WatchedFiles, running_node
-from tests.station.receiving_node import TIMEOUTS, wait_until
+from tests.station.proof_ground import WELL_KNOWN, references
+from tests.station.receiving_node import AE_TITLE, TIMEOUTS, wait_until
 
 NUMBERS = itertools.count(1)
 IMPATIENT = replace(TIMEOUTS, dimse=0.5)
@@ -203,3 +206,44 @@ def test_a_scanner_that_refuses_or_never_answers_is_called_again(node, tmp_path,
     finally:
         answers.set()
         server.shutdown()
+
+
+def test_what_was_replaced_before_the_report_is_not_reported_as_kept(
+    node, scanner, tmp_path, study, transaction
+):
+    uids = node.receive(tmp_path, 2, study=study)
+    node.provider.current = committing = node.committing()
+    scanner.ask(node, uids, transaction)
+    committing.run_once()  # nobody listens there
+    assert node.state(transaction) is RequestState.DECIDED
+    with node.store.database.write() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE instances SET object_key = '{'0' * 64}' WHERE sop_instance_uid = '{uids[1]}'"
+        )
+    node.pass_time(timedelta(minutes=1), node.committing(scanner_port=scanner.port))
+    assert scanner.outcome == {uids[0]: 0, uids[1]: 0x0110}
+
+
+def test_a_stop_does_not_wait_for_the_list_of_an_association(tmp_path, study, transaction):
+    with running_node(tmp_path / "node") as node:
+        uids = node.receive(tmp_path, 3, study=study)
+        reading = threading.Event()
+
+        def stopped(_count: int) -> None:
+            association = threading.current_thread()
+            reading.set()
+            wait_until(lambda: association.acse.is_aborted() or not association.is_established, "the abort")
+
+        files = WatchedFiles(node, stopped)
+        node.provider.current = node.committing(files=files)
+        scanner = AE(ae_title="CT1")
+        scanner.add_requested_context(StorageCommitmentPushModel)
+        association = scanner.associate("127.0.0.1", node.port, ae_title=AE_TITLE)
+        request = Dataset()
+        request.TransactionUID = transaction
+        request.ReferencedSOPSequence = references([(CTImageStorage, uid) for uid in uids])
+        association.send_n_action(request, 1, StorageCommitmentPushModel, WELL_KNOWN)
+        assert reading.wait(20)
+        assert node.listener.stop(grace_seconds=0.0)
+        assert len(files.verified) == 1
+        assert node.state(transaction, "CT1") is RequestState.OPEN
