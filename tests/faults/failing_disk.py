@@ -70,9 +70,20 @@ class ReceivingProcess:
             yield
 
     @contextmanager
-    def recorded(self, calls: str, trace: Path) -> Iterator[None]:
-        """Record system calls of this process, those of all threads in one order."""
-        with self._traced("-y", "-s", "256", "-o", str(trace), "-e", f"trace={calls}"):
+    def recorded(self, calls: str, trace: Path, *, failing: str = "") -> Iterator[None]:
+        """Record system calls of this process, those of all threads in one order.
+
+        Parameters
+        ----------
+        calls : str
+            Their names.
+        trace : Path
+            Where to.
+        failing : str
+            Which of them fail, and how, in the words of strace.
+        """
+        inject = ["-e", f"inject={failing}"] if failing else []
+        with self._traced("-y", "-s", "8192", "-o", str(trace), "-e", f"trace={calls}", *inject):
             yield
 
     @contextmanager

@@ -46,6 +46,14 @@ def calls_of(trace: Path) -> list[Call]:
     return found
 
 
+def answer_to(uid: str) -> Callable[[Call], bool]:
+    """Return whether a call sends the C-STORE-RSP of an instance: a P-DATA-TF PDU (PS3.8 table 9-22)."""
+    ends = (f"{uid}\\0", f'{uid}"')  # padded to an even length (PS3.5 9.1), or the end of the PDU
+    return lambda call: (
+        call.name == "sendto" and '"\\4\\0' in call.text[:99] and any(end in call.text for end in ends)
+    )
+
+
 def answered_after_syncs(calls: Sequence[Call], key: str, answers: Callable[[Call], bool]) -> Call:
     """Check that file, name, folder and row of an object were durable when its answer left; return that.
 

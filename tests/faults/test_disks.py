@@ -12,6 +12,7 @@ import pytest
 from node.dimse.scu import Remote
 from node.domain.errors import DestinationUnavailable
 from tests.faults.failing_disk import ReceivingProcess, fill
+from tests.faults.system_calls import SYNCING, answer_to, answered_after_syncs, calls_of
 from tests.station.receiving_node import send_files, write_instance
 
 PIXEL_BYTES = 128 * 1024
@@ -102,6 +103,31 @@ def test_the_answer_leaves_after_everything_is_synced(node: ReceivingProcess, tm
         answer,
     ]
     assert order == sorted(order)
+
+
+@pytest.mark.faults
+def test_a_log_whose_sync_failed_once_is_written_anew_before_the_answer(
+    node: ReceivingProcess, tmp_path: Path
+) -> None:
+    """The system takes what it could not write for written: the next sync alone would succeed without it."""
+    sender, trace = Sender(tmp_path, node.remote), tmp_path / "trace"
+    assert sender.send() == SUCCESS
+    with node.recorded(SYNCING, trace, failing="fdatasync:error=EIO:when=1"):
+        assert sender.send() == SUCCESS
+    [(uid, key)] = node.rows("SELECT sop_instance_uid, object_key FROM instances ORDER BY id DESC LIMIT 1")
+    calls = calls_of(trace)
+    answer = answered_after_syncs(calls, key, answer_to(uid))
+    of_the_log = [call for call in calls if "index.sqlite-wal>" in call.text and call.ended < answer.begun]
+    row = next(number for number, call in enumerate(of_the_log) if key in call.text)
+    after = of_the_log[row:]
+    failed = next(number for number, call in enumerate(after) if "(INJECTED)" in call.text)
+    written = next(
+        number
+        for number, call in enumerate(after)
+        if number > failed and call.name == "pwrite64" and ", 0) = " in call.text
+    )
+    assert any(call.name == "fdatasync" and call.text.endswith("= 0") for call in after[written:])
+    check_everything(node, sender)
 
 
 def last(lines: list[str], pattern: str) -> int:

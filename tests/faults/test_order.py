@@ -22,7 +22,7 @@ import pytest
 
 from tests.faults.failing_disk import CHILD, ROOT
 from tests.faults.sending_ground import FIRST, NUMBERED, Scanner
-from tests.faults.system_calls import STRACE, Call, answered_after_syncs, calls_of
+from tests.faults.system_calls import STRACE, Call, answer_to, answered_after_syncs, calls_of
 from tests.station.processes_ground import receiving_processes
 from tests.station.receiving_node import write_instance
 from tests.station.stow_ground import TOKEN, TYPE, body_of
@@ -76,14 +76,6 @@ class Recorded:
         """Return the object keys by SOP Instance UID."""
         with closing(sqlite3.connect(self.root / "index.sqlite")) as index:
             return dict(index.execute("SELECT sop_instance_uid, object_key FROM instances"))
-
-
-def answer_to(uid: str) -> Callable[[Call], bool]:
-    """Return whether a call sends the C-STORE-RSP of an instance: a P-DATA-TF PDU (PS3.8 table 9-22)."""
-    ends = (f"{uid}\\0", f'{uid}"')  # padded to an even length (PS3.5 9.1), or the end of the PDU
-    return lambda call: (
-        call.name == "sendto" and '"\\4\\0' in call.text[:99] and any(end in call.text for end in ends)
-    )
 
 
 def status_for(uid: str, calls: Sequence[Call]) -> Callable[[Call], bool]:
