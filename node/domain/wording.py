@@ -50,6 +50,10 @@ class Told(str):
         told.key, told.values = key, values
         return told
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        """Return how a copy is made: what is kept in a record, or sent to a process, is text."""
+        return str, (str(self),)
+
 
 class Wording:
     """The wording of one language.

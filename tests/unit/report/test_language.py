@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import copy
+import inspect
+import pickle
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from importlib import resources
@@ -14,21 +17,24 @@ import pytest
 from pydicom.dataset import Dataset
 
 import node.domain
+from node.assemble import evidence
+from node.assemble.completeness import Conclusion, Evidence, judge
 from node.cli.dicom_samples import SAMPLES, _rejection, _request
+from node.domain.expectation import Expectation, Source
 from node.domain.model import ModelStatus
-from node.domain.wording import ENGLISH, Told, Wording, known_wording, reason_of, tell, wording
+from node.domain.study import AssociationEnd
+from node.domain.wording import ENGLISH, STORED, Told, Wording, known_wording, reason_of, tell, wording
 from node.report import codes, picture_text, text
 from node.report.build import build_results
 from node.report.render import report_text
 from node.report.request import ReportRequest
+from tests.toy_language import TEXTS, TOY, WORD, elements, english_in
+from tests.unit.assemble.test_completeness import QUIET, situation
 from tests.unit.report.conftest import CASES, read
 from tests.unit.report.test_parametric_map import slices, whole
 from tests.unit.report.test_radiographs import REQUESTS
 
-BRACES: Final = re.compile(r"(\{[^}]*\})|([A-Za-z])")
 VALUE: Final = re.compile(r"\{[^}]*\}")
-WORD: Final = re.compile(r"[A-Za-z]{3,}")
-TEXTS: Final = {"LO", "LT", "ST", "UT", "SH"}
 FILES: Final = sorted(
     item
     for item in resources.files(node.domain).joinpath("languages").iterdir()
@@ -36,21 +42,18 @@ FILES: Final = sorted(
 )
 
 
-def toy() -> Wording:
-    """A language of which every letter is a z."""
-    content = tomllib.loads(FILES[[item.name for item in FILES].index("en.toml")].read_text(encoding="utf-8"))
-    for section, phrases in content.items():
-        content[section] = {key: BRACES.sub(lambda m: m[1] or "z", said) for key, said in phrases.items()}
-    content["language"]["code"] = "zz"
-    return Wording(content)
-
-
-TOY: Final = toy()
 REASONS: Final = {
     "reason": tell("decision.cut", reason=tell("decision.too-few", n=1, needed=5)),
     "warnings": (tell("warning.few", count=3, usual=10), tell("warning.view", share="")),
     "selection_rule": tell("selection.radiographs"),
 }
+LUNGS: Final = Evidence(holds=True, reason="lungs open from slice 3 to 20 and closed at both ends")
+OTHER: Final = Evidence(holds=False, reason="not a series of CT images")
+EXPECTED: Final = [
+    (Expectation(source=source, listed=62, missing=missing, final=True),)
+    for source in Source
+    for missing in (0, 3)
+]
 VERDICT: Final = "Complete: association released normally, then at least 30 s of quiet."
 
 
@@ -83,18 +86,6 @@ def objects(request: ReportRequest) -> list[Dataset]:
     """The result set, and the note that rejects it."""
     made = [read(item) for item in build_results(request)]
     return [*made, read(_rejection(request, made))]
-
-
-def elements(data_set: Dataset, path: str = "") -> Iterator[tuple[str, str, Any]]:
-    """Every element with the way to it."""
-    for element in data_set:
-        here = f"{path}/{element.tag}"
-        if element.VR == "SQ":
-            yield here, "SQ", len(element.value)
-            for number, item in enumerate(element.value):
-                yield from elements(item, f"{here}[{number}]")
-        else:
-            yield here, element.VR, element.value
 
 
 def outside(value: object) -> Iterator[str]:
@@ -135,8 +126,7 @@ def test_no_english_is_left(name: str) -> None:
     for data_set in objects(in_toy(request)):
         for path, vr, said in elements(data_set):
             if vr in TEXTS and not path.endswith(NAMES):
-                left = [word for word in WORD.findall(str(said)) if set(word.lower()) != {"z"}]
-                assert [word for word in left if word not in known] == [], path
+                assert [word for word in english_in(str(said)) if word not in known] == [], path
 
 
 NAMES: Final = tuple(
@@ -172,8 +162,7 @@ def test_no_english_is_left_on_pictures() -> None:
             sides=picture_text.sides(TOY),
         )
         said += [str(value) for value in vars(caption).values()]
-        left = {word for value in said for word in WORD.findall(value) if set(word.lower()) != {"z"}}
-        assert [word for word in left if word not in known] == []
+        assert [word for word in english_in(" ".join(said)) if word not in known] == []
 
 
 def test_the_text_of_a_report_is_in_its_language() -> None:
@@ -218,9 +207,42 @@ def test_a_file_of_a_language_is_whole(file: Any) -> None:
     ],
 )
 def test_a_stored_reason_is_known_again(stored: str) -> None:
-    assert not WORD.search(re.sub("z+", "", TOY.of(stored)))
+    assert english_in(TOY.of(stored)) == []
     assert re.findall(r"[\d.;:]+", TOY.of(stored)) == re.findall(r"[\d.;:]+", stored)
     assert ENGLISH.of(stored) == stored
+
+
+@pytest.mark.parametrize("end", [None, *AssociationEnd])
+@pytest.mark.parametrize("known", [(), *EXPECTED])
+def test_every_verdict_is_known_again(end: AssociationEnd | None, known: tuple[Expectation, ...]) -> None:
+    for holds, why in (
+        (True, "lungs open from slice 3 to 20 and closed at both ends"),
+        (False, "not a series of CT images"),
+    ):
+        evidence = Evidence(holds=holds, reason=why)
+        outcome = judge(situation(1900, end=end, known=known), QUIET, lambda found=evidence: found)
+        assert isinstance(outcome, Conclusion)
+        assert english_in(TOY.of(outcome.reason)) == []
+
+
+def test_everything_that_slices_say_for_a_verdict_is_known_again() -> None:
+    tree = ast.parse(inspect.getsource(evidence))
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in bare
+    ]
+    phrases = " ".join(phrase for key, phrase in ENGLISH.phrases.items() if key.startswith(STORED))
+    assert len(parts) > 10
+    assert [part for part in parts if WORD.search(part) and part.strip(" ;,()") not in phrases] == []
+
+
+def test_a_record_of_what_was_told_is_text() -> None:
+    told = tell("unfit.too-few", count=3, needed=10)
+    for kept in (copy.deepcopy(told), pickle.loads(pickle.dumps(told))):
+        assert type(kept) is str
+        assert kept == told == "too few slices: 3, at least 10 needed"
 
 
 def test_what_others_say_stays() -> None:
