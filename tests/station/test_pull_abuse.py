@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -238,3 +239,39 @@ def test_a_study_that_grows_is_looked_at_again_though_its_archive_tells_no_numbe
 def let_a_day_pass(node: FetchingNode, column: str) -> None:
     with node.store.database.write() as connection:
         connection.exec_driver_sql(f"UPDATE polled_studies SET {column} = datetime({column}, '-1 day')")
+
+
+def test_an_object_that_never_ends_is_left_when_its_pull_is_cancelled(
+    node: FetchingNode, tmp_path: Path
+) -> None:
+    path, uid = write_instance(tmp_path / "1.dcm")
+    never, left = threading.Event(), threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 x\r\nContent-Length: 1000000000\r\nContent-Type: multipart/related;"
+        yield b' type="application/dicom"; boundary=b\r\n\r\n--b\r\nContent-Type: application/dicom\r\n\r\n'
+        yield path.read_bytes()
+        node.store.pulls.cancel(1)
+        try:
+            while True:
+                never.wait(0.005)
+                yield bytes(4096)
+        finally:
+            left.set()
+
+    def serve(seen: Seen) -> bytes | Iterator[bytes]:
+        where = seen.target.partition("?")[0]
+        if where == "/studies":
+            return found([{"0020000D": element("UI", STUDY)}])
+        if where.endswith("/series"):
+            return found([{"0020000E": element("UI", SERIES)}])
+        return found([{"00080018": element("UI", uid)}]) if where.endswith("/instances") else endless()
+
+    with WebServer(serve) as server:
+        settings = settings_for(tmp_path, server.url)
+        pull = settings.pull.model_copy(update={"look_seconds": 0.02, "cancel_seconds": 0.05})
+        progress = node.pull(settings.model_copy(update={"pull": pull}), "web", study_instance_uids=(STUDY,))
+    assert progress.pull.state is PullState.CANCELLED
+    assert node.ends() == [AssociationEnd.ABORTED]
+    assert list((node.root / "spool").iterdir()) == []
+    assert left.wait(10)
