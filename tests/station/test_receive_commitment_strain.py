@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from node.domain.commitment import RequestState
@@ -23,6 +25,25 @@ from tests.station.receiving_node import AE_TITLE, TIMEOUTS, wait_until
 
 NUMBERS = itertools.count(1)
 IMPATIENT = replace(TIMEOUTS, dimse=0.5)
+
+
+@contextmanager
+def asking(
+    node: Node, uids: Sequence[str], transaction: str, *syntaxes: str
+) -> Iterator[tuple[Association, int]]:
+    """Ask for the commitment of CT images on an association that stays open; give the status, too."""
+    scanner = AE(ae_title="CT1")
+    scanner.add_requested_context(StorageCommitmentPushModel, list(syntaxes) or None)
+    association = scanner.associate("127.0.0.1", node.port, ae_title=AE_TITLE)
+    request = Dataset()
+    request.TransactionUID = transaction
+    request.ReferencedSOPSequence = references([(CTImageStorage, uid) for uid in uids])
+    answer, _ = association.send_n_action(request, 1, StorageCommitmentPushModel, WELL_KNOWN)
+    try:
+        yield association, answer.Status
+    finally:
+        if association.is_established:
+            association.release()
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +245,21 @@ def test_what_was_replaced_before_the_report_is_not_reported_as_kept(
     assert scanner.outcome == {uids[0]: 0, uids[1]: 0x0110}
 
 
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_a_request_is_read_in_both_encodings(node, tmp_path, study, transaction, syntax):
+    uids = node.receive(tmp_path, 2, study=study)
+    node.provider.current = node.committing()
+    with asking(node, uids, transaction, syntax) as (association, status):
+        assert association.accepted_contexts[0].transfer_syntax == [syntax]
+        assert status == 0
+    asked = node.store.commitments.number(transaction, "CT1")
+    with node.store.database.read() as connection:
+        query = f"SELECT sop_instance_uid, sop_class_uid FROM asked_instances WHERE request_id = {asked}"
+        assert {tuple(row) for row in connection.exec_driver_sql(query)} == {
+            (uid, CTImageStorage) for uid in uids
+        }
+
+
 def test_a_stop_does_not_wait_for_the_list_of_an_association(tmp_path, study, transaction):
     with running_node(tmp_path / "node") as node:
         uids = node.receive(tmp_path, 3, study=study)
@@ -236,14 +272,8 @@ def test_a_stop_does_not_wait_for_the_list_of_an_association(tmp_path, study, tr
 
         files = WatchedFiles(node, stopped)
         node.provider.current = node.committing(files=files)
-        scanner = AE(ae_title="CT1")
-        scanner.add_requested_context(StorageCommitmentPushModel)
-        association = scanner.associate("127.0.0.1", node.port, ae_title=AE_TITLE)
-        request = Dataset()
-        request.TransactionUID = transaction
-        request.ReferencedSOPSequence = references([(CTImageStorage, uid) for uid in uids])
-        association.send_n_action(request, 1, StorageCommitmentPushModel, WELL_KNOWN)
-        assert reading.wait(20)
-        assert node.listener.stop(grace_seconds=0.0)
+        with asking(node, uids, transaction):
+            assert reading.wait(20)
+            assert node.listener.stop(grace_seconds=0.0)
         assert len(files.verified) == 1
         assert node.state(transaction, "CT1") is RequestState.OPEN
