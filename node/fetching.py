@@ -67,6 +67,8 @@ def client_of(
                 ),
                 incoming=_incoming(archive.ae_title, archive.host, settings, services),
                 max_object_bytes=largest,
+                clock=clock,
+                search_seconds=pull.stall_seconds,
             )
         case WebArchive():
             return WebArchiveClient(

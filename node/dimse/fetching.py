@@ -171,8 +171,16 @@ class FetchingAssociation(RequestingAssociation):
         """How often the archive told of more ended sub-operations of a retrieval than before."""
         return self._told
 
-    def find(self, identifier: Dataset, *, limit: int) -> list[Dataset]:
+    def find(self, identifier: Dataset, *, limit: int, go_on: Callable[[], None]) -> list[Dataset]:
         """Return the matches of a query of the Study Root (PS3.4 section C.4.1).
+
+        Parameters
+        ----------
+        identifier : Dataset
+        limit : int
+            Most matches.
+        go_on : callable
+            Called with each match; raises when no more are waited for.
 
         Raises
         ------
@@ -196,6 +204,7 @@ class FetchingAssociation(RequestingAssociation):
                 raise DestinationRefused(
                     f"{self._remote} has more than {limit} matches; narrow what is looked for"
                 )
+            go_on()
             if match is not None:
                 found.append(match)
         raise DestinationUnavailable(f"{self._remote} did not end its answer to C-FIND")

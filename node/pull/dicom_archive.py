@@ -25,6 +25,7 @@ from node.domain.archives import (
     Sought,
 )
 from node.domain.errors import DestinationUnavailable
+from node.domain.ports import Clock
 from node.pull.incoming import IncomingObjects
 from node.pull.matches import (
     INSTANCE_KEYS,
@@ -64,6 +65,9 @@ class DicomArchiveClient:
         Where objects go that come by C-GET.
     max_object_bytes : int
         Largest object.
+    clock : Clock
+    search_seconds : float
+        A search that has not ended by then is given up.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class DicomArchiveClient:
         timeouts: Timeouts,
         incoming: IncomingObjects,
         max_object_bytes: int,
+        clock: Clock,
+        search_seconds: float,
     ) -> None:
         self._remote = Remote(ae_title=archive.ae_title, host=archive.host, port=archive.port)
         self._retrieval = archive.retrieval
@@ -81,6 +87,8 @@ class DicomArchiveClient:
         self._timeouts = timeouts
         self._incoming = incoming
         self._max_object_bytes = max_object_bytes
+        self._clock = clock
+        self._search_seconds = search_seconds
         self._lock = threading.Lock()
         self._stopping = False
         self._open: set[FetchingAssociation] = set()
@@ -95,7 +103,7 @@ class DicomArchiveClient:
             self._kept(association),
             nullcontext() if watch is None else watch.over(association),
         ):
-            yield DicomSession(association)
+            yield DicomSession(association, self._clock, self._search_seconds)
 
     def retrieve(
         self,
@@ -170,17 +178,27 @@ class DicomArchiveClient:
 
 
 class DicomSession:
-    """An association on which an archive is searched. Implements `ArchiveSession`."""
+    """An association on which an archive is searched. Implements `ArchiveSession`.
 
-    def __init__(self, association: FetchingAssociation) -> None:
+    Parameters
+    ----------
+    association : FetchingAssociation
+    clock : Clock
+    seconds : float
+        For one search: an archive may tell of a match now and then, for ever.
+    """
+
+    def __init__(self, association: FetchingAssociation, clock: Clock, seconds: float) -> None:
         self._association = association
+        self._clock = clock
+        self._seconds = seconds
 
     def studies(self, sought: Sought, *, limit: int) -> list[ArchivedStudy]:
         """Return the studies that match."""
         found: list[ArchivedStudy | None] = []
         for keys in queries_of(sought):
             identifier = _query("STUDY", dict.fromkeys(STUDY_KEYS, "") | keys)
-            matches = self._association.find(identifier, limit=limit)
+            matches = self._find(identifier, limit=limit)
             found += [study_of(values_of(match, STUDY_KEYS)) for match in matches]
         return distinct(found, lambda study: study.study_instance_uid)
 
@@ -189,7 +207,7 @@ class DicomSession:
         identifier = _query(
             "SERIES", {"StudyInstanceUID": study_instance_uid, **dict.fromkeys(SERIES_KEYS, "")}
         )
-        matches = self._association.find(identifier, limit=MOST_SERIES)
+        matches = self._find(identifier, limit=MOST_SERIES)
         found = [series_of(values_of(match, SERIES_KEYS), study_instance_uid) for match in matches]
         return distinct(found, lambda series: series.series_instance_uid)
 
@@ -197,9 +215,20 @@ class DicomSession:
         """Return the instances of a series."""
         keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series_instance_uid}
         identifier = _query("IMAGE", keys | dict.fromkeys(INSTANCE_KEYS, ""))
-        matches = self._association.find(identifier, limit=MOST_INSTANCES)
+        matches = self._find(identifier, limit=MOST_INSTANCES)
         found = [instance_of(values_of(match, INSTANCE_KEYS)) for match in matches]
         return distinct(found, lambda instance: instance.sop_instance_uid)
+
+    def _find(self, identifier: Dataset, *, limit: int) -> list[Dataset]:
+        end = self._clock.monotonic() + self._seconds
+
+        def go_on() -> None:
+            if self._clock.monotonic() > end:
+                raise DestinationUnavailable(
+                    f"the archive did not end its answer to C-FIND within {self._seconds:g} s"
+                )
+
+        return self._association.find(identifier, limit=limit, go_on=go_on)
 
 
 def _query(level: str, keys: dict[str, str]) -> Dataset:

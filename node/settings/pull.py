@@ -131,7 +131,8 @@ class PullSettings(Section):
     stall_seconds: Seconds = Field(
         900.0,
         description="A retrieval is broken off and made again when no new instance came for this long and "
-        "the archive told of no further one; one instance may take as long.",
+        "the archive told of no further one; one instance may take as long. A search that has not ended by "
+        "then is given up.",
     )
     cancel_seconds: Seconds = Field(
         10.0,

@@ -92,7 +92,7 @@ class Endless:
         yield 0xFF00, match
         if level == self.endless:
             while not self._is_over(event):
-                pass
+                yield 0xFF00, match
             yield 0xFE00, None
 
     def retrieve(self, event: Any) -> Iterator[Any]:
@@ -221,3 +221,12 @@ def test_a_search_that_is_cancelled_ends_at_once(node: FetchingNode, tmp_path: P
         node.store.pulls.cancel(number)
     assert node.store.pulls.progress(number).pull.state is PullState.CANCELLED
     assert archive.cancelled.is_set()
+
+
+def test_a_search_without_end_is_given_up(node: FetchingNode, tmp_path: Path) -> None:
+    archive = Endless(heeds=False, endless="STUDY")
+    with running(archive), pulling(node, archive, tmp_path, retrieve="move") as (number, clock):
+        clock.ahead += 3600
+    progress = node.store.pulls.progress(number)
+    assert (progress.pull.state, progress.pull.attempts) == (PullState.SEARCHING, 1)
+    assert "did not end its answer to C-FIND within 900 s" in progress.pull.detail
