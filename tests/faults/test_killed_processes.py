@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from tests.faults.failing_disk import CHILD, ROOT
 from tests.faults.pdus import UID, release_request, store_request
 from tests.faults.raw_peer import ACCEPTED, RawPeer
 from tests.faults.sending_ground import FIRST, Scanner, check_whole
+from tests.faults.test_peers import allow_open_files
 from tests.station.processes_ground import gone, receiving_in_processes, receiving_processes
 from tests.station.receiving_node import wait_until
 
@@ -35,6 +36,7 @@ LONGEST_SECONDS = 0.6
 BOTH = 0.2
 """How often every process is killed at once: the node's own then takes what comes."""
 PAIRS = 60
+SILENT = 2000
 SECONDS = 30.0
 pytestmark = pytest.mark.faults
 
@@ -172,6 +174,22 @@ def test_nothing_is_left_of_a_node_that_is_killed_with_its_receiving_processes(
     figure("kills of a node with two receiving processes", NODE_KILLS)
     figure("acknowledged instances, all of them there", len(acknowledged))
     figure("seconds after which the store was free, at most", round(longest, 3))
+
+
+def test_connections_that_say_nothing_leave_room_for_others_in_several_processes(tmp_path: Path) -> None:
+    allow_open_files(SILENT + 1000)
+    with receiving_in_processes(tmp_path / "store") as ground:
+        with ExitStack() as crowd:
+            for _ in range(SILENT):
+                crowd.enter_context(RawPeer(ground.port, source="127.0.0.2"))
+            with RawPeer(ground.port) as scanner:
+                assert scanner.associate() == ACCEPTED
+                scanner.send(store_request())
+                answer = scanner.answer()
+                assert answer is not None
+                assert answer.Status == 0x0000
+        wait_until(lambda: ground.listener.connections == 0, "their places are free again")
+        assert len(ground.receivers.processes) == 2
 
 
 def test_one_instance_on_two_associations_of_two_processes_at_once_is_one(tmp_path: Path) -> None:
