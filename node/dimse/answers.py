@@ -30,7 +30,8 @@ class BorrowedConnection:
     """The connection of an association while its reactor leaves it to the calling thread.
 
     Whatever is no P-DATA-TF PDU, the end of the connection or of the time for a PDU, goes to the reactor's
-    state machine as ever, and the connection back to it.
+    state machine as ever, and the connection back to it; so it does with what is sent by the state machine
+    meanwhile.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ class BorrowedConnection:
 
     def borrow(self) -> None:
         """Take the connection over."""
-        self._layer.lent = True
+        with self._layer.reading:
+            self._layer.lent = True
         self._layer.wake()
         self._messages.await_message = self._await_message
 

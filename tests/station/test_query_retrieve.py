@@ -15,6 +15,7 @@ from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelMove,
 )
 
+from node.dimse.retrieving import PENDING_SECONDS
 from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
 from tests.free_ports import free_port
@@ -37,9 +38,11 @@ def archive(tmp_path, port):
 def test_stored_bytes_come_back_as_they_lie(archive, tmp_path):
     stored = fill(archive, tmp_path, 1, 2, 3)
     sink = Sink()
+    begun = time.monotonic()
     *pending, (last, _) = get(archive, sink)
     assert sink.objects == stored
     assert [status.NumberOfRemainingSuboperations for status, _ in pending][:1] == [2]
+    assert len(pending) <= 1 + (time.monotonic() - begun) / PENDING_SECONDS
     assert (last.Status, counts(last)) == (0x0000, (3, 0, 0))
 
 
