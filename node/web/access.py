@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -36,6 +37,7 @@ class Access:
         self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in addresses)
         self._rights = rights
         self._token = token
+        self._is_listed = lru_cache(maxsize=256)(self._in_networks)
 
     def check(self, request: Request, right: Right | None) -> None:
         """Let a request pass.
@@ -54,7 +56,7 @@ class Access:
         if right is not None and right not in self._rights:
             raise Forbidden(f"the right {right.value!r} is not given in [web]")
 
-    def _is_listed(self, text: str) -> bool:
+    def _in_networks(self, text: str) -> bool:
         try:
             address = ipaddress.ip_address(text.split("%", 1)[0])
         except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Final
 
 from starlette.responses import Response
@@ -45,10 +45,10 @@ class Held:
             self._size += len(body)
         return StreamedResponse(self._pieces(body), headers=headers, length=len(body))
 
-    def _pieces(self, body: bytes) -> Generator[bytes]:
+    def _pieces(self, body: bytes) -> Generator[Sequence[bytes]]:
         try:
             for begin in range(0, len(body), PIECE):
-                yield body[begin : begin + PIECE]
+                yield (body[begin : begin + PIECE],)
         finally:
             with self._lock:
                 self._size -= len(body)

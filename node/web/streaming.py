@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PIECE: Final = 1 << 19
 """Bytes that are sent at a time."""
+LONG: Final = 1 << 16
+"""Bytes of a part that is sent by itself."""
 SHORT: Final = 1 << 20
 """Bytes of a body that is sent, or taken, at once: a slice of a CT is."""
 REVALIDATED: Final = "private, no-cache"
@@ -33,8 +36,8 @@ class StreamedResponse(Response):
 
     Parameters
     ----------
-    pieces : generator of bytes
-        Closed at the end, also when the client goes away.
+    pieces : generator of sequence of bytes
+        What is sent at a time. Closed at the end, also when the client goes away.
     headers : mapping of str to str
     length : int, optional
         Bytes of the body, where they are known.
@@ -43,7 +46,7 @@ class StreamedResponse(Response):
 
     def __init__(
         self,
-        pieces: Generator[bytes],
+        pieces: Generator[Sequence[bytes]],
         *,
         headers: Mapping[str, str],
         length: int | None = None,
@@ -79,8 +82,9 @@ class StreamedResponse(Response):
                 following = await asyncio.shield(upcoming)
                 upcoming = self._read_on()
                 # The last piece says that it is: a client that has all bytes asks for more at once.
-                more = following is not None
-                await send({"type": "http.response.body", "body": piece, "more_body": more})
+                for number, part in enumerate(piece, start=1):
+                    more = following is not None or number < len(piece)
+                    await send({"type": "http.response.body", "body": part, "more_body": more})
                 piece = following
         except (GroundglassError, OSError) as error:
             logger.error("an answer was broken off: %s", error)  # noqa: TRY400 - the message says it all
@@ -89,7 +93,7 @@ class StreamedResponse(Response):
             await asyncio.gather(upcoming, return_exceptions=True)  # what runs cannot be closed
             self._pieces.close()  # at once: a loop that ends has no more threads to do it
 
-    def _read_on(self) -> asyncio.Future[bytes | None]:
+    def _read_on(self) -> asyncio.Future[Sequence[bytes] | None]:
         """Begin to read the next piece in a thread; None stands for the end."""
         return asyncio.get_running_loop().run_in_executor(None, next, self._pieces, None)
 
@@ -119,30 +123,39 @@ def body_of(
     if length is not None and length <= SHORT:
         return Response(b"".join(parts), status_code, headers=headers)
     pieces = gathered(parts)
-    first = next(pieces, b"")
-    if len(first) < PIECE:
-        return Response(first, status_code, headers=headers)
+    first = next(pieces, ())
+    if sum(map(len, first)) < PIECE:
+        return Response(b"".join(first), status_code, headers=headers)
     return StreamedResponse(_behind(first, pieces), headers=headers, length=length, status_code=status_code)
 
 
-def _behind(first: bytes, pieces: Generator[bytes]) -> Generator[bytes]:
+def _behind(first: Sequence[bytes], pieces: Generator[Sequence[bytes]]) -> Generator[Sequence[bytes]]:
     with closing(pieces):
         yield first
         yield from pieces
 
 
-def gathered(parts: Iterable[bytes]) -> Generator[bytes]:
-    """Yield the same bytes in pieces of about `PIECE`."""
+def gathered(parts: Iterable[bytes]) -> Generator[Sequence[bytes]]:
+    """Yield the same bytes in pieces of about `PIECE`, none of them empty."""
     kept: list[bytes] = []
     size = 0
-    for part in parts:
+    for part in filter(None, parts):
         kept.append(part)
         size += len(part)
         if size >= PIECE:
-            yield part if len(kept) == 1 else b"".join(kept)
+            yield _joined(kept)
             kept, size = [], 0
     if kept:
-        yield b"".join(kept)
+        yield _joined(kept)
+
+
+def _joined(parts: Sequence[bytes]) -> Sequence[bytes]:
+    """Return the same bytes, the short ones put together: to copy a long one costs more than to send it."""
+    joined: list[bytes] = []
+    for is_short, some in groupby(parts, lambda part: len(part) < LONG):
+        run = list(some)
+        joined += [b"".join(run)] if is_short else run
+    return joined
 
 
 def file_pieces(path: Path, size: int) -> Iterator[bytes]:
@@ -156,7 +169,7 @@ def file_pieces(path: Path, size: int) -> Iterator[bytes]:
     left = size
     with path.open("rb", buffering=0) as stream:
         while left:
-            piece = stream.read(min(left, PIECE))
+            piece = stream.read(left if left <= PIECE + PIECE // 2 else PIECE)  # no short rest
             if not piece:
                 raise ObjectMissing("an object file is shorter than the index says; restore it from a backup")
             left -= len(piece)

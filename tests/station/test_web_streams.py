@@ -162,7 +162,8 @@ def test_two_gibibytes_go_out_with_flat_memory(web: Reading, tmp_path: Path) -> 
     key = hashlib.sha256(b"a name for it").hexdigest()
     header, size = read_header(file), file.stat().st_size
     assert header.number_of_frames == FRAMES
-    web.store.files.adopt(file, key)
+    with file.open("rb") as opened:
+        web.store.files.adopt(file, key, opened.fileno())
     web.store.intake.add(
         Arrival(
             header=header,
