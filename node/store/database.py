@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -48,7 +48,7 @@ class Transaction:
         self._database = database
         self._log = log
         self.number = 0
-        """In the log; 0 for one that changed nothing."""
+        """In the log; of one that changed nothing, that of the last one before it."""
 
     def make_durable(self) -> None:
         """Wait until it has reached the disk.
@@ -67,7 +67,14 @@ class _Writer:
 
     def changes(self) -> int:
         """Return how many rows the connection has written."""
-        return int(self.connection.connection.driver_connection.total_changes)  # type: ignore[union-attr]  # sqlite3's
+        return int(self._driver().total_changes)
+
+    def version(self) -> int:
+        """Return a number that is another one after others have written (sqlite.org/pragma.html)."""
+        return int(self._driver().execute("PRAGMA data_version").fetchone()[0])
+
+    def _driver(self) -> sqlite3.Connection:
+        return cast(sqlite3.Connection, self.connection.connection.driver_connection)
 
 
 class Database:
@@ -159,8 +166,10 @@ class Database:
                     with writer.connection.begin():
                         transaction.connection = writer.connection
                         yield transaction
-                    if writer.changes() != changes:
-                        transaction.number = writer.log.committed()
+                    changed = writer.changes() != changes
+                    transaction.number = (
+                        writer.log.committed() if changed else writer.log.seen(writer.version())
+                    )
                 except BaseException:
                     self._close_writer(writer)
                     raise

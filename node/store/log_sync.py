@@ -35,11 +35,28 @@ class LogSync:
         self._descriptor: int | None = os.open(path, os.O_RDWR)
         self._committed = 0
         self._durable = 0
+        self._refused = False
+        self._version: int | None = None
         self._syncing = threading.Lock()
 
     def committed(self) -> int:
         """Count a transaction that is in the log; call it while nobody else can write. Returns its number."""
         self._committed += 1
+        return self._committed
+
+    def seen(self, version: int) -> int:
+        """Return the number of the last transaction; call it while nobody else can write.
+
+        Whoever changed nothing, for all is there already, rests on those that brought it.
+
+        Parameters
+        ----------
+        version : int
+            Another one where others wrote since (SQLite's ``data_version``): that counts as a transaction.
+        """
+        if version != self._version:
+            self._version = version
+            self._committed += 1
         return self._committed
 
     def sync(self, number: int) -> None:
@@ -53,7 +70,8 @@ class LogSync:
         Raises
         ------
         OSError
-            The disk refused: what was committed since the last sync is not certain to be there.
+            The disk refused: what was committed since the last sync is not certain to be there, for none of
+            those that wait, until the log is written once more.
         """
         if self._durable >= number:
             return
@@ -75,6 +93,7 @@ class LogSync:
             place = 0
             while block := os.pread(self._opened(), REWRITTEN, place):
                 place += os.pwrite(self._opened(), block, place)
+            self._refused = False
             self._sync()
 
     def close(self) -> None:
@@ -83,19 +102,25 @@ class LogSync:
         Raises
         ------
         OSError
-            The disk refused. The log is closed.
+            The disk refused, now or before. The log is closed.
         """
         with self._syncing:
             try:
-                if self._durable < self._committed:
+                if self._refused or self._durable < self._committed:
                     self._sync()
             finally:
                 os.close(self._opened())
                 self._descriptor = None
 
     def _sync(self) -> None:
+        if self._refused:  # the system tells of it once, and the next sync would succeed
+            raise OSError(errno.EIO, "an earlier sync failed")
         reached = self._committed
-        os.fdatasync(self._opened())
+        try:
+            os.fdatasync(self._opened())
+        except OSError:
+            self._refused = True
+            raise
         self._durable = reached
 
     def _opened(self) -> int:

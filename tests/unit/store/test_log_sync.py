@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from node.domain.errors import OutOfSpace, StoreError
+from node.store import database as opening
 from node.store.database import Database
+
+PWRITE = os.pwrite
 
 
 @pytest.fixture
@@ -128,6 +131,74 @@ def test_a_disk_that_keeps_refusing_gets_nothing_acknowledged_until_it_takes_the
     write(3)
     assert pieces(database) == {1, 3}, "the second one was never begun"
     assert len(disk.synced) == 2  # of the log written again, then of the transaction
+
+
+def test_no_other_that_waits_is_served_by_a_second_sync_of_what_the_first_one_lost(
+    database, disk, monkeypatch
+):
+    """The system takes for written what it could not write: a second sync succeeds without it."""
+    written: list[int] = []
+    monkeypatch.setattr(os, "pwrite", lambda *block: written.append(block[2]) or PWRITE(*block))
+    with database.commit() as first:
+        insert(first.connection, 1)
+    with database.commit() as second:
+        insert(second.connection, 2)
+    disk.refusals = [errno.EIO]
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        first._log.sync(first.number)  # another thread, that was first, and writes the log again only later
+    second.make_durable()
+    assert written, "the second one rests on the sync of a log with a hole in it"
+    assert pieces(database) == {1, 2}
+
+
+def test_a_log_that_could_not_be_synced_is_written_again_though_its_connection_fails_first(
+    database, disk, monkeypatch
+):
+    written: list[int] = []
+    monkeypatch.setattr(os, "pwrite", lambda *block: written.append(block[2]) or PWRITE(*block))
+    with database.commit() as first:
+        insert(first.connection, 1)
+    disk.refusals = [errno.EIO]
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        first._log.sync(first.number)
+
+    def fail() -> None:
+        with database.commit() as second:
+            insert(second.connection, 2)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with database.write() as connection:
+        insert(connection, 3)
+    assert written
+    assert pieces(database) == {1, 3}
+
+
+def test_what_rests_on_a_transaction_that_is_not_durable_waits_for_its_sync(database, disk):
+    with database.commit() as first:
+        insert(first.connection, 1)
+    with database.write() as connection:  # the same object again: there is nothing to write
+        assert connection.execute(text("SELECT count(*) FROM pieces")).scalar() == 1
+    assert len(disk.synced) == 1
+    first.make_durable()
+    assert len(disk.synced) == 1
+
+
+def test_what_rests_on_a_transaction_of_another_process_waits_for_its_sync(database, disk, tmp_path, clock):
+    with database.write() as connection:
+        insert(connection, 1)
+    other = Database(opening._make_engine(opening.make_url(f"sqlite:///{tmp_path / 'index.sqlite'}")), clock)
+    with other.commit() as unsynced:
+        insert(unsynced.connection, 2)
+    disk.synced.clear()
+    with database.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pieces")).scalar() == 2
+    assert len(disk.synced) == 1
+    with database.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pieces")).scalar() == 2
+    assert len(disk.synced) == 1, "nothing was written since"
+    other.close()
 
 
 def test_a_transaction_that_fails_takes_no_other_with_it(database, disk):
