@@ -114,7 +114,7 @@ class LimitSettings(Section):
         1,
         ge=1,
         le=16,
-        description="Processes that run associations, of some 150 MiB each; 1: the node's own process does.",
+        description="Processes that run associations, of some 100 MiB each; 1: the node's own process does.",
     )
 
 
