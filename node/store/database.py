@@ -129,10 +129,15 @@ class Database:
         return database
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, after_sync: bool = False) -> Iterator[Connection]:
         """Open a write transaction (BEGIN IMMEDIATE); at the end it is committed and durable.
 
         On any error it is rolled back.
+
+        Parameters
+        ----------
+        after_sync : bool
+            Whether all that it sees is made durable first: for who removes files that no row names any more.
 
         Raises
         ------
@@ -141,12 +146,12 @@ class Database:
         StoreError
             The write lock could not be had in time, or the database or its disk refused.
         """
-        with self.commit() as transaction:
+        with self.commit(after_sync=after_sync) as transaction:
             yield transaction.connection
         transaction.make_durable()
 
     @contextmanager
-    def commit(self) -> Iterator[Transaction]:
+    def commit(self, *, after_sync: bool = False) -> Iterator[Transaction]:
         """Open a write transaction as `write` does, and leave it to the caller to make it durable.
 
         Others see what it wrote before it is durable; what they build on it cannot be durable without it, for
@@ -160,10 +165,13 @@ class Database:
                 self._writer = None  # one that fails is not used again
                 transaction = Transaction(self, writer.log)
                 try:
-                    if self._doubtful:
-                        self._write_again(writer.log)
                     changes = writer.changes()
-                    with writer.connection.begin():
+                    with writer.connection.begin():  # from here on nobody else writes to the log
+                        if self._doubtful:
+                            self._write_again(writer.log)
+                        if after_sync:
+                            with _disk():
+                                writer.log.sync(writer.log.seen(writer.version()))
                         transaction.connection = writer.connection
                         yield transaction
                     changed = writer.changes() != changes
@@ -247,10 +255,10 @@ class Database:
             writer, self._writer = self._writer, None
             if writer is not None:
                 self._close_writer(writer)
+            if self._folder is not None:  # whoever waited finds it closed
+                os.close(self._folder)
+                self._folder = None
         self.engine.dispose()
-        if self._folder is not None:
-            os.close(self._folder)
-            self._folder = None
 
 
 def assert_durable(connection: Connection) -> None:

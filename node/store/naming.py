@@ -33,7 +33,7 @@ def drop_unnamed(database: Database, files: LocalObjectFiles, keys: Iterable[str
     one too few. The write lock keeps an arrival of the same bytes from being indexed meanwhile; the intake
     looks for the file under the same lock.
     """
-    with database.write() as connection:
+    with database.write(after_sync=True) as connection:
         return sum(drop_if_unnamed(connection, files, key) for key in keys)
 
 

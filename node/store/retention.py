@@ -154,7 +154,7 @@ class RetentionRecords:
         dropped = 0
         query = select(removed_files.c.object_key).limit(FILES_AT_A_TIME)
         while self._has_files_to_drop():
-            with self._database.write() as connection:
+            with self._database.write(after_sync=True) as connection:
                 keys = list(connection.execute(query).scalars())
                 dropped += sum(drop_if_unnamed(connection, self._files, key) for key in keys)
                 connection.execute(delete(removed_files).where(removed_files.c.object_key.in_(keys)))

@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, text
 
 from node.domain.errors import OutOfSpace, StoreError
 from node.store import database as opening
 from node.store.database import Database
+from node.store.naming import drop_unnamed
+from node.store.schema import instances
 
 PWRITE = os.pwrite
 
@@ -199,6 +201,33 @@ def test_what_rests_on_a_transaction_of_another_process_waits_for_its_sync(datab
         assert connection.execute(text("SELECT count(*) FROM pieces")).scalar() == 2
     assert len(disk.synced) == 1, "nothing was written since"
     other.close()
+
+
+def test_no_file_goes_for_rows_that_would_come_back_after_a_loss_of_power(ward, monkeypatch):
+    ward.add(1)
+    (instance,) = ward.store.studies.instances(ward.study.series[0].id)
+    database = ward.store.database
+    with database.commit() as removal:
+        removal.connection.execute(delete(instances))
+    disk = Disk(monkeypatch)
+    disk.refusals = [errno.EIO]
+    with pytest.raises(StoreError):
+        drop_unnamed(database, ward.store.files, [instance.object_key])
+    assert ward.store.files.path(instance.object_key).exists()
+    assert drop_unnamed(database, ward.store.files, [instance.object_key]) == 1
+    assert disk.synced, "before the file went"
+
+
+def test_nobody_who_waited_writes_to_an_index_that_is_closed(database, monkeypatch):
+    real = database.engine.dispose
+
+    def dispose() -> None:
+        with pytest.raises(StoreError, match="closed"), database.write() as connection:
+            insert(connection, 1)
+        real()
+
+    monkeypatch.setattr(database.engine, "dispose", dispose)
+    database.close()
 
 
 def test_a_transaction_that_fails_takes_no_other_with_it(database, disk):
