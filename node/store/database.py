@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from node.domain.errors import OutOfSpace, StoreError
 from node.domain.ports import Clock
 from node.store.log_sync import LogSync
 from node.store.migrate import upgrade
+from node.store.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +93,9 @@ class Database:
         self._writing = threading.Lock()
         self._writer: _Writer | None = None
         self._doubtful = False
-        self._folder: int | None = os.open(
-            Path(engine.url.database or "").parent, os.O_RDONLY | os.O_DIRECTORY
-        )
+        # SQLite sleeps, up to 100 ms at a time, and looks again; whoever waits here is woken, and in turn. A
+        # lock on the index itself would need a descriptor of it, whose closing ends SQLite's own.
+        self._turns = Turns(Path(engine.url.database or "").parent)
 
     @classmethod
     def open(cls, url: str, *, clock: Clock, migrate: bool = True) -> Database:
@@ -160,7 +159,7 @@ class Database:
         if not self._writing.acquire(timeout=BUSY_SECONDS):
             raise StoreError("the index stays locked by another write; look for a hanging disk")
         try:
-            with self._turn(), _translated():
+            with self._turns.turn(BUSY_SECONDS), _translated():
                 writer = self._writer or self._new_writer()
                 self._writer = None  # one that fails is not used again
                 transaction = Transaction(self, writer.log)
@@ -207,21 +206,6 @@ class Database:
         with _translated(), self.engine.connect() as connection, connection.begin():
             yield connection
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait until no other process writes, by a lock on the index's folder.
-
-        SQLite sleeps, up to 100 ms at a time, and looks again; whoever waits here is woken, and in turn. A
-        lock of this kind on the index itself would need a descriptor of it, whose closing ends SQLite's own.
-        """
-        if self._folder is None:
-            raise StoreError("the index was closed; start again")
-        fcntl.flock(self._folder, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._folder, fcntl.LOCK_UN)
-
     def _new_writer(self) -> _Writer:
         connection = self.engine.connect().execution_options(**{WRITES: True})
         try:
@@ -255,9 +239,7 @@ class Database:
             writer, self._writer = self._writer, None
             if writer is not None:
                 self._close_writer(writer)
-            if self._folder is not None:  # whoever waited finds it closed
-                os.close(self._folder)
-                self._folder = None
+            self._turns.close()  # whoever waited finds it closed
         self.engine.dispose()
 
 
