@@ -209,6 +209,7 @@ class Committing:
                     step(request)
             except Exception:  # one request must not keep every other one waiting, tick after tick
                 logger.exception("request for storage commitment %d is looked at again", request.id)
+                self._records.wait(request.id, self._clock.now() + self._pause(request))
 
     def _look_in_turn(self, request: OpenRequest, unreachable: set[str]) -> None:
         if self.look_at(request, unreachable):

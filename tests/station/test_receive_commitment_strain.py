@@ -19,11 +19,13 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from node.domain.commitment import RequestState
 from node.receive.verifying import SHARE, forget_cached
+from node.store.object_files import LocalObjectFiles
 from tests.station.asking_ground import WAITS, Node, Scanner, WatchedFiles, running_node
 from tests.station.proof_ground import WELL_KNOWN, references
 from tests.station.receiving_node import AE_TITLE, TIMEOUTS, wait_until
 
 NUMBERS = itertools.count(1)
+KEPT = 0x0000
 IMPATIENT = replace(TIMEOUTS, dimse=0.5)
 
 
@@ -277,3 +279,28 @@ def test_a_stop_does_not_wait_for_the_list_of_an_association(tmp_path, study, tr
             assert node.listener.stop(grace_seconds=0.0)
         assert len(files.verified) == 1
         assert node.state(transaction, "CT1") is RequestState.OPEN
+
+
+def test_requests_that_fail_keep_no_other_waiting(scanner, tmp_path, study, monkeypatch):
+    monkeypatch.setattr("node.receive.committing.BATCH", 2)
+    with running_node(tmp_path / "node") as node:
+        uids = node.receive(tmp_path, 3, study=study)
+        failing = {node.file(uid).name for uid in uids[:2]}
+
+        class Failing(LocalObjectFiles):
+            def verify(self, key: str) -> bool:
+                if self.path(key).name in failing:
+                    raise RuntimeError("the test")
+                return super().verify(key)
+
+        files = Failing(node.root, node.uids)
+        node.provider.current = committing = node.committing(scanner_port=scanner.port, files=files)
+        for uid in uids:
+            assert scanner.ask(node, [uid], f"{uid}.1") == KEPT
+        committing.run_once()
+        node.pass_time(timedelta(seconds=1), committing)
+        assert scanner.outcome == {uids[2]: KEPT}
+        failing.clear()
+        for _ in uids:
+            node.pass_time(timedelta(minutes=1), committing)
+        assert len(scanner.reports) == len(uids)
