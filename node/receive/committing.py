@@ -184,7 +184,9 @@ class Committing:
         StoreError
         """
         number = self._records.number(report.transaction_uid, caller.calling_ae_title)
-        self._records.ended(number, RequestEvent.REPORT, "on the association of the request")
+        request = self._records.get(number)
+        if self._report(request) == report:  # else it was asked for again meanwhile, and decided otherwise
+            self._ended(request, RequestEvent.REPORT, "on the association of the request")
 
     def run_once(self) -> None:
         """Decide on what is due, and report what is decided; for a tick.
@@ -339,7 +341,7 @@ class Committing:
             len(report.committed),
             len(report.failed),
         )
-        self._records.ended(request.id, RequestEvent.REPORT, "")
+        self._ended(request, RequestEvent.REPORT, "")
 
     def _just_decided(self, request: OpenRequest) -> bool:
         """Whether the association of a request may be about to report it."""
@@ -350,7 +352,10 @@ class Committing:
 
     def _abandon(self, request: OpenRequest, detail: str) -> None:
         logger.error("%s will not be told of a commitment: %s", request.calling_ae_title, detail)
-        self._records.ended(request.id, RequestEvent.ABANDON, detail)
+        self._ended(request, RequestEvent.ABANDON, detail)
+
+    def _ended(self, request: OpenRequest, event: RequestEvent, detail: str) -> None:
+        self._records.ended(request.id, event, detail, received_at=request.received_at)
 
     def _report(self, request: OpenRequest) -> CommitmentReport | None:
         """Return what is to be reported; None while it is not decided, as when it was asked for again."""

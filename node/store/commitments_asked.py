@@ -261,14 +261,19 @@ class CommitmentRecords:
                 attempts=commitment_requests.c.attempts + 1,
             )
 
-    def ended(self, request_id: int, event: RequestEvent, detail: str) -> None:
+    def ended(
+        self, request_id: int, event: RequestEvent, detail: str, *, received_at: datetime | None = None
+    ) -> None:
         """Record that a decided request was reported, or that it no longer will be.
 
-        Nothing is changed when the peer has asked again meanwhile.
+        Nothing is changed when the peer has asked again meanwhile: by ``received_at``, also where that is
+        decided by now, for it may be decided otherwise.
         """
         state = REQUEST.step(RequestState.DECIDED, event)
+        still = commitment_requests.c.state == RequestState.DECIDED
+        if received_at is not None:
+            still &= commitment_requests.c.received_at == received_at
         with self._database.write() as connection:
-            still = commitment_requests.c.state == RequestState.DECIDED
             connection.execute(
                 update(commitment_requests)
                 .where(commitment_requests.c.id == request_id, still)

@@ -17,6 +17,8 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
+from node.dimse.admission import Caller
+from node.dimse.commitment import CommitmentReport, CommitmentRequest, ReferencedInstance
 from node.domain.commitment import RequestState
 from node.receive.verifying import SHARE, forget_cached
 from node.store.object_files import LocalObjectFiles
@@ -304,3 +306,29 @@ def test_requests_that_fail_keep_no_other_waiting(scanner, tmp_path, study, monk
         for _ in uids:
             node.pass_time(timedelta(minutes=1), committing)
         assert len(scanner.reports) == len(uids)
+
+
+def test_a_late_acknowledgement_ends_no_request_that_was_decided_otherwise_since(
+    node, tmp_path, study, transaction
+):
+    uid = node.receive(tmp_path, 1, study=study)[0]
+    committing = node.committing()
+    reference = ReferencedInstance(sop_class_uid=CTImageStorage, sop_instance_uid=uid)
+    request = CommitmentRequest(transaction_uid=transaction, references=(reference,))
+    caller = Caller(calling_ae_title="CT1", called_ae_title=AE_TITLE, address="127.0.0.1")
+
+    def asked() -> CommitmentReport:
+        committing.requested(request, caller=caller)
+        report = committing.report_now(request, caller=caller, waits=lambda: True)
+        assert report is not None
+        return report
+
+    kept = asked()
+    node.file(uid).write_bytes(b"rot")
+    node.clock.at += timedelta(seconds=1)
+    lost = asked()
+    assert (len(kept.committed), len(lost.failed)) == (1, 1)
+    committing.reported(kept, caller=caller)
+    assert node.state(transaction, "CT1") is RequestState.DECIDED
+    committing.reported(lost, caller=caller)
+    assert node.state(transaction, "CT1") is RequestState.REPORTED
