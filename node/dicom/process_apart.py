@@ -33,6 +33,8 @@ KEPT_BYTES: Final = 1 << 23
 """A larger file is given back to the system after its request."""
 START_SECONDS: Final = 60
 """Until a process has loaded its libraries and answers."""
+ENDING_SECONDS: Final = 5
+"""For the system to end a process that has closed its answers."""
 
 Result = TypeVar("Result")
 
@@ -159,7 +161,10 @@ class _Running:
         line = os.read(self.answers, LINE)
         if line:
             return line
-        status = self.child.wait()
+        try:
+            status = self.child.wait(ENDING_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise Lost("says nothing more, and goes on", may_pass=True) from error
         if status == -signal.SIGXCPU:
             raise Lost("took more processor time than it may", may_pass=False)
         name = signal.Signals(-status).name if status < 0 else f"status {status}"

@@ -30,7 +30,10 @@ def read_answer(line: bytes) -> Answer:
     ValueError
         It is none.
     """
-    answer = json.loads(line)
+    try:
+        answer = json.loads(line)
+    except RecursionError as error:  # of a thousand brackets
+        raise ValueError("an answer is no deeper than an object") from error
     if not isinstance(answer, dict):
         raise ValueError("an answer is an object")  # noqa: TRY004 -- one error for whatever it is
     return answer
