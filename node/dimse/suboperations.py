@@ -211,6 +211,8 @@ def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[Block]:
             stream.seek(begin)
             block = memoryview(stream.read(min(left - begin, size)))
         left -= begin
+        if left <= 0:  # nothing would be sent, and an answer to it waited for
+            raise TruncatedObject("a stored file has no data set; restore it from a backup")
         while left > 0:
             if not block:
                 raise TruncatedObject("a stored file became shorter while it was sent")

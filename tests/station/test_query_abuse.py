@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from threading import Event
 
 import pytest
@@ -15,6 +16,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from node.dicom.part10 import data_set_offset
 from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
 from node.query.retrieve import RetrieveService
@@ -82,13 +84,16 @@ def path_of(archive, uid):
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-@pytest.mark.parametrize("how", ["garbage", "folder"])
+@pytest.mark.parametrize("how", ["garbage", "head", "folder"])
 def test_an_unreadable_file_fails_alone(archive, tmp_path, how, syntax):
     first, second = fill(archive, tmp_path, 1, 2)
     path = path_of(archive, first)
+    data = path.read_bytes()
     path.unlink()
     if how == "garbage":
         path.write_bytes(b"\x00garbage" * 100)
+    elif how == "head":
+        path.write_bytes(data[: data_set_offset(BytesIO(data))])
     else:
         path.mkdir()
     sink = Sink()
