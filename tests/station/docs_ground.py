@@ -146,8 +146,8 @@ class Walk:
         return text
 
     def end(self) -> None:
-        """End every program."""
-        for program in self.running.values():
+        """End every program, the last one first: none calls another one that has ended."""
+        for program in reversed(self.running.values()):
             program.end()
         if (self.folder / ".triton").is_dir():
             self.once("groundglass triton down")
@@ -191,6 +191,7 @@ class Background:
             self._process.wait(timeout=60)
         finally:
             self._process.kill()
+            self._process.wait()
 
 
 def first_missing(shown: list[str], output: str) -> str | None:
