@@ -167,7 +167,10 @@ class Background:
     def __init__(self, command: str, log: Path) -> None:
         self._log = log
         words = shlex.split(command)
-        program = [sys.executable, "-m", "node"] if words[0] == "groundglass" else [sys.executable]
+        own = words[0] == "groundglass"
+        program = [sys.executable, "-m", "node"] if own else [sys.executable]
+        # Where the tests run in the background of a shell, SIGINT is ignored by whoever asks not for it.
+        self._stop = signal.SIGINT if own else signal.SIGTERM
         with log.open("wb") as file:
             self._process = subprocess.Popen([*program, *words[1:]], stdout=file, stderr=subprocess.STDOUT)
 
@@ -185,8 +188,8 @@ class Background:
             pause.wait(0.1)
 
     def end(self) -> None:
-        """End the program as Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
+        """End the program, that of the product as Ctrl-C does."""
+        self._process.send_signal(self._stop)
         try:
             self._process.wait(timeout=60)
         finally:
