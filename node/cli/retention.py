@@ -26,6 +26,10 @@ from node.settings.settings import Settings
 LATEST = 20
 """Removals that the status lists."""
 
+AuthorOption = Annotated[
+    str | None, typer.Option("--by", help="Who does it; stands in the audit trail. Not for a dry run.")
+]
+
 group = typer.Typer(no_args_is_help=True, help="What is kept and for how long.", rich_markup_mode=None)
 
 
@@ -41,19 +45,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
     ] = False,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Who does it; stands in the audit trail. Not for a dry run.")
-    ] = None,
+    by: AuthorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Apply the rules of the settings now, also where they are not applied by themselves."""
-    if not dry_run and not (by and by.strip()):
-        raise typer.BadParameter("is missing or blank; the audit trail needs it", param_hint="--by")
+    author = _author(by, dry_run=dry_run)
     settings = settings_of(config)
     _refuse_without_rules(settings)
     with store_of(settings) as store:
         retention = retention_of(settings, store, SystemClock())
-        found = list(retention.planned()) if dry_run or not by else retention.run_once(by.strip())
+        found = list(retention.planned()) if author is None else retention.run_once(author)
     rows = [_planned_record(item) for item in found]
     if as_json:
         show_json(rows)
@@ -72,20 +73,17 @@ def forget(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be forgotten, and forget nothing.")
     ] = False,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Who does it; stands in the audit trail. Not for a dry run.")
-    ] = None,
+    by: AuthorOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget now what peers announced and asked, and what was fetched, that has been over for long."""
-    if not dry_run and not (by and by.strip()):
-        raise typer.BadParameter("is missing or blank; the audit trail needs it", param_hint="--by")
+    author = _author(by, dry_run=dry_run)
     settings = settings_of(config)
     with store_of(settings) as store:
         forgetting = forgetting_of(settings, store, SystemClock())
         if forgetting is None:
             raise SettingsError("retention.forget_after_days has no value, so nothing is forgotten; give one")
-        found = forgetting.planned() if dry_run or not by else forgetting.run_once(by.strip())
+        found = forgetting.planned() if author is None else forgetting.run_once(author)
     rows = [{"what": item.kind.value, "count": item.count, "rows": item.rows} for item in found]
     if as_json:
         show_json(rows)
@@ -150,6 +148,15 @@ def release(study: StudyArgument, by: ByOption, reason: ReasonOption, config: Co
     with store_of(settings_of(config)) as store:
         store.retention.release(store.studies.get(study).id, by, reason)
     show("Released; the rules apply to it.")
+
+
+def _author(by: str | None, *, dry_run: bool) -> str | None:
+    """Return who does it; None for a dry run, which nobody does."""
+    if dry_run:
+        return None
+    if not (by and by.strip()):
+        raise typer.BadParameter("is missing or blank; the audit trail needs it", param_hint="--by")
+    return by.strip()
 
 
 def _refuse_without_rules(settings: Settings) -> None:
