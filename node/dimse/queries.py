@@ -51,3 +51,5 @@ class Retrievable:
     sop_instance_uid: str
     transfer_syntax_uid: str
     object_key: str
+    size: int
+    """Bytes of its file."""

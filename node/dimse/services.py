@@ -252,11 +252,11 @@ class RetrieveProvider(Protocol):
         ...
 
     def locate(self, item: Retrievable) -> Path:
-        """Return the file of an instance.
+        """Return the file of an instance, which has the size that it was stored with.
 
         Raises
         ------
-        ObjectMissing
+        ObjectMissing, ObjectDamaged
         """
         ...
 

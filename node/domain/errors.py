@@ -2,6 +2,11 @@
 
 GroundglassError
 ├── SettingsError                 the configuration cannot be used
+│   └── CertificateError          files of TLS cannot be used
+│       ├── CertificateMissing    a file is not there
+│       ├── CertificateUnreadable it cannot be read, or is not what it should be
+│       ├── CertificateExpired    the certificate is not in force today
+│       └── CertificateMismatch   certificate and key do not belong together
 ├── IllegalTransition             a state table has no such step
 ├── DicomError                    what a peer sent
 │   ├── NotDicom                  no DICOM data set could be read
@@ -47,6 +52,7 @@ GroundglassError
 │   └── ReportImpossible          what the report needs is not there
 └── DeliveryError                 one object did not reach one destination
     ├── DestinationUnavailable    no association (retryable)
+    │   ├── DestinationUntrusted  no TLS: one side did not take what the other one showed
     │   └── DestinationSilent     it was sent something and gave no answer: that may have arrived
     └── DestinationRefused        the destination said no (an operator must look)
 """
@@ -68,6 +74,26 @@ class GroundglassError(Exception):
 
 class SettingsError(GroundglassError):
     """The configuration cannot be used; the message names the key."""
+
+
+class CertificateError(SettingsError):
+    """The files of TLS cannot be used; the message names the file."""
+
+
+class CertificateMissing(CertificateError):
+    """A file of TLS is not there."""
+
+
+class CertificateUnreadable(CertificateError):
+    """A file of TLS cannot be read, or is not what it should be."""
+
+
+class CertificateExpired(CertificateError):
+    """The certificate is not in force today."""
+
+
+class CertificateMismatch(CertificateError):
+    """Certificate and key do not belong together."""
 
 
 class IllegalTransition(GroundglassError):
@@ -176,6 +202,10 @@ class ObjectMissing(StoreError):
     """The index names a file that is not there or has another digest."""
 
 
+class ObjectDamaged(StoreError):
+    """An object file has another size than the index says."""
+
+
 class UnknownSubject(StoreError):
     """No such study, series, screening, delivery or destination."""
 
@@ -264,6 +294,13 @@ class DestinationUnavailable(DeliveryError):
     """No association with the destination, or it ended before the answer."""
 
     retryable = True
+
+
+class DestinationUntrusted(DestinationUnavailable):
+    """No TLS with the destination: one side did not take what the other one showed, or has none.
+
+    Nothing was sent. It passes without a new attempt by hand once the certificates are put right.
+    """
 
 
 class DestinationSilent(DestinationUnavailable):

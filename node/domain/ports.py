@@ -178,12 +178,18 @@ class ObjectFiles(Protocol):
         """Open a new temporary object; leaving the context without ``commit`` removes it."""
         ...
 
-    def path(self, key: str) -> Path:
+    def path(self, key: str, size: int | None = None) -> Path:
         """Return the file of an object (PS3.10 file).
+
+        Parameters
+        ----------
+        key : str
+        size : int, optional
+            Bytes that it must have.
 
         Raises
         ------
-        ObjectMissing
+        ObjectMissing, ObjectDamaged
         """
         ...
 

@@ -78,6 +78,7 @@ class RetrieveService:
                 sop_instance_uid=str(candidate.values["SOPInstanceUID"]),
                 transfer_syntax_uid=str(candidate.values["AvailableTransferSyntaxUID"]),
                 object_key=candidate.object_key,
+                size=candidate.size,
             )
             for candidate in named
         ]
@@ -89,13 +90,13 @@ class RetrieveService:
                     yield candidate
 
     def locate(self, item: Retrievable) -> Path:
-        """Return the file of an instance.
+        """Return the file of an instance, which has the size that it was stored with.
 
         Raises
         ------
-        ObjectMissing
+        ObjectMissing, ObjectDamaged
         """
-        return self._files.path(item.object_key)
+        return self._files.path(item.object_key, item.size)
 
     def destination(self, ae_title: str) -> MoveDestination | None:
         """Return where a move destination is, None when none of this AE title is listed."""

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, bindparam, func, select
 
 from node.dicom.read import read_header
 from node.domain.errors import DicomError, ObjectMissing
 from node.domain.study import InstanceHeader
-from node.store.narrowing import PATIENT_COLUMNS, STUDY_COLUMNS, others_of_study
+from node.store.narrowing import PATIENT_COLUMNS, RESULT_COLUMNS, STUDY_COLUMNS, others_of_study
 from node.store.object_files import LocalObjectFiles
 from node.store.schema import own_objects, patients, result_objects, studies
 from node.store.versions import may_be_sent
@@ -43,6 +43,12 @@ HEADER_FIELDS: Mapping[str, str] = {
 }
 """Field of `InstanceHeader` by keyword."""
 
+OF_RESULT: Mapping[str, ColumnElement[Any]] = {
+    **RESULT_COLUMNS,
+    "AvailableTransferSyntaxUID": result_objects.c.transfer_syntax_uid,
+}
+"""What the index says of results: their files are read only where more than that is wanted."""
+
 OTHERS = (
     select(studies.c.id, own_objects.c.object_key)
     .select_from(studies)
@@ -59,6 +65,8 @@ class Candidate:
     """By keyword; what is not there is empty."""
     object_key: str = ""
     """Of an object of a series, or of the instance; empty above."""
+    size: int = 0
+    """Bytes of an instance's file."""
 
 
 def text_of(value: object) -> Values:
@@ -120,7 +128,7 @@ def other_instances(
     """Return what other nodes with this one's devices have made of these studies."""
     columns = named_columns({**PATIENT_COLUMNS, **STUDY_COLUMNS}, wanted)
     query = (
-        select(own_objects.c.object_key, *columns)
+        select(own_objects.c.object_key, own_objects.c.size, *columns)
         .select_from(own_objects)
         .join(studies, others_of_study())
         .join(patients, patients.c.id == studies.c.patient_key)
@@ -141,9 +149,14 @@ def other_headers(
 
 
 def _results(ids: Sequence[int], wanted: Wanted) -> Select[Any]:
-    columns = named_columns({**PATIENT_COLUMNS, **STUDY_COLUMNS}, wanted)
+    columns = named_columns({**PATIENT_COLUMNS, **STUDY_COLUMNS, **OF_RESULT}, wanted)
     return (
-        select(result_objects.c.object_key, result_objects.c.series_instance_uid, *columns)
+        select(
+            result_objects.c.object_key,
+            result_objects.c.size,
+            result_objects.c.series_instance_uid,
+            *columns,
+        )
         .select_from(result_objects)
         .join(studies, studies.c.id == result_objects.c.study_id)
         .join(patients, patients.c.id == studies.c.patient_key)
@@ -166,14 +179,15 @@ def _candidates(
     files: LocalObjectFiles, rows: Iterable[RowMapping], wanted: Wanted, counts: Mapping[str, int]
 ) -> Iterator[Candidate]:
     for row in rows:
-        header = read_stored_header(files, row["object_key"])
-        if header is None:
-            continue
         values = {keyword: text_of(row[keyword]) for keyword in row if keyword[0].isupper()}
-        values |= header_values(header, wanted)
+        if not wanted.isdisjoint(HEADER_FIELDS.keys() - values.keys()):
+            header = read_stored_header(files, row["object_key"])
+            if header is None:
+                continue
+            values |= header_values(header, wanted)
         if counts:
-            values["NumberOfSeriesRelatedInstances"] = str(counts[header.series_instance_uid])
-        yield Candidate(values=values, object_key=row["object_key"])
+            values["NumberOfSeriesRelatedInstances"] = str(counts[row["series_instance_uid"]])
+        yield Candidate(values=values, object_key=row["object_key"], size=row["size"])
 
 
 def read_stored_header(files: LocalObjectFiles, key: str) -> InstanceHeader | None:

@@ -41,6 +41,19 @@ COUNTED_OF_PATIENT = frozenset(
 )
 ABOVE_SERIES = {**PATIENT_COLUMNS, **STUDY_COLUMNS}
 ABOVE_INSTANCE = {**ABOVE_SERIES, **SERIES_COLUMNS}
+NUMBERS_OF_HEADER = {
+    keyword: func.json_extract(instances.c.header, f"$.{HEADER_FIELDS[keyword]}")
+    for keyword in (
+        "AvailableTransferSyntaxUID",
+        "AcquisitionNumber",
+        "InstanceNumber",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+    )
+}
+"""What is taken out of the header by SQL: to read a whole header takes longer than to find it."""
 COUNTED_IN_SERIES = {"NumberOfSeriesRelatedInstances": series.c.instance_count}
 IDS = "ids"
 # Written once: to build a statement takes longer than to run it.
@@ -164,11 +177,11 @@ def instance_rows(
 ) -> list[Candidate]:
     """Return these rows of ``instances``."""
     del files
-    from_header = not wanted.isdisjoint(HEADER_FIELDS.keys() - {*ABOVE_INSTANCE, *INSTANCE_COLUMNS})
-    columns = named_columns({**ABOVE_INSTANCE, **INSTANCE_COLUMNS}, wanted)
-    header = [instances.c.header] if from_header else []
+    known = {**ABOVE_INSTANCE, **INSTANCE_COLUMNS, **NUMBERS_OF_HEADER}
+    columns = named_columns(known, wanted)
+    header = [] if wanted.isdisjoint(HEADER_FIELDS.keys() - known.keys()) else [instances.c.header]
     query = (
-        select(instances.c.object_key, *columns, *header)
+        select(instances.c.object_key, instances.c.size, *columns, *header)
         .select_from(instances)
         .join(series, series.c.id == instances.c.series_id)
         .join(studies, studies.c.id == series.c.study_id)
@@ -179,10 +192,10 @@ def instance_rows(
     names = [column.name for column in columns]
     found = []
     for row in connection.execute(query):
-        values = dict(zip(names, map(text_of, row[1 : 1 + len(names)]), strict=True))
-        if from_header:
+        values = dict(zip(names, map(text_of, row[2 : 2 + len(names)]), strict=True))
+        if header:
             values = {**header_values(decode_header(row[-1]), wanted), **values}
-        found.append(Candidate(values=values, object_key=row[0]))
+        found.append(Candidate(values=values, object_key=row[0], size=row[1]))
     return found
 
 

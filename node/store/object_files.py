@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, cast
 
-from node.domain.errors import ObjectMissing, OutOfSpace, StoreError
+from node.domain.errors import ObjectDamaged, ObjectMissing, OutOfSpace, StoreError
 from node.domain.ports import UidSource
 
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -145,17 +146,34 @@ class LocalObjectFiles:
             spooled.stream.write(data)
             return spooled.commit()
 
-    def path(self, key: str) -> Path:
+    def path(self, key: str, size: int | None = None) -> Path:
         """Return the file of an object.
+
+        Parameters
+        ----------
+        key : str
+        size : int, optional
+            Bytes that it must have.
 
         Raises
         ------
         ObjectMissing
             There is no such file.
+        ObjectDamaged
+            It has another size.
         """
         path = self._place(key)
-        if not path.is_file():
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or not S_ISREG(found.st_mode):
             raise ObjectMissing(f"the object file {key} is missing; restore it from a backup of the store")
+        if size is not None and found.st_size != size:
+            raise ObjectDamaged(
+                f"the object file {key} has {found.st_size} bytes and not {size}; "
+                "restore it from a backup of the store"
+            )
         return path
 
     def delete(self, key: str) -> None:

@@ -15,6 +15,7 @@ from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelMove,
 )
 
+from node.decide.matching import OneOf
 from node.dimse.retrieving import PENDING_SECONDS
 from node.domain.identity import derived_uid
 from node.domain.network import MoveDestination
@@ -98,6 +99,37 @@ def test_a_missing_file_fails_alone(archive, tmp_path):
     archive.store.files.delete(page[0].object_key)
     sink = Sink()
     *_, (last, failed) = get(archive, sink)
+    assert (set(sink.objects), last.Status) == ({second}, 0xB000)
+    assert failed.FailedSOPInstanceUIDList == first
+
+
+def cut_short(archive, uid):
+    """Shorten a stored file within its data set; return its path."""
+    criteria = {"SOPInstanceUID": OneOf(values=frozenset({uid}))}
+    ((found,),) = archive.store.matches.find("IMAGE", criteria, frozenset({"SOPInstanceUID"}))
+    path = archive.store.files.path(found.object_key)
+    with path.open("rb+") as file:
+        file.truncate(found.size - 2)
+    return path
+
+
+def test_a_file_that_became_shorter_fails_alone(archive, tmp_path, caplog):
+    """Not one byte of it leaves: nobody takes it for the whole object."""
+    first, second = fill(archive, tmp_path, 1, 2)
+    path = cut_short(archive, first)
+    sink = Sink()
+    *_, (last, failed) = get(archive, sink)
+    assert (set(sink.objects), last.Status) == ({second}, 0xB000)
+    assert failed.FailedSOPInstanceUIDList == first
+    assert path.stem in caplog.text
+
+
+def test_a_file_that_became_shorter_is_not_moved(archive, tmp_path, port):
+    first, second = fill(archive, tmp_path, 1, 2)
+    cut_short(archive, first)
+    sink = Sink()
+    with sink.listening(port, ImplicitVRLittleEndian):  # written anew, which finds nothing wrong with it
+        *_, (last, failed) = move(archive)
     assert (set(sink.objects), last.Status) == ({second}, 0xB000)
     assert failed.FailedSOPInstanceUIDList == first
 

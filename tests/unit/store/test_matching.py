@@ -161,10 +161,12 @@ def test_results_of_another_node_with_this_ones_devices_are_found(ward):
     assert [item["SOPInstanceUID"] for item in found] == ["1.2.826.0.1.1.1", "2.25.1", "2.25.2"]
 
 
-def test_an_object_that_cannot_be_read_is_left_out(screened):
+def test_an_object_that_cannot_be_read_is_left_out_where_more_is_wanted_than_the_index_has(screened):
     (report,) = (item for item in screened.store.screenings.results(1) if item.kind is ResultKind.REPORT)
     screened.store.files.delete(report.object_key)
-    assert len(find(screened, Level.IMAGE, StudyInstanceUID=STUDY)) == 3
+    assert len(find(screened, Level.IMAGE, "Modality", StudyInstanceUID=STUDY)) == 3
+    retrieved = find(screened, Level.IMAGE, "AvailableTransferSyntaxUID", StudyInstanceUID=STUDY)
+    assert len(retrieved) == 4  # to be told of as failed
 
 
 def test_a_corrected_study_is_found_by_what_it_is_now(ward):

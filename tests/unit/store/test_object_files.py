@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from node.domain.errors import ObjectMissing, OutOfSpace, StoreError
+from node.domain.errors import ObjectDamaged, ObjectMissing, OutOfSpace, StoreError
 from node.store.object_files import LocalObjectFiles
 
 
@@ -29,6 +29,13 @@ def test_a_committed_object_has_its_bytes_under_their_digest(files, tmp_path):
     assert files.path(sha) == tmp_path / "objects" / sha[:2] / f"{sha}.dcm"
     assert files.path(sha).read_bytes() == b"DICM"
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_file_of_another_size_is_damaged(files):
+    key = files.store(b"DICM").key
+    assert files.path(key, 4).read_bytes() == b"DICM"
+    with pytest.raises(ObjectDamaged, match="4 bytes and not 5"):
+        files.path(key, 5)
 
 
 def test_leaving_without_commit_leaves_nothing(files, tmp_path):
