@@ -287,7 +287,7 @@ class Node:
             [
                 tick(SWEEP, settings.assemble.sweep_seconds, assemble),
                 tick(CANARY, settings.infer.canary_seconds, models.tick),
-                *([tick(METADATA, METADATA_SECONDS, store.metadata.fill)] if settings.web.enabled else []),
+                *([tick(METADATA, METADATA_SECONDS, store.metadata.tick)] if settings.web.enabled else []),
                 *([tick(COMMITTING, look_seconds, keeper.run_once, keeper.stop)] if keeper else []),
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
@@ -309,13 +309,7 @@ class Node:
         )
 
     def _listen(self, listener: Listener) -> int:
-        try:
-            port = listener.start()
-        except OSError as error:
-            address = f"{self._settings.node.host}:{self._settings.node.port}"
-            raise SettingsError(
-                f"node.port: cannot listen on {address} ({error.strerror}); free it or choose another"
-            ) from error
+        port = listener.start()
         self._listening = True
         return port
 

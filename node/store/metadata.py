@@ -27,7 +27,9 @@ SOURCES: Final[tuple[Table, ...]] = (instances, result_objects)
 BATCH: Final = 100
 """Objects whose metadata are made and stored together: one transaction, one sync."""
 BATCHES: Final = 10
-"""In one run while nothing arrives. Else one: receiving goes before."""
+"""In one run."""
+MOST_WAITING_SECONDS: Final = 30.0
+"""While objects arrive none are made, for so long; then one batch a run: receiving goes before."""
 IDLE_RUNS: Final = 15
 """After so many without anything to do the process that makes metadata ends, and its memory is free."""
 TOGETHER_BYTES: Final = 32 << 20
@@ -42,6 +44,8 @@ class MetadataRecords:
         self._files = files
         self._documents = DocumentProcess()
         self._newest = -1
+        self._arriving_since: float | None = None
+        """Monotonic time since which every look found new objects; None when the last one found none."""
         self._idle = 0
 
     def of(self, items: Sequence[StoredInstance]) -> list[bytes]:
@@ -66,10 +70,40 @@ class MetadataRecords:
             unpacked(found[item.object_key]) if item.object_key in found else _least(item) for item in items
         ]
 
-    def fill(self) -> int:
+    def tick(self) -> int:
+        """Make metadata of what came, as `fill` does, but while objects arrive leave the processors to those.
+
+        To be called every few seconds. Whatever is asked for before it was made is made then.
+
+        Returns
+        -------
+        int
+            How many objects were gone through.
+
+        Raises
+        ------
+        StoreError, ProcessUnavailable
+        """
+        with self._database.read() as connection:
+            newest = connection.execute(select(func.max(instances.c.id))).scalar() or 0
+        if newest == self._newest:
+            self._arriving_since = None
+            return self.fill()
+        self._newest = newest
+        now = self._database.clock.monotonic()
+        if self._arriving_since is None:
+            self._arriving_since = now
+        return self.fill(batches=1) if now - self._arriving_since >= MOST_WAITING_SECONDS else 0
+
+    def fill(self, *, batches: int = BATCHES) -> int:
         """Make metadata of what came since the last run, apart from the node.
 
         What they cannot be made of is told in the log, and tried again only when somebody asks for it.
+
+        Parameters
+        ----------
+        batches : int
+            No more than so many.
 
         Returns
         -------
@@ -81,10 +115,7 @@ class MetadataRecords:
         StoreError, ProcessUnavailable
         """
         done = 0
-        with self._database.read() as connection:
-            newest = connection.execute(select(func.max(instances.c.id))).scalar() or 0
-        quiet, self._newest = newest == self._newest, newest
-        for _ in range(BATCHES if quiet else 1):
+        for _ in range(batches):
             batch = [self._fill_from(source) for source in SOURCES]
             done += sum(batch)
             if not any(batch):

@@ -127,4 +127,20 @@ def test_metadata_of_large_objects_are_not_in_memory_together(ward, monkeypatch)
     monkeypatch.setattr("node.store.metadata.TOGETHER_BYTES", 1)
     assert list(together(items)) == [[item] for item in items]
     assert list(together([])) == []
-    assert [ward.store.metadata.fill() for _ in range(3)] == [1, 2, 0]
+    assert [ward.store.metadata.fill(batches=most) for most in (1, 2, 2)] == [1, 2, 0]
+
+
+def test_no_metadata_are_made_while_objects_arrive_until_they_waited_long(ward, clock):
+    metadata = ward.store.metadata
+    for number in (1, 2):
+        ward.add(number)
+        assert metadata.tick() == 0
+        clock.advance(2)
+    assert metadata.tick() == 2  # nothing came since the last look
+    assert metadata.tick() == 0
+    made = []
+    for number in range(3, 20):
+        ward.add(number)
+        made.append(metadata.tick())
+        clock.advance(2)
+    assert made == [0] * 15 + [16, 1]
