@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,9 @@ class Case:
     """PatientSex (0010,0040)."""
     age: float | None = None
     """Years."""
+    truth_known: bool = True
+    """Whether ``positive`` is known. Where not it is False, and what fits or judges two classes leaves the
+    image out."""
     whole_series: bool = False
     """The image's series is there from end to end: slices with open lungs are not selected yet."""
 
@@ -67,3 +70,8 @@ GROUPED_BY: Final[Mapping[str, str]] = MappingProxyType(
 
 ABOUT: Final[Mapping[str, str]] = MappingProxyType({"chexpert": "pneumonia", "kaggle-pneumonia": "pneumonia"})
 """Source -> what a positive case shows, where that is not COVID-19."""
+
+
+def with_known_truth(cases: Iterable[Case]) -> list[Case]:
+    """Return the cases of which it is known whether they are positive."""
+    return [case for case in cases if case.truth_known]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from trainer.cases.case import Case
+from trainer.cases.case import Case, with_known_truth
 from trainer.cases.listings import number_of, read_table, require_both, require_files
 from trainer.errors import LayoutError
 
@@ -89,15 +89,15 @@ def _value(cell: str) -> float | None:
 def read(root: Path, policy: Uncertain = Uncertain.IGNORE) -> list[Case]:
     """Read the frontal images of both tables.
 
-    ``Case.findings`` holds the findings that are known. ``Case.positive`` tells whether pneumonia is known to
-    be present, for commands of two classes.
+    ``Case.findings`` holds the findings that are known under the policy. ``Case.positive`` tells whether
+    pneumonia is present, ``Case.truth_known`` whether that is known.
 
     Raises
     ------
     LayoutError
         A table or an image is missing, or a row is malformed.
     EmptyClass
-        No image with pneumonia, or none without.
+        No image is known to be with pneumonia, or none without.
     """
     cases = []
     columns = {"path", "sex", "age", *(finding.lower() for finding in FINDINGS)}
@@ -109,7 +109,7 @@ def read(root: Path, policy: Uncertain = Uncertain.IGNORE) -> list[Case]:
         chosen = [_case(root, split, found, row, policy) for found, row in rows if found["view"] == "frontal"]
         require_files([case.image for case in chosen], table)
         cases += chosen
-    require_both({case.positive for case in cases}, root, ("pneumonia", "no pneumonia"))
+    require_both({case.positive for case in with_known_truth(cases)}, root, ("pneumonia", "no pneumonia"))
     return cases
 
 
@@ -125,9 +125,11 @@ def _image(row: Mapping[str, str], table: Path) -> re.Match[str]:
 
 def _case(root: Path, split: str, found: re.Match[str], row: Mapping[str, str], policy: Uncertain) -> Case:
     findings = findings_of(row, policy)
+    pneumonia = dict(findings).get(PNEUMONIA)
     return Case(
         image=root / found["inside"],
-        positive=dict(findings).get(PNEUMONIA) == 1.0,
+        positive=pneumonia == 1.0,
+        truth_known=pneumonia is not None,
         source=KIND,
         split=split,
         group=found["patient"],
@@ -140,10 +142,10 @@ def _case(root: Path, split: str, found: re.Match[str], row: Mapping[str, str], 
 
 
 def notes(root: Path, cases: Sequence[Case]) -> list[str]:
-    """Return of how many images pneumonia is not known: commands of two classes take them as without."""
-    unknown = sum(PNEUMONIA not in dict(case.findings) for case in cases)
+    """Return of how many images pneumonia is not known."""
+    unknown = len(cases) - len(with_known_truth(cases))
     remark = (
-        f"pneumonia is not mentioned or uncertain in {unknown} of {len(cases)} images of {root.name}: as one "
-        "of two classes they count as without"
+        f"pneumonia is not mentioned or uncertain in {unknown} of {len(cases)} images of {root.name}: they "
+        "are not counted here, and left out where two classes are fitted or judged"
     )
     return [remark] if unknown else []

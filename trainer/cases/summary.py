@@ -11,7 +11,7 @@ from typing import Final
 
 from PIL import Image
 
-from trainer.cases.case import ABOUT, GROUPED_BY, Case
+from trainer.cases.case import ABOUT, GROUPED_BY, Case, with_known_truth
 from trainer.errors import PictureError
 
 DICOM: Final = frozenset({"dicom", "dicom-labelled"})
@@ -44,7 +44,7 @@ class Summary:
 
 
 def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
-    """Count a data set and look for leaks.
+    """Count a data set and look for leaks. Images of unknown truth are looked through and not counted.
 
     Warned of: a class without images in one split; files that are no images; the same file twice, worse
     across splits or classes; groups that stand in several splits or classes; a class that its file format,
@@ -62,10 +62,11 @@ def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
     PictureError
         A file vanished since the set was read, or may not be read.
     """
-    keys = sorted({(case.split, case.positive) for case in cases}, key=lambda key: (key[0], not key[1]))
+    told = with_known_truth(cases)
+    keys = sorted({(case.split, case.positive) for case in told}, key=lambda key: (key[0], not key[1]))
     parts = []
     for split, positive in keys:
-        chosen = [case for case in cases if (case.split, case.positive) == (split, positive)]
+        chosen = [case for case in told if (case.split, case.positive) == (split, positive)]
         parts.append(
             Part(
                 split=split, positive=positive, images=len(chosen), groups=len({one.group for one in chosen})
@@ -83,7 +84,7 @@ def summarise(cases: Sequence[Case], notes: Sequence[str] = ()) -> Summary:
 
 def _empty(cases: Sequence[Case]) -> list[str]:
     """Warn of splits with one class only, where the other is somewhere else."""
-    there = {(case.split, case.positive) for case in cases}
+    there = {(case.split, case.positive) for case in with_known_truth(cases)}
     about = ABOUT.get(cases[0].source, "COVID-19")
     return [
         f"split {split} holds no image {'with' if positive else 'without'} {about}: no figure of two classes "
@@ -180,7 +181,7 @@ def _acquisitions(cases: Sequence[Case]) -> list[str]:
 def _telling(cases: Sequence[Case], what: str, why: str, value_of: Callable[[Case], str | None]) -> list[str]:
     """Warn of values that stand in one class only."""
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-    for case in cases:
+    for case in with_known_truth(cases):
         if value := value_of(case):
             counts[case.positive][value] += 1
     own = sorted(counts[True].keys() ^ counts[False].keys())
@@ -194,7 +195,7 @@ def _telling(cases: Sequence[Case], what: str, why: str, value_of: Callable[[Cas
 def _identities(cases: Sequence[Case]) -> list[str]:
     """Warn when the patients' numbers of the classes do not overlap: a name or an order is then the class."""
     numbers: dict[bool, list[int]] = {True: [], False: []}
-    for patient, positive in {(case.patient, case.positive) for case in cases if case.patient}:
+    for patient, positive in {(one.patient, one.positive) for one in with_known_truth(cases)}:
         if found := re.fullmatch(r"[A-Za-z_ ]*(\d{1,9})", patient or ""):
             numbers[positive].append(int(found[1]))
     if min(len(numbers[flag]) for flag in numbers) < FEWEST_PATIENTS:

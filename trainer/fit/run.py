@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from node.domain.input_spec import InputSpec
-from trainer.cases.case import GROUPED_BY, Case
+from trainer.cases.case import GROUPED_BY, Case, with_known_truth
 from trainer.cases.folds import grouped_folds
 from trainer.cases.readers import read_cases, training_part
 from trainer.cases.splits import grouped_split
@@ -95,7 +95,8 @@ def fit_run(
     engine.require_enough(recipe.schedule.batch, recipe.schedule.accumulate)
     spec = specification(recipe.specification, name=recipe.name, version=1, status="untrained")
     fabric = engine.open(recipe.schedule.precision)
-    cases = open_lung_cases(training_part(read_cases(data)), spec)
+    told = _told(training_part(read_cases(data)), recipe, report if fabric.is_global_zero else _silent)
+    cases = open_lung_cases(told, spec)
     record = _record(recipe, data, cases, init, parts) | {"devices": fabric.world_size}
     first_does(fabric, lambda: _begin(out, record, resume))
     setting = _setting(recipe, spec, fabric, workers=engine.workers, report=report, progress=progress)
@@ -106,6 +107,16 @@ def fit_run(
     result = result_of(seen, recipe, spec, cases[0].source)
     first_does(fabric, lambda: _finish(out, seen, result, recipe))
     return result
+
+
+def _told(cases: list[Case], recipe: Recipe, report: Report) -> list[Case]:
+    """Return what can be learnt from: of two classes nothing where the class is not known."""
+    if recipe.schedule.loss != "softmax":
+        return cases
+    told = with_known_truth(cases)
+    if left_out := len(cases) - len(told):
+        report(f"{left_out} of {len(cases)} images are left out: it is not known what they show")
+    return told
 
 
 def _setting(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputSpec
-from trainer.cases.case import GROUPED_BY
+from trainer.cases.case import ABOUT, GROUPED_BY
 from trainer.errors import RecipeError
 from trainer.feed.targets import Loss, class_name, targets_of
 from trainer.judge import operating_points, strata
@@ -51,7 +51,12 @@ def set_report(one: Scored, spec: InputSpec, trained_on: str | None, *, patients
         "kind": one.kind,
         "grouped_by": GROUPED_BY[one.kind],
         "cross_set": None if trained_on is None else one.kind != trained_on,
-        "warnings": [*same_score_warnings(one.scores), *_seen_warnings(one, trained_on)],
+        "left_out": one.unknown,
+        "warnings": [
+            *_unknown_warnings(one),
+            *same_score_warnings(one.scores),
+            *_seen_warnings(one, trained_on),
+        ],
     }
     if labelled:
         report |= _image_report(one, spec, threshold)
@@ -169,6 +174,18 @@ def same_score_warnings(scores: NDArray[Any]) -> list[str]:
     warning = (
         f"{counts[most]} of {len(scores)} images have the same score {values[most]:.4f}: the network's heads "
         "are dead, or it does not look at the images"
+    )
+    return [warning]
+
+
+def _unknown_warnings(one: Scored) -> list[str]:
+    """Return how many images were left out because their truth is not known."""
+    if not one.unknown:
+        return []
+    about, images = ABOUT.get(one.kind, "COVID-19"), one.unknown + len(one.cases)
+    warning = (
+        f"{one.unknown} of {images} images were left out: {about} is uncertain or not mentioned in them; the "
+        "figures are of the others, which need not be like them"
     )
     return [warning]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from node.domain.input_spec import InputSpec
-from trainer.cases.case import Case
+from trainer.cases.case import Case, with_known_truth
 from trainer.cases.readers import held_out, read_cases
 from trainer.errors import EmptyClass
 from trainer.feed.images import prepared_image
@@ -32,6 +32,8 @@ class Scored:
     cases: tuple[Case, ...]
     scores: NDArray[np.float32]
     """Shape (cases,): probability of the positive class."""
+    unknown: int = 0
+    """Images that were left out because it is not known whether they are positive."""
     probabilities: NDArray[np.float32] | None = None
     """Shape (cases, classes); None where only ``scores`` are known."""
     series: tuple[LookedSeries, ...] = ()
@@ -92,9 +94,12 @@ def score_sets(
 def _score_set(net: OpenVinoNet, spec: InputSpec, argument: str, everything: bool) -> Scored:
     cases = read_cases(argument)
     kind = cases[0].source
-    cases = cases if everything else held_out(cases)
-    if not cases:
+    judged = cases if everything else held_out(cases)
+    if not judged:
         raise EmptyClass(f"{argument} holds nothing outside its training part; score it with --everything")
+    cases = with_known_truth(judged)
+    if not cases:
+        raise EmptyClass(f"of none of the {len(judged)} images of {argument} it is known what they show")
     series = look_at_series(cases, spec)
     chosen = [
         *(case for one in series for case in one.selected),
@@ -111,6 +116,7 @@ def _score_set(net: OpenVinoNet, spec: InputSpec, argument: str, everything: boo
         argument=argument,
         kind=kind,
         cases=tuple(chosen),
+        unknown=len(judged) - len(cases),
         scores=probabilities[:, spec.outputs.positive_index],
         probabilities=probabilities,
         series=tuple(series),

@@ -159,11 +159,25 @@ def test_chexpert_masks_what_is_uncertain_or_not_mentioned(tmp_path: Path) -> No
     assert healthy["No Finding"] == 1.0
     assert sum(healthy.values()) == 1.0
     assert [case.positive for case in cases] == [True, False, False]
+    assert [case.truth_known for case in cases] == [True, True, False]
     assert "in 1 of 3 images" in " ".join(notes_on(argument, cases))
-    assert summarise(cases).about == "pneumonia"
+    summary = summarise(cases)
+    assert summary.about == "pneumonia"
+    assert [(part.positive, part.images) for part in summary.parts] == [(True, 1), (False, 1)]
     ones, zeros = (read_cases(f"chexpert-{policy}:{tmp_path}") for policy in ("ones", "zeros"))
     assert [dict(case.findings).get("Edema") for case in (cases[0], zeros[0], ones[0])] == [None, 0.0, 1.0]
     assert [dict(case.findings).get("Pneumonia") for case in (zeros[2], ones[2])] == [0.0, 1.0]
+    assert all(case.truth_known for case in (*zeros, *ones))
+
+
+def test_chexpert_without_one_known_absence_is_refused(tmp_path: Path) -> None:
+    argument = chexpert(
+        tmp_path,
+        chexpert_row(f"{TOP}/train/patient00001/study1/view1_frontal.jpg", Pneumonia="1.0"),
+        chexpert_row(f"{TOP}/train/patient00003/study1/view1_frontal.jpg", Pneumonia="-1.0"),
+    )
+    with pytest.raises(EmptyClass):
+        read_cases(argument)
 
 
 @given(cells=st.lists(st.sampled_from(["1.0", "0.0", "-1.0", ""]), min_size=14, max_size=14))
