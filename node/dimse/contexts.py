@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import (
@@ -38,6 +39,8 @@ STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 MOVE_SOP_CLASSES = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
 GET_SOP_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
+REMEMBERED_CONTEXTS = 1024
+"""Contexts that are kept once built; an association has 128 at most."""
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
 KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
@@ -153,16 +156,36 @@ def supported_contexts(
     syntaxes: dict[str, set[str]] = {}
     for context in proposed:
         syntaxes.setdefault(str(context.abstract_syntax), set()).update(map(str, context.transfer_syntax))
+    stores, takes = Right.STORE in rights, frozenset(storing if retrieves else ())
     for uid, offered in syntaxes.items():
         if uid in plain:
-            supported[uid] = build_context(uid, list(CONVERTIBLE))
-        elif uid in STORAGE_SOP_CLASSES and (Right.STORE in rights or (retrieves and uid in storing)):
-            supported[uid] = build_context(uid, [known for known in TRANSFER_SYNTAXES if known in offered])
-            if retrieves and uid in storing:
-                supported[uid].scu_role, supported[uid].scp_role = Right.STORE in rights, True
+            supported[uid] = _context(uid, frozenset(CONVERTIBLE))
+        elif uid in STORAGE_SOP_CLASSES and (stores or uid in takes):
+            supported[uid] = _context(uid, frozenset(offered), (stores, True) if uid in takes else None)
         elif uid == STORAGE_COMMITMENT and commitment is not None:
             supported[uid] = commitment
     return list(supported.values())
+
+
+@lru_cache(REMEMBERED_CONTEXTS)
+def _context(
+    uid: str, offered: frozenset[str], roles: tuple[bool, bool] | None = None
+) -> PresentationContext:
+    """Return a context to support, which nobody may change: peers propose the same ones again and again.
+
+    Parameters
+    ----------
+    uid : str
+        SOP class.
+    offered : frozenset of str
+        Transfer syntaxes; those that are known here are supported, in the order of preference.
+    roles : tuple of (bool, bool), optional
+        Whether the requestor may be SCU, and SCP.
+    """
+    context = build_context(uid, [known for known in TRANSFER_SYNTAXES if known in offered])
+    if roles is not None:
+        context.scu_role, context.scp_role = roles
+    return context
 
 
 def commitment_context(

@@ -6,8 +6,9 @@ that a C-STORE takes. Here the first one waits for the connection or for what it
 as there is at once, and hands P-DATA on without a copy; the second one waits until there is something for
 it. Negotiation, state machine, services and TLS stay the library's.
 
-This is the one module that knows the library's inside. It serves the versions of ``KNOWN_VERSIONS``; under
-any other, and where the settings say so, associations run on the library's own reactors.
+This module and `node.dimse.requested` know the library's inside. They serve the versions of
+``KNOWN_VERSIONS``; under any other, and where the settings say so, associations run on the library's own
+reactors.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import pynetdicom
 from pynetdicom import evt
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
 
 from node.dimse.framing import P_DATA_TF
 from node.dimse.reading import PDU_HEAD, ReadSocket, UnknownPdu
+from node.dimse.requested import RequestedUpperLayer
 from node.dimse.waking import Checkpoint, Waker, WakingQueue
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def make_prompt(association: Association) -> bool:
     return True
 
 
-class PromptUpperLayer(DULServiceProvider):
+class PromptUpperLayer(RequestedUpperLayer):
     """The upper layer of one association, waiting on the connection and on what is to be sent.
 
     Parameters

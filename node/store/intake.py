@@ -34,10 +34,14 @@ class IntakeRecords:
         self._adding = Together(database, self._add)
 
     def association_opened(self, calling_ae_title: str, address: str) -> int:
-        """Record an accepted association; returns its row."""
-        with self._database.write() as connection:
+        """Record an accepted association; returns its row.
+
+        It becomes durable with what comes by it: nothing is acknowledged before, and the peer waits for no
+        disk.
+        """
+        with self._database.commit() as transaction:
             return insert_row(
-                connection,
+                transaction.connection,
                 associations,
                 calling_ae_title=calling_ae_title,
                 address=address,

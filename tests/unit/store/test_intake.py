@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from sqlalchemy import func, select
 
@@ -178,6 +180,17 @@ def test_an_object_without_bytes_is_not_indexed(ward):
     with pytest.raises(ObjectMissing):
         ward.store.intake.add(arrival)
     assert ward.store.studies.list() == []
+
+
+def test_who_is_let_in_waits_for_no_disk(ward, monkeypatch):
+    """The row becomes durable with the first object that comes by the association."""
+    synced = []
+    sync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(descriptor) or sync(descriptor))
+    opened = ward.store.intake.association_opened("CT1", "10.0.0.7")
+    assert synced == []
+    ward.add(1, association_id=opened)
+    assert len(synced) == 1
 
 
 def test_associations_are_known_by_the_series_that_they_carried(ward, clock):
