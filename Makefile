@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Without --no-compile pip would compile every module of every package, one after the other.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+# What pip did not compile is kept by whoever imports it first, also where the environment says otherwise: the
+# tests start hundreds of processes, and one that compiles everything anew needs three times the processor time.
+export PYTHONDONTWRITEBYTECODE :=
 NODE_STAMP := $(VENV)/.installed-node
 TEST_STAMP := $(VENV)/.installed-test
 # The inference server's own environment: its python backend needs another numpy than the node.
@@ -12,17 +15,17 @@ SOURCES := node trainer tests benchmarks
 # One more than there are cores: many tests wait, for a peer, a server or a quiet time.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test test-all faults validators parity lint types imports system-packages all-system-packages triton-env docs clean
+.PHONY: demo test test-all faults validators parity lint types imports compiled system-packages all-system-packages triton-env docs clean
 
 demo: $(NODE_STAMP)
 	$(BIN)/groundglass demo $(DEMO_ARGS)
 
 test: $(TEST_STAMP) system-packages
-	@$(MAKE) --no-print-directory --jobs 4 lint types imports triton-env
+	@$(MAKE) --no-print-directory --jobs 4 types triton-env compiled lint imports
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not long and not faults"
 
 test-all: $(TEST_STAMP) all-system-packages
-	@$(MAKE) --no-print-directory --jobs 4 lint types imports triton-env
+	@$(MAKE) --no-print-directory --jobs 4 types triton-env compiled lint imports
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not faults"
 
 # What the node bears: killed processes, full and failing disks, hostile peers, any bytes at all.
@@ -45,6 +48,11 @@ types: $(TEST_STAMP)
 
 imports: $(TEST_STAMP)
 	$(BIN)/lint-imports --no-cache
+
+# Every module that the tests import, compiled once beside the checks instead of by each process of tests at
+# once. What cannot be imported is told by the tests themselves.
+compiled: $(TEST_STAMP)
+	@$(BIN)/python -m pytest --quiet --collect-only >/dev/null 2>&1 || true
 
 docs: $(TEST_STAMP)
 	$(BIN)/python -m node.cli.reference
