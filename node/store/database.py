@@ -29,6 +29,8 @@ PRIVATE = 0o700  # patients' data: for the node's user alone
 POOL_OVERFLOW = 56  # one connection a thread: associations, workers, ticks, health
 WRITES = "groundglass_writes"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+LONGEST_LOG = 1 << 26
+"""Bytes that the log keeps after a long reader let it grow: whoever opens it writes all of it anew."""
 SYNCHRONOUS_FULL = 2  # sqlite.org/pragma.html#pragma_synchronous
 
 
@@ -93,6 +95,7 @@ class Database:
         self._writing = threading.Lock()
         self._writer: _Writer | None = None
         self._doubtful = False
+        """Whether parts of the log may not be on the disk though the system takes them for written."""
         # SQLite sleeps, up to 100 ms at a time, and looks again; whoever waits here is woken, and in turn. A
         # lock on the index itself would need a descriptor of it, whose closing ends SQLite's own.
         self._turns = Turns(Path(engine.url.database or "").parent)
@@ -211,11 +214,15 @@ class Database:
         try:
             cursor = connection.connection.cursor()
             cursor.execute("PRAGMA synchronous=NORMAL")  # the log is synced by `LogSync`, the index as ever
+            cursor.execute(f"PRAGMA journal_size_limit={LONGEST_LOG}")
             cursor.execute("SELECT count(*) FROM sqlite_schema")  # from here on there is a log
             cursor.close()
             with _disk():
                 index = Path(self.engine.url.database or "").resolve()  # SQLite follows links as well
-                return _Writer(connection, LogSync(index.with_name(f"{index.name}-wal")))
+                log = LogSync(index.with_name(f"{index.name}-wal"))
+            # Who could not sync it before may have been killed since: the system told that one alone.
+            self._doubtful = True
+            return _Writer(connection, log)
         except BaseException:
             connection.close()
             raise

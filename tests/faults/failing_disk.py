@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,11 +29,13 @@ class ReceivingProcess:
     folder : Path
     mebibytes : int
         Size of a file system in memory that only this process sees at ``folder``; 0 for none.
+    tracing : sequence of str
+        A command line that starts it and records what it does.
     """
 
-    def __init__(self, folder: Path, *, mebibytes: int = 0) -> None:
+    def __init__(self, folder: Path, *, mebibytes: int = 0, tracing: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(CHILD), str(folder)]
+        command = [*tracing, sys.executable, str(CHILD), str(folder)]
         if mebibytes:
             user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
             mount = f'mount -t tmpfs -o size={mebibytes}m none "$0" && exec "$@"'
@@ -70,7 +72,9 @@ class ReceivingProcess:
             yield
 
     @contextmanager
-    def recorded(self, calls: str, trace: Path, *, failing: str = "") -> Iterator[None]:
+    def recorded(
+        self, calls: str, trace: Path, *, failing: str = "", buffers: Sequence[str] = ("-s", "8192")
+    ) -> Iterator[None]:
         """Record system calls of this process, those of all threads in one order.
 
         Parameters
@@ -81,9 +85,11 @@ class ReceivingProcess:
             Where to.
         failing : str
             Which of them fail, and how, in the words of strace.
+        buffers : sequence of str
+            How much of what they write is recorded, and how, in the same words.
         """
         inject = ["-e", f"inject={failing}"] if failing else []
-        with self._traced("-y", "-s", "8192", "-o", str(trace), "-e", f"trace={calls}", *inject):
+        with self._traced("-y", *buffers, "-o", str(trace), "-e", f"trace={calls}", *inject):
             yield
 
     @contextmanager

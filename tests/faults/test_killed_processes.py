@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -127,9 +127,9 @@ def test_processes_that_end_again_and_again_are_told_and_cost_no_sender_anything
 
 
 @contextmanager
-def node_of(root: Path) -> Iterator[tuple[int, int]]:
+def node_of(root: Path, tracing: Sequence[str] = ()) -> Iterator[tuple[int, int]]:
     """Start a node that receives in processes; give its number and port, and kill it at the end."""
-    command = [sys.executable, str(CHILD.with_name("processes_child.py")), str(root)]
+    command = [*tracing, sys.executable, str(CHILD.with_name("processes_child.py")), str(root)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -140,6 +140,7 @@ def node_of(root: Path) -> Iterator[tuple[int, int]]:
             yield pid, port
         finally:
             node.kill()
+            node.stdout.read()  # ends with all that it started
 
 
 def test_nothing_is_left_of_a_node_that_is_killed_with_its_receiving_processes(

@@ -177,6 +177,28 @@ def test_a_log_that_could_not_be_synced_is_written_again_though_its_connection_f
     assert pieces(database) == {1, 3}
 
 
+def test_who_opens_a_log_trusts_nothing_in_it_that_it_has_not_written(
+    database, disk, monkeypatch, tmp_path, clock
+):
+    """Who could not sync it may have been killed since, and nobody sees that its pages are not on the disk."""
+    with database.commit() as first:
+        insert(first.connection, 1)
+    disk.refusals = [errno.EIO]
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        first._log.sync(first.number)
+    written: list[int] = []
+    monkeypatch.setattr(os, "pwrite", lambda *block: written.append(block[2]) or PWRITE(*block))
+    other = Database(opening._make_engine(opening.make_url(f"sqlite:///{tmp_path / 'index.sqlite'}")), clock)
+    with other.write() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pieces")).scalar() == 1
+    assert written[:1] == [0]
+    assert disk.synced
+    with other.write() as connection:
+        insert(connection, 2)
+    assert len(written) == 1, "from then on it knows itself what is on the disk"
+    other.close()
+
+
 def test_what_rests_on_a_transaction_that_is_not_durable_waits_for_its_sync(database, disk):
     with database.commit() as first:
         insert(first.connection, 1)
