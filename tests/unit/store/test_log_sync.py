@@ -180,7 +180,7 @@ def test_a_log_that_could_not_be_synced_is_written_again_though_its_connection_f
 def test_who_opens_a_log_trusts_nothing_in_it_that_it_has_not_written(
     database, disk, monkeypatch, tmp_path, clock
 ):
-    """Who could not sync it may have been killed since, and nobody sees that its pages are not on the disk."""
+    """Who could not sync it may have been killed since, and nobody sees what is missing on the disk."""
     with database.commit() as first:
         insert(first.connection, 1)
     disk.refusals = [errno.EIO]
