@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,10 @@ TRTEXEC_ARGUMENTS = "trtexec.args"
 CHECKSUMS = "SHA256SUMS"
 CALIBRATION_TENSORS = "calibration.npy"
 CALIBRATION_CACHE = "calibration.cache"
+STAGE = ".groundglass-building"
+"""Name, or end of the name, of the folder in which a network is written."""
+FORMER = ".former"
+"""End of the name of a network that another one replaces."""
 
 
 def build_repository(
@@ -142,32 +147,48 @@ def _claim(out: Path) -> None:
     (out / MARK).write_text("Written by `groundglass models build`.\n", encoding="utf-8")
 
 
+def _stage(out: Path) -> Path:
+    """Return where networks are written: on the same file system, and beside the repository where one can.
+
+    A server that loads everything takes each folder of its repository for a network, a hidden one too.
+    """
+    real = out.resolve()
+    if real.parent.stat().st_dev == real.stat().st_dev and os.access(real.parent, os.W_OK):
+        return real.parent / f".{real.name}{STAGE}"
+    return real / STAGE
+
+
+def _mend(out: Path, stage: Path) -> None:
+    """Put back what a build that was killed had taken away, and remove what it left."""
+    for left in {stage, out / STAGE}:
+        for former in left.glob(f"*{FORMER}"):
+            place = out / former.name.removesuffix(FORMER)
+            if not place.exists():
+                former.rename(place)
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def _replace(
     out: Path, bundles: Sequence[Bundle], text: str, target: Target, options: RepositoryOptions
 ) -> Path:
-    """Write one network beside its place, then put it there in one step; a failure leaves what was there."""
-    folder = out / bundles[0].name
-    temporary, former = (out / f".{folder.name}.{suffix}" for suffix in ("part", "former"))
-    for left in (temporary, former):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary.mkdir()
+    """Write one network aside, then put it into its place in one step; a failure leaves what was there."""
+    folder, stage = out / bundles[0].name, _stage(out)
+    _mend(out, stage)
+    made, former = stage / folder.name, stage / f"{folder.name}{FORMER}"
+    made.mkdir(parents=True)
     try:
-        (temporary / CONFIG).write_text(text, encoding="utf-8")
+        (made / CONFIG).write_text(text, encoding="utf-8")
         classes = bundles[0].spec.outputs.classes
-        (temporary / LABELS).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        (made / LABELS).write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
         for bundle in bundles:
-            version = temporary / str(bundle.version)
+            version = made / str(bundle.version)
             version.mkdir()
             _write_version(version, bundle, target, options)
         if folder.exists():
             folder.rename(former)
-        temporary.rename(folder)
-    except BaseException:
-        if former.exists() and not folder.exists():
-            former.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(former, ignore_errors=True)
+        made.rename(folder)
+    finally:
+        _mend(out, stage)
     return folder
 
 

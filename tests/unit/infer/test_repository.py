@@ -21,7 +21,7 @@ from node.infer.bundle import load_bundle
 from node.infer.config import parse_config
 from node.infer.golden import normalised
 from node.infer.protobuf_text import protobuf_text
-from node.infer.repository import build_repository
+from node.infer.repository import STAGE, build_repository
 from node.infer.repository_config import RepositoryOptions, Target
 from tests.model_folder import TinyNet, phantom_slices, tiny_spec, write_model_folder
 
@@ -293,6 +293,51 @@ def test_a_second_build_replaces_one_network_and_keeps_the_others(models: Path, 
     assert read(tiny).backend == "onnxruntime"
     assert sorted(path.name for path in (tiny / "1").iterdir()) == ["model.onnx"]
     assert sorted(path.name for path in out.iterdir()) == [".groundglass-models", "covid-ct-lite0", "tiny"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_killed_build_leaves_nothing_that_a_server_would_load(
+    renames: int, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that loads all takes every folder of its repository for a network, hidden ones too."""
+    out = tmp_path / "repository"
+    build_repository(models, ["tiny"], "cpu", out)
+    left, rename = renames, Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        nonlocal left
+        if not left:
+            raise Killed
+        left -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(shutil, "rmtree", lambda *_args, **_options: None)  # nor does anything tidy up
+        with pytest.raises(Killed):
+            build_repository(models, ["tiny"], "cpu", out)
+    assert {path.name for path in out.iterdir() if path.is_dir()} <= {"tiny"}
+    assert {path.name for path in tmp_path.iterdir()} > {"repository"}, "it was killed in the middle"
+    build_repository(models, ["tiny"], "cpu", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["repository"]
+    assert (out / "tiny" / "1" / "model.onnx").is_file()
+
+
+@pytest.mark.parametrize("place", ["within", "beside"])
+def test_what_a_killed_build_took_away_comes_back(place: str, models: Path, tmp_path: Path) -> None:
+    """Within the repository it lies where that is a volume of its own."""
+    out = tmp_path / "out"
+    build_repository(models, ["tiny"], "cpu", out)
+    stage = out / STAGE if place == "within" else tmp_path / f".out{STAGE}"
+    (stage / "new").mkdir(parents=True)
+    (out / "tiny").rename(stage / "tiny.former")
+    build_repository(SHIPPED, ["covid-ct-lite0"], "onnx", out)
+    assert sorted(path.name for path in out.iterdir()) == [".groundglass-models", "covid-ct-lite0", "tiny"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_change_in_the_repository_does_not_reach_the_model_folder(models: Path, tmp_path: Path) -> None:
