@@ -78,7 +78,7 @@ class BulkDataResource:
         if place is None:
             raise NotFound("the path names no element of an instance")
         instance = instance_of(self._stored, request)
-        path = self._files.path(instance.object_key)
+        path = self._files.path(instance.object_key, instance.size)
         if len(place) == 1 and place[0] in PIXEL_DATA:
             frames = opened(path)
             if frames.encapsulated:

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from node.domain.errors import (
     GroundglassError,
+    ObjectDamaged,
     ObjectMissing,
     OutOfSpace,
     QueryMalformed,
@@ -104,6 +105,7 @@ STATUSES: tuple[tuple[type[GroundglassError], HTTPStatus], ...] = (
     (QueryMalformed, HTTPStatus.BAD_REQUEST),
     (UnsupportedTransferSyntax, HTTPStatus.NOT_ACCEPTABLE),
     (ObjectMissing, HTTPStatus.NOT_FOUND),
+    (ObjectDamaged, HTTPStatus.NOT_FOUND),
     (UnknownSubject, HTTPStatus.NOT_FOUND),
     (OutOfSpace, HTTPStatus.INSUFFICIENT_STORAGE),
     (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),

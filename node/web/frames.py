@@ -83,7 +83,7 @@ class FrameResource:
     def _retrieve(self, request: Request) -> Response:
         numbers = frame_numbers(str(request.path_params["frames"]))
         instance = instance_of(self._stored, request)
-        frames = opened(self._files.path(instance.object_key))
+        frames = opened(self._files.path(instance.object_key, instance.size))
         if max(numbers) > frames.number_of_frames:
             raise NotFound("the object has no such frame")
         return self.answer(request, instance, frames, numbers)
@@ -112,7 +112,7 @@ class FrameResource:
         stored, wanted = instance.transfer_syntax_uid, form.transfer_syntax_uid
         as_stored = stored == wanted or _native(stored, wanted)
         body = _Body(
-            path=self._files.path(instance.object_key),
+            path=self._files.path(instance.object_key, instance.size),
             frames=frames,
             form=form,
             transcoder=None if as_stored else self._transcoder,

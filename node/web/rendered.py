@@ -161,7 +161,7 @@ class RenderedResource:
     def _made(self, instance: StoredInstance, frame: int | None, how: Rendering) -> bytes:
         """Return the file of a picture; of the frame that stands for all where none is named."""
         try:
-            image = DisplayedImage(self._files.path(instance.object_key), self._codecs)
+            image = DisplayedImage(self._files.path(instance.object_key, instance.size), self._codecs)
             number = image.representative if frame is None else frame
             if number > image.number_of_frames:
                 raise NotFound("the object has no such frame")

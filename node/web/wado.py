@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from node.dicom.transcode import Transcoder
-from node.domain.errors import DicomError, ObjectMissing
+from node.domain.errors import DicomError, ObjectDamaged, ObjectMissing
 from node.domain.network import Right
 from node.domain.ports import ObjectFiles
 from node.store.stored_instances import Scope, StoredInstance, StoredInstances
@@ -163,19 +163,19 @@ class WadoResource:
             )
 
     def _there(self, found: Sequence[StoredInstance]) -> list[StoredInstance]:
-        """Return the instances whose files are there.
+        """Return the instances whose files are there, and as long as they were stored.
 
         Raises
         ------
-        ObjectMissing
+        ObjectMissing, ObjectDamaged
             None is.
         """
         there = []
-        missing: ObjectMissing | None = None
+        missing: ObjectMissing | ObjectDamaged | None = None
         for item in found:
             try:
-                self._files.path(item.object_key)
-            except ObjectMissing as error:
+                self._files.path(item.object_key, item.size)
+            except (ObjectMissing, ObjectDamaged) as error:
                 logger.error("an instance is not served: %s", error)  # noqa: TRY400 - the message says it all
                 missing = error
             else:
@@ -197,7 +197,7 @@ class WadoResource:
     def _bytes(self, parts: Sequence[_Part]) -> Iterator[bytes]:
         for part in parts:
             yield part.head
-            path = self._files.path(part.instance.object_key)
+            path = self._files.path(part.instance.object_key, part.instance.size)
             if part.as_stored:
                 yield from file_pieces(path, part.instance.size)
             else:
