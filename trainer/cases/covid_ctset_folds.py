@@ -28,7 +28,9 @@ PARTS: Final = (("train", "train"), ("validation", "val"), ("test", "test"))
 that is judged by was learnt from."""
 
 
-def read_fold(cases: Sequence[Case], root: Path, number: int, seed: int = 0) -> list[Case]:
+def read_fold(
+    cases: Sequence[Case], root: Path, number: int, seed: int = 0, *, as_listed: bool = False
+) -> list[Case]:
     """Return the cases of one fold with their parts: by the published lists, else by `made_folds`.
 
     Parameters
@@ -41,16 +43,24 @@ def read_fold(cases: Sequence[Case], root: Path, number: int, seed: int = 0) -> 
         From 1 to 5.
     seed : int
         Of the folds that are made.
+    as_listed : bool
+        Take published lists even where they put a patient on both sides.
 
     Raises
     ------
     LayoutError
-        A list is malformed, or names an image that is not there, or another class than the image's group.
+        A list is malformed, or names an image that is not there, or another class than the image's group; or
+        a patient is learnt from and judged by.
     EmptyClass
         There are too few patients to make folds of.
     """
     place = next((one for one in places_of_tables(root) if (one / f"train{number}.csv").is_file()), None)
-    return made_folds(cases, seed)[number - 1] if place is None else _published(cases, place, number)
+    if place is None:
+        return made_folds(cases, seed)[number - 1]
+    fold = _published(cases, place, number)
+    if not as_listed:
+        _require_apart(fold, place / f"train{number}.csv", number)
+    return fold
 
 
 def has_lists(root: Path) -> bool:
@@ -83,6 +93,18 @@ def _published(cases: Sequence[Case], place: Path, number: int) -> list[Case]:
                 "fetch the whole flat training set"
             )
     return [replace(case, split=part_of[name]) for name, case in by_name.items() if name in part_of]
+
+
+def _require_apart(fold: Sequence[Case], file: Path, number: int) -> None:
+    learnt = {case.group for case in fold if case.split == "train"}
+    judged = {case.group for case in fold if case.split != "train"}
+    if both := sorted(learnt & judged):
+        raise LayoutError(
+            f"{file} puts {len(both)} patients, the first {both[0]}, into the training part, and other "
+            "images of theirs are judged by: the network would know them. Mend the lists, take them away to "
+            f"have folds made by patients, or take them as they are: covid-ctset-fold{number}-as-listed, or "
+            "crossval --as-listed"
+        )
 
 
 def made_folds(cases: Sequence[Case], seed: int) -> list[list[Case]]:

@@ -28,8 +28,8 @@ from trainer.errors import DataError, LayoutError
 Reader = Callable[[Path], list[Case]]
 
 
-def _ctset_fold(number: int, root: Path) -> list[Case]:
-    return covid_ctset_folds.read_fold(covid_ctset.read(root), root, number)
+def _ctset_fold(number: int, root: Path, as_listed: bool = False) -> list[Case]:
+    return covid_ctset_folds.read_fold(covid_ctset.read(root), root, number, as_listed=as_listed)
 
 
 def _ctset_notes(root: Path, cases: Sequence[Case]) -> list[str]:
@@ -57,6 +57,10 @@ READERS: Final[Mapping[str, Reader]] = MappingProxyType(
         "covid-ct": covid_ct.read,
         "covid-ctset": covid_ctset.read,
         **{f"covid-ctset-fold{number}": partial(_ctset_fold, number) for number in FOLDS},
+        **{
+            f"covid-ctset-fold{number}-as-listed": partial(_ctset_fold, number, as_listed=True)
+            for number in FOLDS
+        },
         "ct-cov19": ct_cov19.read,
         "covid-chestxray": covid_chestxray.read,
         "covid-chestxray-70-30": _chestxray_split,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +38,10 @@ OnlyFolds = Annotated[
 Seeds = Annotated[
     list[int] | None, typer.Option(min=0, help="Other sets: one fit a seed; else the recipe's seeds.")
 ]
+AsListed = Annotated[
+    bool,
+    typer.Option("--as-listed", help="covid-ctset: go on where published lists put a patient on both sides."),
+]
 Patients = Annotated[
     str | None, typer.Option(help="covid-ctset:PATH of the raw folders, to judge whole patients.")
 ]
@@ -64,6 +68,7 @@ def crossval(
     out: Out,
     net: Nets = None,
     fold: OnlyFolds = None,
+    as_listed: AsListed = False,
     seed: Seeds = None,
     patients: Patients = None,
     cross: Cross = None,
@@ -79,7 +84,8 @@ def crossval(
     """Fit and judge by a paper's protocol; write and print its tables with what was measured beside."""
     use_threads(threads)
     kind, root = split_argument(data)
-    _require(kind, folds=fold or (), seeds=seed or (), patients=patients, cross=cross, pneumonias=pneumonias)
+    own = {"--fold": fold, "--as-listed": as_listed, "--patients": patients}
+    _require(kind, own, {"--seed": seed, "--cross": cross}, pneumonias)
     chosen = read_recipe(recipe_file(recipe))
     nets = tuple(dict.fromkeys(net or [chosen.net]))
     with shown_progress() as progress:
@@ -95,7 +101,9 @@ def crossval(
         if kind == KIND:
             raw = None if patients is None else _raw_folders(patients)
             folds = sorted(set(fold or FOLDS))
-            cross_validate_folds(work, chosen, root, nets=nets, folds=folds, patients=raw)
+            cross_validate_folds(
+                work, chosen, root, nets=nets, folds=folds, patients=raw, as_listed=as_listed
+            )
         else:
             seeds = tuple(dict.fromkeys(seed or chosen.schedule.seeds))
             cross_validate_seeds(
@@ -114,25 +122,13 @@ def _say(line: str) -> None:
 
 
 def _require(
-    kind: str,
-    *,
-    folds: Sequence[int],
-    seeds: Sequence[int],
-    patients: str | None,
-    cross: Sequence[str] | None,
-    pneumonias: str | None,
+    kind: str, of_folds: Mapping[str, object], of_seeds: Mapping[str, object], pneumonias: str | None
 ) -> None:
     """Refuse a kind without protocol, and options that belong to another one's."""
     if kind not in KINDS:
         raise DataError(f"there is no protocol for {kind}; crossval knows {', '.join(KINDS)}. Otherwise: fit")
-    folded = kind == KIND
-    foreign = {
-        "--fold": bool(folds) and not folded,
-        "--patients": patients is not None and not folded,
-        "--seed": bool(seeds) and folded,
-        "--cross": bool(cross) and folded,
-        "--pneumonias": pneumonias is not None and kind != "covid-chestxray",
-    }
+    foreign = dict(of_seeds if kind == KIND else of_folds)
+    foreign["--pneumonias"] = pneumonias is not None and kind != "covid-chestxray"
     if wrong := [name for name, given in foreign.items() if given]:
         raise DataError(f"{', '.join(wrong)} does not belong to the protocol of {kind}; leave it out")
 

@@ -109,7 +109,9 @@ def _what(kind: str, source: str) -> str:
     if isinstance(reader, partial) and "policy" in reader.keywords:
         return f"as `{source}`, uncertain findings {UNCERTAIN[reader.keywords['policy']]}"
     if kind.startswith(f"{source}-fold"):
-        return f"as `{source}`, fold {kind.removeprefix(f'{source}-fold')} of {covid_ctset_folds.FOLDS}"
+        number, _, listed = kind.removeprefix(f"{source}-fold").partition("-")
+        unseen = " by lists that may put a patient on both sides" if listed else ""
+        return f"as `{source}`, fold {number} of {covid_ctset_folds.FOLDS}{unseen}"
     if kind != source:
         return f"as `{source}`, divided {kind.removeprefix(f'{source}-').replace('-', ' to ')} by patients"
     said = inspect.getdoc(inspect.getmodule(reader)) or ""

@@ -29,6 +29,7 @@ from trainer.tables.records import PatientsJudged, read_patients, text_of_record
 
 KIND = "covid-ctset"
 PUBLISHED = "the published lists"
+AS_LISTED = ", as they are: patients who stand on both sides were not looked for"
 MADE = "made here by patients, in the sizes of the paper's table 2, since the published lists are not there"
 
 
@@ -40,6 +41,7 @@ def cross_validate_folds(
     nets: Sequence[str],
     folds: Sequence[int],
     patients: Path | None,
+    as_listed: bool = False,
 ) -> None:
     """Fit and judge networks on folds of COVID-CTset; records are written below ``work.out`` one by one.
 
@@ -56,6 +58,8 @@ def cross_validate_folds(
         From 1 to 5.
     patients : Path or None
         Raw folders, for whole patients.
+    as_listed : bool
+        Take published lists even where they put a patient on both sides.
 
     Raises
     ------
@@ -65,9 +69,10 @@ def cross_validate_folds(
     for one in recipes:
         require_net(one)
     series = None if patients is None else raw_series(patients)
-    division = PUBLISHED if covid_ctset_folds.has_lists(root) else MADE
+    published = f"{PUBLISHED}{AS_LISTED if as_listed else ''}"
+    division = published if covid_ctset_folds.has_lists(root) else MADE
     for fold in folds:
-        data = f"{KIND}-fold{fold}:{root}"
+        data = f"{KIND}-fold{fold}{'-as-listed' if as_listed else ''}:{root}"
         cases = tuple(read_cases(data))
         for one in recipes:
             judging = Judging(recipe=one, data=data, run=f"fold-{fold}", cases=cases, division=division)

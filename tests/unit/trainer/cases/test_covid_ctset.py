@@ -137,6 +137,17 @@ def test_published_folds_are_kept_and_nothing_judged_was_learnt_from(ctset_flat:
     assert Counter(case.split for case in cases)["test"] == 2 * 6 + 2 * 2
 
 
+def test_lists_with_a_patient_on_both_sides_are_refused_unless_wanted(ctset_flat: Path) -> None:
+    write_lists(ctset_flat, 1)
+    one = next(iter(sorted(ctset_flat.glob("*patient4_*.tif")))).name
+    with (ctset_flat.parent / "CSV" / "test1.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{one},covid\n")
+    with pytest.raises(LayoutError, match="puts 1 patients, the first patient000004"):
+        read_cases(f"covid-ctset-fold1:{ctset_flat}")
+    taken = read_cases(f"covid-ctset-fold1-as-listed:{ctset_flat}")
+    assert {case.split for case in taken if case.patient == "patient4"} == {"train", "test"}
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
