@@ -20,7 +20,7 @@ from node.decide.routing import Routing
 from node.dimse.listening import Listener
 from node.dimse.receivers import Receivers
 from node.dispatch import courier_of
-from node.domain.errors import SettingsError, StoreError
+from node.domain.errors import StoreError
 from node.domain.model import ModelIdentity
 from node.fetching import counts_of_archives, fetch_studies
 from node.infer.served import EngineRoom

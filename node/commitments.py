@@ -11,6 +11,7 @@ from node.domain.ports import Clock, UidSource
 from node.outlets import call_timeouts
 from node.receive.commitment import CommitmentReports
 from node.receive.committing import Archive, Calling, Committing, Requester
+from node.settings.commitment import RequesterSettings
 from node.settings.settings import Settings
 from node.store.store import Store
 
@@ -38,7 +39,7 @@ def committing_of(settings: Settings, store: Store, *, clock: Clock, uids: UidSo
         requesters=[
             Requester(
                 ae_title=item.ae_title,
-                remote=Remote(ae_title=item.ae_title, host=item.host, port=item.port) if item.host else None,
+                remote=_remote(item) if item.host else None,
                 same_association=item.same_association,
             )
             for item in wanted.requesters
@@ -76,13 +77,22 @@ def ground_of(settings: Settings) -> str:
     return f"{', '.join(askers)} may ask; {_archive(settings).remote} is asked in turn"
 
 
+def _remote(item: RequesterSettings) -> Remote:
+    return Remote(ae_title=item.ae_title, host=item.host, port=item.port, tls=item.tls_call())
+
+
 def _archive(settings: Settings) -> Archive:
     name = settings.commitment.relay_to
     for destination in settings.destination_records():
         if destination.name == name and isinstance(destination, DicomDestination):
             return Archive(
                 name=name,
-                remote=Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port),
+                remote=Remote(
+                    ae_title=destination.ae_title,
+                    host=destination.host,
+                    port=destination.port,
+                    tls=destination.tls,
+                ),
                 report_seconds=settings.deliver.commitment_same_association_seconds,
             )
     raise SettingsError(f"commitment.relay_to: there is no destination {name!r} of kind dicom; name one")

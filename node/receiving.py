@@ -85,6 +85,8 @@ def listener_of(
         ),
         places=places,
         receivers=receivers,
+        tls=settings.tls.listen(),
+        plain=settings.tls.plain,
     )
 
 

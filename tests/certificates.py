@@ -29,10 +29,21 @@ class Authority:
         self._folder = folder
         self.root = self._make("root", "-addext", "basicConstraints=critical,CA:TRUE")
 
-    def sign(self, name: str) -> Signed:
-        """Return a new certificate for 127.0.0.1 and its key."""
+    def sign(self, name: str, *others: str) -> Signed:
+        """Return a new certificate for 127.0.0.1, and DNS names, and its key."""
         issued = ("-CA", str(self.root.certificate), "-CAkey", str(self.root.key))
-        return self._make(name, *issued, "-addext", "subjectAltName=IP:127.0.0.1")
+        names = ",".join(["IP:127.0.0.1", *(f"DNS:{other}" for other in others)])
+        return self._make(name, *issued, "-addext", f"subjectAltName={names}")
+
+    def expired(self, name: str) -> Signed:
+        """Return a certificate that was valid until yesterday."""
+        made, asked = self.sign(name), self._folder / f"{name}.csr"
+        ask = ["openssl", "req", "-new", "-key", str(made.key), "-subj", f"/CN={name}", "-out", str(asked)]
+        issued = ["-CA", str(self.root.certificate), "-CAkey", str(self.root.key), "-set_serial", "7"]
+        sign = ["openssl", "x509", "-req", "-in", str(asked), *issued, "-out", str(made.certificate)]
+        subprocess.run(ask, check=True, capture_output=True)
+        subprocess.run([*sign, "-days", "-1"], check=True, capture_output=True)
+        return made
 
     def _make(self, name: str, *options: str) -> Signed:
         made = Signed(certificate=self._folder / f"{name}.pem", key=self._folder / f"{name}.key")

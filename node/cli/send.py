@@ -95,7 +95,12 @@ def remote_of(settings: Settings, to: str) -> Remote:
             raise SettingsError(
                 f"--to {to}: {destination.address} is no application entity; name one, or AET@HOST:PORT"
             )
-        return Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+        return Remote(
+            ae_title=destination.ae_title,
+            host=destination.host,
+            port=destination.port,
+            tls=destination.tls,
+        )
     match = ADDRESS.fullmatch(to)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise SettingsError(f"--to {to!r}: write AET@HOST:PORT, for example PACS@10.0.0.5:104")

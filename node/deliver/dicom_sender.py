@@ -41,7 +41,12 @@ class DicomSender:
         report_seconds: float = REPORT_SECONDS,
     ) -> None:
         self._name = destination.name
-        self._remote = Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+        self._remote = Remote(
+            ae_title=destination.ae_title,
+            host=destination.host,
+            port=destination.port,
+            tls=destination.tls,
+        )
         self._proof = destination.proof
         self._calling_ae_title = calling_ae_title
         self._timeouts = timeouts

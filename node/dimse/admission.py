@@ -13,6 +13,10 @@ from node.domain.network import Peer, Right
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+WITHOUT_TLS = "peer may call over TLS alone"
+ANOTHER_CERTIFICATE = "certificate is not the one of this peer"
+BY_TLS = frozenset({WITHOUT_TLS, ANOTHER_CERTIFICATE})
+"""Reasons of a refusal that another address or AE title in the settings would not change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,15 @@ class Refused:
 class Gate(Protocol):
     """Decides on callers."""
 
-    def decide(self, caller: Caller) -> Admitted | Refused:
-        """Return whether the caller may open an association, and with which rights."""
+    def decide(self, caller: Caller, names: frozenset[str] | None = None) -> Admitted | Refused:
+        """Return whether the caller may open an association, and with which rights.
+
+        Parameters
+        ----------
+        caller : Caller
+        names : frozenset of str, optional
+            By what its certificate is known (`node.dimse.tls.names_of`); None: it calls without TLS.
+        """
         ...
 
 
@@ -80,19 +91,21 @@ class Admission:
 
     def __init__(self, ae_title: str, peers: Iterable[Peer]) -> None:
         self._ae_title = ae_title
-        entries: dict[str, list[tuple[tuple[Network, ...], frozenset[Right]]]] = {}
+        entries: dict[str, list[tuple[tuple[Network, ...], Peer]]] = {}
         for peer in peers:
             networks = tuple(_network(peer.ae_title, text) for text in peer.addresses)
-            entries.setdefault(peer.ae_title, []).append((networks, peer.rights))
-        self._entries: Mapping[str, list[tuple[tuple[Network, ...], frozenset[Right]]]] = entries
+            entries.setdefault(peer.ae_title, []).append((networks, peer))
+        self._entries: Mapping[str, list[tuple[tuple[Network, ...], Peer]]] = entries
 
-    def decide(self, caller: Caller) -> Admitted | Refused:
+    def decide(self, caller: Caller, names: frozenset[str] | None = None) -> Admitted | Refused:
         """Return whether the caller may open an association, and with which rights.
 
         Parameters
         ----------
         caller : Caller
             AE titles without padding; ``address`` as the transport reports it.
+        names : frozenset of str, optional
+            By what its certificate is known; None: it calls without TLS.
         """
         entries = self._entries.get(caller.calling_ae_title)
         if entries is None:
@@ -100,24 +113,37 @@ class Admission:
                 rejection=Rejection.CALLING_AE_TITLE, reason="calling AE title is not a listed peer"
             )
         address = _address(caller.address)
-        here = [rights for networks, rights in entries if any(address in network for network in networks)]
+        here = [peer for networks, peer in entries if any(address in network for network in networks)]
         if not here:
             return Refused(
                 rejection=Rejection.CALLING_AE_TITLE, reason="peer is not listed with this address"
+            )
+        proven = [peer for peer in here if _is_proven(peer, names)]
+        if not proven:
+            return Refused(
+                rejection=Rejection.CALLING_AE_TITLE,
+                reason=WITHOUT_TLS if names is None else ANOTHER_CERTIFICATE,
             )
         if caller.called_ae_title != self._ae_title:
             return Refused(
                 rejection=Rejection.CALLED_AE_TITLE, reason="called AE title is not the one of this node"
             )
-        return Admitted(rights=frozenset().union(*here))
+        return Admitted(rights=frozenset().union(*(peer.rights for peer in proven)))
 
 
 class OpenGate:
     """The gate of a test or demonstration PACS: every caller may store and echo."""
 
-    def decide(self, caller: Caller) -> Admitted | Refused:  # noqa: ARG002 - the port's signature
+    def decide(self, caller: Caller, names: frozenset[str] | None = None) -> Admitted | Refused:  # noqa: ARG002 - the port's signature
         """Return full rights."""
         return Admitted(rights=frozenset(Right))
+
+
+def _is_proven(peer: Peer, names: frozenset[str] | None) -> bool:
+    """Whether a caller over TLS, or not, may be this peer."""
+    if names is None:
+        return not (peer.tls or peer.certificates)
+    return not peer.certificates or not peer.certificates.isdisjoint(names)
 
 
 def _address(text: str) -> Address:

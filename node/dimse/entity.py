@@ -49,9 +49,7 @@ class Entity(AE):
         make_prompt(assoc)  # both here, before the association starts
         assoc.dimse = BoundedMessages(assoc)
         seconds = Timeouts.network if self.network_timeout is None else self.network_timeout
-        sock = CallingSocket(assoc, address, max_pdu=self.maximum_pdu_size, seconds=seconds)
-        sock.tls_args = tls_args
-        return sock
+        return CallingSocket(assoc, address, max_pdu=self.maximum_pdu_size, seconds=seconds, tls=tls_args)
 
 
 def application_entity(ae_title: str, *, max_pdu: int = DEFAULT_MAX_PDU, timeouts: Timeouts) -> Entity:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from node.dimse.admission import Gate
+from node.dimse.certificates import TlsPort
 from node.dimse.commitment_session import CommitmentServices
 from node.dimse.entity import Timeouts, application_entity
 from node.dimse.receivers import Receivers
@@ -22,7 +23,8 @@ from node.dimse.services import (
 from node.dimse.session import Session
 from node.dimse.sockets import SocketLimits
 from node.dimse.transport import BoundedServer, HandedServer
-from node.domain.network import ListenLimits
+from node.domain.errors import PortTaken
+from node.domain.network import ListenLimits, TlsListen
 from node.domain.ports import Clock
 
 if TYPE_CHECKING:
@@ -70,6 +72,15 @@ class Listener:
         Where another process bounds the associations, what asks it; else ``limits`` do.
     receivers : Receivers, optional
         Processes that run the associations; by default this one does.
+    tls : TlsListen, optional
+        A port for associations over TLS.
+    plain : bool
+        Whether ``port`` is opened: for associations without TLS.
+
+    Raises
+    ------
+    CertificateError
+        The files of ``tls`` cannot be used.
     """
 
     def __init__(
@@ -88,9 +99,13 @@ class Listener:
         announcements: AnnouncementTaker | None = None,
         places: Places | None = None,
         receivers: Receivers | None = None,
+        tls: TlsListen | None = None,
+        plain: bool = True,
     ) -> None:
         self._ae_title = ae_title
-        self._address = (host, port)
+        self._host = host
+        self._ports = ([(port, False)] if plain else []) + ([(tls.port, True)] if tls is not None else [])
+        self._tls = TlsPort(tls) if tls is not None else None
         self._limits = limits
         self._gate = gate
         self._services = services
@@ -104,8 +119,9 @@ class Listener:
         self._sessions: dict[Association, Session] = {}
         self._changed = threading.Condition()
         self._accepts = False
-        self._server: BoundedServer | None = None
-        self._thread: threading.Thread | None = None
+        self._servers: list[tuple[BoundedServer, threading.Thread]] = []
+        self.tls_port: int | None = None
+        """Number of the port for associations over TLS, once it is open."""
 
     @property
     def connections(self) -> int:
@@ -115,24 +131,40 @@ class Listener:
             return len(self._sessions) + elsewhere
 
     def start(self) -> int:
-        """Open the port and return its number.
+        """Open the ports and return the number of the first: that without TLS, where there is one.
 
         Raises
         ------
-        OSError
-            When the port cannot be opened.
+        PortTaken
+            A port cannot be opened; none is.
         """
-        self._server = server = self._make_server(partial(BoundedServer, elsewhere=self._receivers))
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(POLL_SECONDS,), name=f"listener-{self._ae_title}"
-        )
+        for port, secure in self._ports:
+            self._servers.append(self._open(port, secure=secure))
         self._accepts = True
         if self._receivers is not None:
             self._receivers.start(self._places, self._services)
-        self._thread.start()
-        port = int(server.server_address[1])
-        logger.info("%s listens on port %d", self._ae_title, port)
-        return port
+        opened = [int(server.server_address[1]) for server, _ in self._servers]
+        for (_, thread), port, (_, secure) in zip(self._servers, opened, self._ports, strict=True):
+            thread.start()
+            logger.info("%s listens on port %d%s", self._ae_title, port, ", TLS" if secure else "")
+            if secure:
+                self.tls_port = port
+        return opened[0]
+
+    def _open(self, port: int, *, secure: bool) -> tuple[BoundedServer, threading.Thread]:
+        kind = partial(BoundedServer, elsewhere=self._receivers, tls=self._tls if secure else None)
+        try:
+            server = self._make_server(kind, port)
+        except OSError as error:
+            for earlier, _ in self._servers:
+                earlier.server_close()
+            self._servers.clear()
+            key = "tls.port" if secure else "node.port"
+            raise PortTaken(
+                f"{key}: cannot listen on {self._host}:{port} ({error.strerror}); free it or choose another"
+            ) from error
+        name = f"listener-{self._ae_title}{'-tls' if secure else ''}"
+        return server, threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name=name)
 
     def start_without_port(self, over: Callable[[int], None]) -> HandedServer:
         """Return what runs connections that another process accepted.
@@ -143,9 +175,9 @@ class Listener:
             Is called with the number of every connection of which nothing is left.
         """
         self._accepts = True
-        return self._make_server(partial(HandedServer, over=over))
+        return self._make_server(partial(HandedServer, over=over, tls=self._tls), 0)
 
-    def _make_server(self, kind: Callable[..., Server]) -> Server:
+    def _make_server(self, kind: Callable[..., Server], port: int) -> Server:
         limits = self._limits
         entity = application_entity(
             self._ae_title,
@@ -158,7 +190,7 @@ class Listener:
         entity.maximum_associations = connections  # the library counts callers that have said nothing yet too
         return kind(
             entity,
-            self._address,
+            (self._host, port),
             attach=self._attach,
             ended=self._ended,
             max_connections=connections,
@@ -182,10 +214,10 @@ class Listener:
         abort_seconds : float
             How long aborted ones may take before their connections are cut, and then again.
         """
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-        self._server = self._thread = None
+        for server, thread in self._servers:
+            server.shutdown()
+            thread.join()
+        self._servers.clear()
         with self._changed:
             self._accepts = False  # of a connection that was accepted last the thread may only begin
         if self._receivers is None:

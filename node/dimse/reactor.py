@@ -4,7 +4,7 @@ The library runs two threads an association. One reads the connection and keeps 
 the other serves the requests; both sleep for a millisecond between two looks, which is most of the time
 that a C-STORE takes. Here the first one waits for the connection or for what it is to send, reads as much
 as there is at once, and hands P-DATA on without a copy; the second one waits until there is something for
-it. Negotiation, state machine, services and TLS stay the library's.
+it. Negotiation, state machine and services stay the library's; TLS is that of `node.dimse.tls`.
 
 This module and `node.dimse.requested` know the library's inside. They serve the versions of
 ``KNOWN_VERSIONS``; under any other, and where the settings say so, associations run on the library's own
@@ -40,7 +40,8 @@ KNOWN_VERSIONS = frozenset({"3.0.4"})
 DATA_TRANSFER = "Sta6"  # PS3.8 section 9.2.1
 IDLE = "Sta1"
 AWAITING_CLOSE = "Sta13"
-EVENT_CLOSED = "Evt17"  # PS3.8 table 9-10
+EVENT_CONNECTED = "Evt2"  # PS3.8 table 9-10
+EVENT_CLOSED = "Evt17"
 EVENT_ARTIM_EXPIRED = "Evt18"
 EVENT_INVALID_PDU = "Evt19"
 LONGEST_WAIT = 60.0

@@ -15,6 +15,7 @@ from node.domain.ports import Clock
 
 PDU_HEAD = struct.Struct(">BxI")  # type, reserved, length (PS3.8 section 9.3.1)
 PDU_TYPES = range(0x01, 0x08)  # PS3.8 section 9.3.1
+TLS_RECORDS = (0x15, 0x16)  # alert and handshake (RFC 8446 section 5.1)
 SMALL_BUFFER = 1 << 14
 """Enough for an association request; a connection that says nothing holds no more."""
 LARGE_BUFFER = 1 << 18
@@ -122,7 +123,8 @@ class PduReader:
         """Return how many bytes the PDU has whose head is there."""
         kind, length = PDU_HEAD.unpack_from(self._buffer, self._begin)
         if kind not in PDU_TYPES:
-            raise UnknownPdu(f"PDU type {kind:02X}H is none of PS3.8 section 9.3")
+            tls = "; the other side speaks TLS, this one does not" if kind in TLS_RECORDS else ""
+            raise UnknownPdu(f"PDU type {kind:02X}H is none of PS3.8 section 9.3{tls}")
         if length > self._limits().max_bytes:
             raise OSError(errno.EMSGSIZE, "the peer announced a PDU that is larger than any allowed one")
         return PDU_HEAD.size + int(length)
@@ -169,14 +171,9 @@ class ReadSocket(Protocol):
 def _read(connection: socket.socket, place: memoryview) -> int | None:
     """Return how many bytes could be read without waiting; None for none yet, 0 at the end."""
     try:
-        if not isinstance(connection, ssl.SSLSocket):
-            return connection.recv_into(place, 0, socket.MSG_DONTWAIT)
-        # A record that has begun is waited for, as long as the socket's own limit says.
-        if connection.pending() or readable(connection):
-            return connection.recv_into(place)
-    except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
+        return connection.recv_into(place, 0, socket.MSG_DONTWAIT)
+    except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):  # the last of `node.dimse.tls`
         return None
-    return None
 
 
 def readable(connection: socket.socket) -> bool:

@@ -162,6 +162,7 @@ class Receiver:
                     tuple(message.content["address"]),
                     here=tuple(message.content["here"]),
                     number=message.content["number"],
+                    secure=message.content["secure"],
                 )
             elif message.kind is Kind.ANSWER:
                 self._accepting.answered(message)

@@ -146,7 +146,13 @@ class Receivers:
             slot.settled.wait(START_SECONDS)
 
     def take(
-        self, connection: socket.socket, address: tuple[Any, ...], here: Any, over: Callable[[], None]
+        self,
+        connection: socket.socket,
+        address: tuple[Any, ...],
+        here: Any,
+        over: Callable[[], None],
+        *,
+        secure: bool,
     ) -> bool:
         """Give a connection to the process with the fewest; return whether one has it now.
 
@@ -160,13 +166,17 @@ class Receivers:
             Address that it called.
         over : callable
             Is called once nothing is left of the connection, if one has it.
+        secure : bool
+            Whether it begins with a TLS handshake, which that process does.
         """
         with self._lock:
             self._next += 1
             ready = [running for running in self._runs() if running.ready]
             for running in sorted(ready, key=lambda item: len(item.connections)):
                 try:
-                    running.channel.hand_over(connection, number=self._next, address=address, here=here)
+                    running.channel.hand_over(
+                        connection, number=self._next, address=address, here=here, secure=secure
+                    )
                 except OSError as error:
                     logger.warning("a receiving process takes no connection: %s", error.strerror)
                     continue

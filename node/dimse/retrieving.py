@@ -192,7 +192,12 @@ class RetrieveExchange:
         if isinstance(found, _Ended):
             self._end(operation, found)
             return
-        remote = Remote(ae_title=destination.ae_title, host=destination.host, port=destination.port)
+        remote = Remote(
+            ae_title=destination.ae_title,
+            host=destination.host,
+            port=destination.port,
+            tls=destination.tls,
+        )
         self._send_all(operation, found, self._store_there(remote, found, operation.message_id))
 
     def _asked(self, operation: Operation, request: C_GET | C_MOVE) -> Sequence[Retrievable] | _Ended:

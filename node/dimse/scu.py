@@ -24,18 +24,32 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from node.dicom.pixel_file import IN_PROCESS
 from node.dicom.transcode import Transcoder, possible
 from node.dicom.transfer_syntaxes import TARGETS
+from node.dimse.certificates import client_context
 from node.dimse.contexts import KINDS_PER_ASSOCIATION, Syntaxes, proposed_contexts
 from node.dimse.entity import Entity, Timeouts, application_entity
+from node.dimse.sockets import CallingSocket
 from node.dimse.status import Meaning, meaning_of
-from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError, NotDicom
+from node.dimse.tls import reason_of
+from node.domain.errors import (
+    CertificateError,
+    DestinationRefused,
+    DestinationUnavailable,
+    DestinationUntrusted,
+    DicomError,
+    NotDicom,
+)
+from node.domain.network import TlsCall
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from pynetdicom.association import Association
     from pynetdicom.events import EventHandlerType
 
 logger = logging.getLogger(__name__)
 
 MESSAGE_IDS = 65535  # MessageID (0000,0110) is US
+TLS_ADVICE = "see ca_file, client_certificate and check_host_name of its entry, and what it asks for"
 SLOWEST_LINE = 32 * 1024
 """Bytes a second: the response to a large object is waited for as long as the object may take to go out."""
 
@@ -47,6 +61,8 @@ class Remote:
     ae_title: str
     host: str
     port: int
+    tls: TlsCall | None = None
+    """None: without TLS."""
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -305,7 +321,7 @@ def open_association(
     Raises
     ------
     DestinationUnavailable
-        There is no association.
+        There is no association; as `DestinationUntrusted`, for want of TLS.
     DestinationRefused
         The peer accepted no presentation context at all.
     """
@@ -320,6 +336,7 @@ def open_association(
             evt_handlers=list(handlers),
             max_pdu=entity.maximum_pdu_size if takes else DEFAULT_MAX_LENGTH,
             ext_neg=[build_role(uid, scp_role=True) for uid in takes],
+            tls_args=_tls_of(remote),
         )
     except (OSError, UnicodeError) as error:
         raise DestinationUnavailable(
@@ -334,6 +351,16 @@ def open_association(
     association.release()
 
 
+def _tls_of(remote: Remote) -> tuple[SSLContext, str] | None:
+    """Return how a peer is called over TLS, and under which name; certificates are read now."""
+    if remote.tls is None:
+        return None
+    try:
+        return client_context(remote.tls), remote.host
+    except CertificateError as error:
+        raise DestinationUntrusted(f"{remote} cannot be called over TLS: {error}") from error
+
+
 def _require_established(association: Association, remote: Remote) -> None:
     if association.is_established:
         return
@@ -346,4 +373,7 @@ def _require_established(association: Association, remote: Remote) -> None:
         raise DestinationRefused(
             f"{remote} accepted none of the proposed presentation contexts; enable these SOP classes there"
         )
+    place = association.dul.socket
+    if isinstance(place, CallingSocket) and place.untrusted is not None:
+        raise DestinationUntrusted(f"no TLS with {remote}: {reason_of(place.untrusted)}; {TLS_ADVICE}")
     raise DestinationUnavailable(f"{remote} does not answer; check host, port and whether it is running")

@@ -165,7 +165,9 @@ class Session:
             called_ae_title=request.called_ae_title.strip(),
             address=address.address,
         )
-        decision = self._gate.decide(caller)
+        place = self._association.dul.socket
+        names = place.names if isinstance(place, BoundedSocket) else None
+        decision = self._gate.decide(caller, names)
         if isinstance(decision, Refused):
             logger.warning(
                 "association of %r from %s refused: %s",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
-import ssl
 import struct
 import threading
 from collections import deque
@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pynetdicom import evt
-from pynetdicom.transport import AddressInformation, AssociationSocket
+from pynetdicom.timer import Timer
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
-from node.dimse.reactor import EVENT_CLOSED
+from node.dimse.reactor import EVENT_CLOSED, EVENT_CONNECTED
 from node.dimse.reading import PduReader, ReadingLimits, readable
+from node.dimse.tls import TlsConnection, as_socket, reason_of, tls_of
 from node.domain.ports import Clock
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from pynetdicom.association import Association
+
+logger = logging.getLogger(__name__)
 
 MAX_NEGOTIATION_BYTES = 1 << 20
 """Largest PDU of any kind: 128 presentation contexts with forty transfer syntaxes each take some 150 KiB."""
@@ -98,7 +104,8 @@ class PromptSocket(AssociationSocket):
         except (OSError, ValueError):
             self.event_queue.put(EVENT_CLOSED)
             return False
-        return found or (isinstance(connection, ssl.SSLSocket) and connection.pending() > 0)
+        secure = tls_of(connection)
+        return found or (secure is not None and secure.pending() > 0)
 
     def _create_socket(self, address: AddressInformation) -> socket.socket:
         sock = super()._create_socket(address)
@@ -129,16 +136,73 @@ class CallingSocket(PromptSocket):
         Bytes of one P-DATA-TF PDU that are accepted.
     seconds : float
         For one whole PDU to arrive, and for a write of which the peer takes nothing.
+    tls : tuple of (SSLContext, str), optional
+        How it is called over TLS, and under which name; without it, not over TLS.
     """
 
+    failure: BaseException | None = None
+    """Why there was no TLS connection."""
+
     def __init__(
-        self, association: Association, address: AddressInformation, *, max_pdu: int, seconds: float
+        self,
+        association: Association,
+        address: AddressInformation,
+        *,
+        max_pdu: int,
+        seconds: float,
+        tls: tuple[SSLContext, str] | None = None,
     ) -> None:
         self._max_pdu = max_pdu
+        self._tls = tls
+        self._secure: TlsConnection | None = None
         self._seconds = seconds
         limits = ReadingLimits(max_bytes=max(max_pdu, MAX_NEGOTIATION_BYTES), seconds=seconds)
         self.reader = PduReader(lambda: limits)
         super().__init__(association, address=address)
+
+    @property
+    def untrusted(self) -> BaseException | None:
+        """Why TLS failed, also after the handshake: what a client shows may be refused by then only."""
+        return self.failure or (self._secure.failure if self._secure is not None else None)
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        """Connect to the peer, and tell the state machine what came of it."""
+        if self._tls is None or self.socket is None:
+            super().connect(primitive)
+            return
+        try:
+            connection = self._connect_securely(self.socket, primitive)
+        except (OSError, ValueError) as error:  # the second for a host that is no name
+            logger.info("no connection over TLS: %s", reason_of(error))
+            self._shutdown_socket()
+            self.socket = None
+            primitive.result = EVENT_CLOSED
+        else:
+            self.assoc.requestor.address_info = AddressInformation.from_tuple(connection.getsockname())
+            self._is_connected = True
+            evt.trigger(self.assoc, evt.EVT_CONN_OPEN, {"address": primitive.address_info.as_tuple})
+            primitive.result = EVENT_CONNECTED
+        finally:
+            self.provider_queue.put(primitive)
+            self._ready.set()
+
+    def _connect_securely(self, plain: socket.socket, primitive: T_CONNECT) -> TlsConnection:
+        if self._tls is None:
+            raise ValueError("no TLS was asked for")
+        context, name = self._tls
+        limit = Timer(self.assoc.connection_timeout)
+        limit.start()
+        plain.settimeout(self.assoc.connection_timeout)
+        plain.connect(primitive.address_info.as_tuple)
+        try:
+            inner = context.wrap_socket(plain, server_hostname=name, do_handshake_on_connect=False)
+            self._secure = secure = TlsConnection(inner)
+            self.socket = as_socket(secure)
+            secure.shake(lambda: limit.remaining)
+        except (OSError, ValueError) as error:
+            self.failure = error
+            raise
+        return secure
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Return ``nr_bytes`` bytes, or fewer when no more came.
@@ -185,6 +249,12 @@ class BoundedSocket(PromptSocket):
         self.reader = PduReader(self._reading_limits, clock)
         bound_calls(client_socket, limits.pdu_seconds, socket.SO_SNDTIMEO)
         super().__init__(association, client_socket=client_socket)
+
+    @property
+    def names(self) -> frozenset[str] | None:
+        """By what the caller's certificate is known, see `node.dimse.tls.names_of`; None without TLS."""
+        secure = tls_of(self.socket)
+        return None if secure is None else secure.names
 
     def cut(self) -> None:
         """End both directions; the thread that reads sees the end of the connection."""
@@ -235,7 +305,7 @@ class BoundedSocket(PromptSocket):
 
 def _send_all(connection: socket.socket, pieces: Sequence[bytes | memoryview]) -> None:
     """Send all bytes of all pieces, in order."""
-    if isinstance(connection, ssl.SSLSocket) or len(pieces) == 1 or len(pieces) > MOST_PIECES:
+    if len(pieces) == 1 or len(pieces) > MOST_PIECES:
         connection.sendall(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         return
     left = deque(memoryview(piece) for piece in pieces)

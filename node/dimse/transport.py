@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from socketserver import BaseServer
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,12 +20,18 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from node.dimse.reactor import make_prompt
 from node.dimse.sockets import BoundedSocket, SocketLimits, without_delay
+from node.dimse.tls import TlsConnection, as_socket, reason_of
 from node.domain.ports import Clock
 
 if TYPE_CHECKING:
     from pynetdicom.ae import ApplicationEntity
 
+    from node.dimse.certificates import TlsPort
+
 logger = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS = 10.0
+"""Longest TLS handshake."""
 
 
 class OrderlyStateMachine(StateMachine):
@@ -62,7 +69,14 @@ class AssociationHandler(RequestHandler):
 
     def handle(self) -> None:
         """Run the association; returns when nothing of it is left."""
-        association = self._create_association()
+        if self.server.is_secure(self.request) and not self._shake():
+            return
+        try:
+            self._run(self._create_association())
+        finally:
+            self.server.shutdown_request(self.request)
+
+    def _run(self, association: Association) -> None:
         if not self.server.attach(association):
             return
         try:
@@ -74,6 +88,15 @@ class AssociationHandler(RequestHandler):
         finally:
             self.server.shutdown_request(self.request)
             self.server.ended(association)
+
+    def _shake(self) -> bool:
+        """Do the TLS handshake; return whether it was done."""
+        try:
+            self.request = self.server.shake(self.request)
+        except OSError as error:
+            logger.warning("no TLS with %s: %s", self.client_address[0], reason_of(error))
+            return False
+        return True
 
     def _create_association(self) -> Association:
         """Return the acceptor, as the library makes it, but with a bounded socket and no contexts yet."""
@@ -100,7 +123,13 @@ class Elsewhere(Protocol):
     """Other processes that run associations."""
 
     def take(
-        self, connection: socket.socket, address: tuple[Any, ...], here: Any, over: Callable[[], None]
+        self,
+        connection: socket.socket,
+        address: tuple[Any, ...],
+        here: Any,
+        over: Callable[[], None],
+        *,
+        secure: bool,
     ) -> bool:
         """Take a connection, if one of them can; ``over`` is called once nothing is left of it."""
         ...
@@ -128,6 +157,8 @@ class BoundedServer(ThreadedAssociationServer):
         Whether associations run on the reactors of `node.dimse.reactor`.
     elsewhere : Elsewhere, optional
         Gets the connections first; those that it does not take run in this process.
+    tls : TlsPort, optional
+        Connections begin with its handshake; without it, they are plain.
     """
 
     daemon_threads = True
@@ -146,8 +177,11 @@ class BoundedServer(ThreadedAssociationServer):
         clock: Clock,
         prompt: bool,
         elsewhere: Elsewhere | None = None,
+        tls: TlsPort | None = None,
     ) -> None:
         self._elsewhere = elsewhere
+        self._tls = tls
+        self._shaking: set[TlsConnection] = set()
         self.prompt = prompt
         self.attach = attach
         self.ended = ended
@@ -160,9 +194,42 @@ class BoundedServer(ThreadedAssociationServer):
         super().__init__(entity, address, entity.ae_title, [], request_handler=AssociationHandler)
 
     def shutdown(self) -> None:
-        """Stop accepting and close the port."""
+        """Stop accepting and close the port; handshakes under way end."""
         BaseServer.shutdown(self)
         self.server_close()
+        with self._counting:
+            shaking = list(self._shaking)
+        for connection in shaking:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def is_secure(self, connection: socket.socket) -> bool:  # noqa: ARG002 - what was handed over tells
+        """Whether a connection begins with a TLS handshake."""
+        return self._tls is not None
+
+    def shake(self, connection: socket.socket) -> socket.socket:
+        """Do the TLS handshake on a connection and return what takes its place.
+
+        Raises
+        ------
+        OSError
+            It failed, and the connection is closed.
+        """
+        if self._tls is None:
+            raise ValueError("a connection over TLS, and no certificate")
+        end = self.clock.monotonic() + min(self.socket_limits.request_seconds, HANDSHAKE_SECONDS)
+        made = self._tls.begin(connection)
+        with self._counting:
+            self._shaking.add(made)
+        try:
+            made.shake(lambda: end - self.clock.monotonic())
+        except BaseException:
+            made.close()
+            raise
+        finally:
+            with self._counting:
+                self._shaking.discard(made)
+        return as_socket(made)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection."""
@@ -185,7 +252,7 @@ class BoundedServer(ThreadedAssociationServer):
         """Give the connection to another process or a thread; where none takes it, its place is free."""
         leave = partial(self._leave, client_address[0])
         if self._elsewhere is not None and self._elsewhere.take(
-            request, client_address, self.server_address, leave
+            request, client_address, self.server_address, leave, secure=self._tls is not None
         ):
             request.close()  # the other process has its own descriptor
             return
@@ -227,6 +294,7 @@ class HandedServer(BoundedServer):
     def __init__(self, *arguments: Any, over: Callable[[int], None], **keywords: Any) -> None:
         self._over = over
         self._numbers: dict[socket.socket, int] = {}
+        self._secure: set[socket.socket] = set()
         super().__init__(*arguments, **keywords)
 
     def server_bind(self) -> None:
@@ -235,7 +303,13 @@ class HandedServer(BoundedServer):
     def server_activate(self) -> None:
         """Listen for nothing."""
 
-    def run(self, connection: socket.socket, address: tuple[Any, ...], *, here: Any, number: int) -> None:
+    def is_secure(self, connection: socket.socket) -> bool:
+        """Whether a connection begins with a TLS handshake."""
+        return connection in self._secure
+
+    def run(
+        self, connection: socket.socket, address: tuple[Any, ...], *, here: Any, number: int, secure: bool
+    ) -> None:
         """Give a connection a thread.
 
         Parameters
@@ -247,20 +321,28 @@ class HandedServer(BoundedServer):
             Address that it called.
         number : int
             Of the connection, where it was accepted.
+        secure : bool
+            Whether it begins with a TLS handshake.
         """
         self.server_address = here
         self._numbers[connection] = number
+        if secure:
+            self._secure.add(connection)
         self._enter(address[0])
         try:
             self.process_request(connection, address)
         except RuntimeError:  # the system has no thread for it
             self.handle_error(connection, address)
             self.shutdown_request(connection)
-            self._over(self._numbers.pop(connection))
+            self._end(connection)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Run one connection and tell of its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._over(self._numbers.pop(request))
+            self._end(request)
+
+    def _end(self, connection: socket.socket) -> None:
+        self._secure.discard(connection)
+        self._over(self._numbers.pop(connection))

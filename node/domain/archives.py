@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from node.domain.network import WebAccess
+from node.domain.network import TlsCall, WebAccess
 from node.domain.states import StateTable
 
 
@@ -43,6 +43,8 @@ class DicomArchive(Archive):
     host: str
     port: int
     retrieval: Retrieval
+    tls: TlsCall | None = None
+    """None: without TLS."""
 
     @property
     def address(self) -> str:

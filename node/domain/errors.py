@@ -2,6 +2,7 @@
 
 GroundglassError
 ├── SettingsError                 the configuration cannot be used
+│   ├── PortTaken                 a port cannot be opened
 │   └── CertificateError          files of TLS cannot be used
 │       ├── CertificateMissing    a file is not there
 │       ├── CertificateUnreadable it cannot be read, or is not what it should be
@@ -74,6 +75,10 @@ class GroundglassError(Exception):
 
 class SettingsError(GroundglassError):
     """The configuration cannot be used; the message names the key."""
+
+
+class PortTaken(SettingsError):
+    """A port cannot be opened: another program has it, or this one may not."""
 
 
 class CertificateError(SettingsError):

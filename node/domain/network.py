@@ -43,6 +43,37 @@ class Peer:
     rights: frozenset[Right]
     authority: bool = False
     """Its corrections of patient and study attributes are confirmed without an operator."""
+    tls: bool = False
+    """It may call over TLS alone."""
+    certificates: frozenset[str] = frozenset()
+    """By one of these names its certificate must be known: ``sha256:``, ``cn:`` or ``dns:`` and the value;
+    none: by any that is trusted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsListen:
+    """How this node listens over TLS (PS3.15 B.12)."""
+
+    port: int
+    certificate: Path
+    """PEM, with the certificates between it and the authority."""
+    key: Path
+    ca_file: Path | None
+    """Authorities that may sign the certificates of clients, PEM; None: they show none."""
+    require_client_certificate: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsCall:
+    """How this node calls an application entity over TLS."""
+
+    ca_file: Path | None = None
+    """Authorities that may sign its certificate, PEM; None: those of the system."""
+    client_certificate: Path | None = None
+    """PEM; with ``client_key``."""
+    client_key: Path | None = None
+    check_host_name: bool = True
+    """Whether its certificate must be one for the host that is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +83,8 @@ class MoveDestination:
     ae_title: str
     host: str
     port: int
+    tls: TlsCall | None = None
+    """None: without TLS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +138,8 @@ class DicomDestination(Destination):
     host: str
     port: int
     proof: Proof = Proof.AUTO
+    tls: TlsCall | None = None
+    """None: without TLS."""
 
     @property
     def address(self) -> str:

@@ -81,7 +81,9 @@ class DicomArchiveClient:
         clock: Clock,
         search_seconds: float,
     ) -> None:
-        self._remote = Remote(ae_title=archive.ae_title, host=archive.host, port=archive.port)
+        self._remote = Remote(
+            ae_title=archive.ae_title, host=archive.host, port=archive.port, tls=archive.tls
+        )
         self._retrieval = archive.retrieval
         self._calling_ae_title = calling_ae_title
         self._timeouts = timeouts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -10,11 +11,12 @@ from pydantic import Field, model_validator
 from node.domain.commitment import CommitmentWaits, Ground
 from node.settings.section import Seconds, Section
 from node.settings.tables import AETitle, Port
+from node.settings.tls import CalledOverTls, TlsSettings
 
 DAY = 86400.0
 
 
-class RequesterSettings(Section):
+class RequesterSettings(CalledOverTls):
     """A peer that asks for storage commitment, and where it takes the reports."""
 
     ae_title: AETitle = Field(description="AE title with which it asks.")
@@ -60,6 +62,16 @@ class CommitmentSettings(Section):
         if self.enabled and self.ground is Ground.RELAY and not self.relay_to:
             raise ValueError("name in relay_to the destination that is asked, or set ground = 'keep'")
         return self
+
+    def anchored(self, folder: Path) -> Self:
+        """Return the settings with their relative paths starting at ``folder``."""
+        return self.model_copy(
+            update={"requesters": tuple(item.anchored(folder) for item in self.requesters)}
+        )
+
+    def completed(self, own: TlsSettings) -> Self:
+        """Return the settings with what ``[tls]`` says of requesters where they say nothing."""
+        return self.model_copy(update={"requesters": tuple(item.completed(own) for item in self.requesters)})
 
     def waits(self) -> CommitmentWaits:
         """Return the domain's record."""

@@ -25,6 +25,7 @@ from node.domain.network import (
 from node.domain.result import ResultKind
 from node.settings.section import Seconds, Section
 from node.settings.tables import AETitle, Port
+from node.settings.tls import CalledOverTls
 
 DICOM: Final = "dicom"
 UNKNOWN_KIND: Final = "unknown_destination"
@@ -126,7 +127,7 @@ class _ObjectDestination(_Destination):
         return self.objects | {ResultKind.REJECTION}
 
 
-class DicomDestinationSettings(_ObjectDestination):
+class DicomDestinationSettings(CalledOverTls, _ObjectDestination):
     """An application entity that takes results by C-STORE, once it is live."""
 
     kind: Literal["dicom"] = Field("dicom", description="How it takes results.")
@@ -149,6 +150,7 @@ class DicomDestinationSettings(_ObjectDestination):
             accept_demonstration=self.accept_demonstration,
             kinds=self.kinds(),
             proof=self.proof,
+            tls=self.tls_call(),
         )
 
 

@@ -19,8 +19,9 @@ from node.domain.errors import SettingsError
 from node.settings import destinations, pull
 from node.settings.section import Section
 from node.settings.settings import Settings
+from node.settings.tls import CalledOverTls
 
-DESTINATIONS, ARCHIVES = "destinations", "archives"
+DESTINATIONS, ARCHIVES, MOVE_DESTINATIONS = "destinations", "archives", "move_destinations"
 TABLES_BY_KIND: Mapping[str, Mapping[str, type[Section]]] = MappingProxyType(
     {DESTINATIONS: destinations.DESTINATIONS, ARCHIVES: pull.ARCHIVES}
 )
@@ -63,7 +64,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         settings = Settings(**merged)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(detail) for detail in _innermost(error.errors()))) from None
-    return _anchored(settings, path.resolve().parent if path is not None else Path.cwd())
+    anchored = _anchored(settings, path.resolve().parent if path is not None else Path.cwd())
+    return _completed(anchored)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -94,8 +96,27 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
             "node": node,
             "infer": settings.infer.anchored(folder),
             "web": settings.web.anchored(folder),
+            "tls": settings.tls.anchored(folder),
             DESTINATIONS: anchored,
             ARCHIVES: tuple(archive.anchored(folder) for archive in settings.archives),
+            MOVE_DESTINATIONS: tuple(item.anchored(folder) for item in settings.move_destinations),
+            "commitment": settings.commitment.anchored(folder),
+        }
+    )
+
+
+def _completed(settings: Settings) -> Settings:
+    """Return the settings with what ``[tls]`` says of those who are called, where they say nothing."""
+
+    def complete(item: Section) -> Section:
+        return item.completed(settings.tls) if isinstance(item, CalledOverTls) else item
+
+    return settings.model_copy(
+        update={
+            DESTINATIONS: tuple(map(complete, settings.destinations)),
+            ARCHIVES: tuple(map(complete, settings.archives)),
+            MOVE_DESTINATIONS: tuple(map(complete, settings.move_destinations)),
+            "commitment": settings.commitment.completed(settings.tls),
         }
     )
 

@@ -14,6 +14,7 @@ from node.domain.network import Backoff
 from node.settings.destinations import DICOM, Anchored, Name, WebService
 from node.settings.section import Seconds, Section
 from node.settings.tables import AETitle, Port
+from node.settings.tls import CalledOverTls
 
 UNKNOWN_KIND: Final = "unknown_archive"
 """Type of the error that an archive of no known kind raises."""
@@ -33,7 +34,7 @@ class _Archive(Anchored):
     )
 
 
-class DicomArchiveSettings(_Archive):
+class DicomArchiveSettings(CalledOverTls, _Archive):
     """An archive that is searched by C-FIND, and sends by C-MOVE or C-GET."""
 
     kind: Literal["dicom"] = Field("dicom", description="How it is spoken to.")
@@ -55,6 +56,7 @@ class DicomArchiveSettings(_Archive):
             host=self.host,
             port=self.port,
             retrieval=self.retrieve,
+            tls=self.tls_call(),
         )
 
 

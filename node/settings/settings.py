@@ -26,6 +26,7 @@ from node.settings.tables import (
     ReportSettings,
     SelectSettings,
 )
+from node.settings.tls import TlsSettings
 from node.settings.web import WebSettings
 
 ENV_PREFIX = "GROUNDGLASS_"
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     )
 
     node: NodeSettings = NodeSettings()
+    tls: TlsSettings = TlsSettings()
     limits: LimitSettings = LimitSettings()
     peers: tuple[PeerSettings, ...] = ()
     destinations: tuple[DestinationSettings, ...] = ()

@@ -26,6 +26,7 @@ from node.domain.network import (
     Right,
 )
 from node.settings.section import Seconds, Section
+from node.settings.tls import CalledOverTls, CertificateName
 
 MEBIBYTE = 1024 * 1024
 
@@ -131,15 +132,27 @@ class PeerSettings(Section):
     authority: bool = Field(
         False, description="Its corrections of patient and study attributes need no operator's confirmation."
     )
+    tls: bool = Field(False, description="It may call over TLS alone.")
+    certificates: tuple[CertificateName, ...] = Field(
+        (),
+        description="It may call over TLS alone, and its certificate must be known by one of these: "
+        "`sha256:` and the digest of the certificate, `cn:` and the common name of its subject, `dns:` and "
+        "a DNS name.",
+    )
 
     def record(self) -> Peer:
         """Return the domain's record."""
         return Peer(
-            ae_title=self.ae_title, addresses=self.addresses, rights=self.rights, authority=self.authority
+            ae_title=self.ae_title,
+            addresses=self.addresses,
+            rights=self.rights,
+            authority=self.authority,
+            tls=self.tls or bool(self.certificates),
+            certificates=frozenset(self.certificates),
         )
 
 
-class MoveDestinationSettings(Section):
+class MoveDestinationSettings(CalledOverTls):
     """An application entity to which peers with the right `retrieve` may have objects sent by C-MOVE."""
 
     ae_title: AETitle = Field(description="AE title, by which C-MOVE names it.")
@@ -148,7 +161,7 @@ class MoveDestinationSettings(Section):
 
     def record(self) -> MoveDestination:
         """Return the domain's record."""
-        return MoveDestination(ae_title=self.ae_title, host=self.host, port=self.port)
+        return MoveDestination(ae_title=self.ae_title, host=self.host, port=self.port, tls=self.tls_call())
 
 
 class DeliverSettings(Section):

@@ -23,7 +23,7 @@ from node.dimse.listening import Listener
 from node.dimse.scu import Remote, associate, read_instance
 from node.dimse.status import Meaning
 from node.domain.identity import derived_uid
-from node.domain.network import ListenLimits, Peer, Right
+from node.domain.network import ListenLimits, Peer, Right, TlsListen
 from node.receive.storage import StorageService
 from node.store.database import Database
 from node.store.intake import IntakeRecords
@@ -127,7 +127,12 @@ def migrated_index() -> bytes:
 
 
 def start_receiving(
-    root: Path, gate: Gate | None = None, *, sweep: bool = False, **limits: object
+    root: Path,
+    gate: Gate | None = None,
+    *,
+    sweep: bool = False,
+    tls: TlsListen | None = None,
+    **limits: object,
 ) -> Receiving:
     """Start a receiving node; ``sweep`` removes what a killed one left, other keywords replace limits."""
     clock = WallClock()
@@ -146,6 +151,7 @@ def start_receiving(
         gate=gate or Admission(AE_TITLE, PEERS),
         services=StorageService(files=files, records=records, clock=clock),
         clock=clock,
+        tls=tls,
     )
     return Receiving(
         root=root,
