@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from node.dimse.scu import Remote
@@ -68,7 +68,7 @@ class ReceivingProcess:
     @contextmanager
     def failing(self, call: str, error: str) -> Iterator[None]:
         """Let every system call of a name fail, in this process, for as long as the context lasts."""
-        with self._traced("-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:error={error}"):
+        with self._traced(*failing(call, error)):
             yield
 
     @contextmanager
@@ -92,16 +92,8 @@ class ReceivingProcess:
         with self._traced("-y", *buffers, "-o", str(trace), "-e", f"trace={calls}", *inject):
             yield
 
-    @contextmanager
-    def _traced(self, *arguments: str) -> Iterator[None]:
-        pid = self._process.pid
-        with subprocess.Popen(["strace", "-f", "-qq", *arguments, "-p", str(pid)]) as tracer:
-            try:
-                wait_until(lambda: all(_is_traced(task) for task in _tasks(pid)), "the process is traced")
-                yield
-            finally:
-                tracer.send_signal(signal.SIGINT)
-                tracer.wait(timeout=SECONDS)
+    def _traced(self, *arguments: str) -> AbstractContextManager[None]:
+        return traced([self._process.pid], *arguments)
 
     def rows(self, query: str) -> list[tuple[str, ...]]:
         """Ask a copy of the index, made while nobody writes: SQLite itself does not find into this mount."""
@@ -112,6 +104,33 @@ class ReceivingProcess:
             found: list[tuple[str, ...]] = index.execute(query).fetchall()
             index.close()
         return found
+
+
+@contextmanager
+def traced(processes: Sequence[int], *arguments: str) -> Iterator[None]:
+    """Trace every thread of some processes for as long as the context lasts.
+
+    Parameters
+    ----------
+    processes : sequence of int
+        Their numbers; each lets itself be traced.
+    *arguments : str
+        Of strace.
+    """
+    attached = [part for process in processes for part in ("-p", str(process))]
+    with subprocess.Popen(["strace", "-f", "-qq", *arguments, *attached]) as tracer:
+        try:
+            tasks = [task for process in processes for task in _tasks(process)]
+            wait_until(lambda: all(map(_is_traced, tasks)), "the processes are traced")
+            yield
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(timeout=SECONDS)
+
+
+def failing(call: str, error: str) -> list[str]:
+    """Return the arguments of strace that let every system call of a name fail."""
+    return ["-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
 
 
 def _tasks(pid: int) -> list[Path]:
