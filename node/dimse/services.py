@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Protocol
 
@@ -257,6 +259,15 @@ class RetrieveProvider(Protocol):
         Raises
         ------
         ObjectMissing, ObjectDamaged
+        """
+        ...
+
+    def scratch(self) -> AbstractContextManager[RawIOBase]:
+        """Lend a file that is gone afterwards, for what does not fit in memory.
+
+        Raises
+        ------
+        StoreError
         """
         ...
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from io import FileIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from io import FileIO, RawIOBase
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,13 +35,19 @@ if TYPE_CHECKING:
     from node.dimse.queries import Retrievable
     from node.dimse.services import RetrieveProvider
 
+logger = logging.getLogger(__name__)
+
 Block: TypeAlias = tuple[bytes | memoryview, bool]
 """Bytes of a data set, and whether they are its last."""
 MESSAGE_IDS = 65535
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
-TRANSCODED_AT_ONCE = 1 << 24
-"""Of a transcoded object: all of most ones, so that a damaged frame is found before anything is sent."""
+TRANSCODED_AT_ONCE = 1 << 22
+"""Of a transcoded object in memory: all of one with a single frame, mostly."""
+TRANSCODED_AHEAD = 1 << 28
+"""Of a longer one on the disk: so much of it is whole before anything is sent. A damaged frame within is a
+sub-operation that failed; one that comes later ends the association, for nothing but the rest of its object
+may follow there. More would let a peer wait for longer than some do."""
 
 
 class Suboperations:
@@ -154,7 +161,8 @@ class Suboperations:
                 except DicomError as error:  # a codec may refuse what another one takes
                     refusal = error
                 else:
-                    return found[wanted], _regrouped(blocks, self._at_once(TRANSCODED_AT_ONCE))
+                    regrouped = _regrouped(blocks, self._at_once(TRANSCODED_AT_ONCE))
+                    return found[wanted], _ahead(regrouped, self._provider.scratch)
         if refusal is not None:
             raise refusal
         raise DestinationRefused(
@@ -231,3 +239,32 @@ def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[Block]:
             yield bytes(gathered[:size]), False
             del gathered[:size]
     yield bytes(gathered), True
+
+
+def _ahead(
+    blocks: Iterator[Block], scratch: Callable[[], AbstractContextManager[RawIOBase]]
+) -> Iterator[Block]:
+    """Yield blocks of one length and a last one; those of `TRANSCODED_AHEAD` are there before the first."""
+    first, last = next(blocks)
+    if last:
+        yield first, True
+        return
+    with scratch() as file:
+        kept, after = 0, next(blocks)
+        while not after[1] and (kept + 1) * len(first) <= TRANSCODED_AHEAD and _taken(file, after[0]):
+            kept, after = kept + 1, next(blocks)
+        yield first, False
+        file.seek(0)
+        for _ in range(kept):
+            yield file.read(len(first)) or b"", False
+    yield after
+    yield from blocks
+
+
+def _taken(file: RawIOBase, block: bytes | memoryview) -> bool:
+    """Write a block; return whether there was room for it."""
+    try:
+        return file.write(block) == len(block)
+    except OSError as error:
+        logger.warning("an object is sent before it is known to be sound: %s", error.strerror)
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
@@ -176,6 +177,15 @@ class ObjectFiles(Protocol):
 
     def spool(self) -> AbstractContextManager[Spooled]:
         """Open a new temporary object; leaving the context without ``commit`` removes it."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[RawIOBase]:
+        """Lend a file without a name, which is gone when the context is left.
+
+        Raises
+        ------
+        StoreError
+        """
         ...
 
     def path(self, key: str, size: int | None = None) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from io import RawIOBase
 from itertools import islice
 from pathlib import Path
 
@@ -97,6 +99,15 @@ class RetrieveService:
         ObjectMissing, ObjectDamaged
         """
         return self._files.path(item.object_key, item.size)
+
+    def scratch(self) -> AbstractContextManager[RawIOBase]:
+        """Lend a file that is gone afterwards, on the disk of the stored objects.
+
+        Raises
+        ------
+        StoreError
+        """
+        return self._files.scratch()
 
     def destination(self, ae_title: str) -> MoveDestination | None:
         """Return where a move destination is, None when none of this AE title is listed."""

@@ -8,10 +8,11 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
+from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from node.domain.errors import ObjectDamaged, ObjectMissing, OutOfSpace, StoreError
@@ -134,6 +135,19 @@ class LocalObjectFiles:
             yield spooled
         finally:
             spooled.discard()
+
+    @contextmanager
+    def scratch(self) -> Iterator[io.RawIOBase]:
+        """Lend a file without a name, unbuffered, which is gone when the context is left, or after a crash.
+
+        Raises
+        ------
+        OutOfSpace, StoreError
+        """
+        with ExitStack() as opened:
+            with _room():
+                file = opened.enter_context(TemporaryFile(dir=self._spool, buffering=0))
+            yield file
 
     def store(self, data: bytes) -> StoredObject:
         """Make ``data`` a durable object.

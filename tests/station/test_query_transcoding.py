@@ -38,6 +38,7 @@ from tests.station.retrieving_ground import SINK, Sink, counts, get, move, run
 
 LABELS = PhantomLabels(identity="transcoding", signed=False)
 STUDY = {"StudyInstanceUID": LABELS.study_instance_uid}
+DAMAGED = LABELS.sop_instance_uid(3)
 LOSSY = LABELS.sop_instance_uid(5)
 
 
@@ -166,27 +167,50 @@ def test_an_image_that_ends_its_codec_fails_alone(tmp_path: Path, images: dict[s
     assert set(sink.objects) == {sound}
 
 
-def test_an_image_that_is_damaged_far_from_its_beginning_fails_alone(
-    tmp_path: Path, images: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It ends the association, for its rest cannot follow: what is left goes on another one."""
-    monkeypatch.setattr(suboperations, "TRANSCODED_AT_ONCE", 1024)
-    damaged, *sound = (LABELS.sop_instance_uid(number) for number in (3, 1, 2))
-    data_set = dcmread(images[damaged])
+@pytest.fixture
+def damaged(tmp_path: Path, images: dict[str, Path]) -> Path:
+    """An image of five frames, of which the last one is damaged."""
+    path = tmp_path / "damaged.dcm"
+    data_set = dcmread(images[DAMAGED])
     sound_frame = next(generate_frames(data_set.PixelData, number_of_frames=1))
     frames = [*[sound_frame] * 4, b"\x01\0\0\0" * 20]
     data_set.NumberOfFrames = len(frames)
     data_set.PixelData = encapsulate(frames)
-    data_set.save_as(tmp_path / "damaged.dcm", enforce_file_format=True)
+    data_set.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_an_image_with_a_damaged_frame_fails_alone_however_many_are_before_it(
+    tmp_path: Path, images: dict[str, Path], damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suboperations, "TRANSCODED_AT_ONCE", 1024)
+    sound = [LABELS.sop_instance_uid(number) for number in (1, 2)]
+    sink = Sink()
+    with answering(tmp_path / "node") as archive:
+        for path in (damaged, *(images[uid] for uid in sound)):
+            archive.add(read_header(path), path.read_bytes())
+        *_, (last, failed) = get(archive, sink, **STUDY)
+    assert (last.Status, counts(last)) == (0xB000, (len(sound), 1, 0))
+    assert failed.FailedSOPInstanceUIDList == DAMAGED
+    check({uid: taken(sink, uid) for uid in sink.objects}, {uid: images[uid] for uid in sound})
+
+
+def test_an_image_that_is_damaged_very_far_from_its_beginning_fails_alone(
+    tmp_path: Path, images: dict[str, Path], damaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the association, for its rest cannot follow: what is left goes on another one."""
+    monkeypatch.setattr(suboperations, "TRANSCODED_AT_ONCE", 1024)
+    monkeypatch.setattr(suboperations, "TRANSCODED_AHEAD", 1024)
+    sound = [LABELS.sop_instance_uid(number) for number in (1, 2)]
     port = free_port()
     destination = MoveDestination(ae_title=SINK, host="127.0.0.1", port=port)
     sink = Sink()
     with answering(tmp_path / "node", destination) as archive, sink.listening(port, ImplicitVRLittleEndian):
-        for path in (tmp_path / "damaged.dcm", *(images[uid] for uid in sound)):
+        for path in (damaged, *(images[uid] for uid in sound)):
             archive.add(read_header(path), path.read_bytes())
         *_, (last, failed) = move(archive, **STUDY)
     assert (last.Status, counts(last)) == (0xB000, (len(sound), 1, 0))
-    assert failed.FailedSOPInstanceUIDList == damaged
+    assert failed.FailedSOPInstanceUIDList == DAMAGED
     check({uid: taken(sink, uid) for uid in sink.objects}, {uid: images[uid] for uid in sound})
 
 

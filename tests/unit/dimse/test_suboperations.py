@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager
+from io import FileIO
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.dimse.suboperations import _regrouped
+from node.dimse import suboperations
+from node.dimse.suboperations import _ahead, _regrouped
 
 
 @given(blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=12), size=st.integers(1, 30))
@@ -15,3 +21,33 @@ def test_blocks_of_any_length_become_blocks_of_one_length(blocks: list[bytes], s
     assert [last for _, last in found] == [False] * (len(found) - 1) + [True]
     assert {len(block) for block, last in found if not last} <= {size}
     assert 0 < len(found[-1][0]) <= size
+
+
+class SmallDisk(FileIO):
+    """A file on a disk with little room."""
+
+    room = 0
+
+    def write(self, data):
+        taken = min(len(data), self.room - self.tell())
+        return super().write(bytes(data[:taken]))
+
+
+@given(
+    content=st.binary(min_size=1, max_size=200),
+    size=st.integers(1, 30),
+    ahead=st.integers(0, 200),
+    room=st.integers(0, 200),
+)
+def test_an_object_is_the_same_however_much_of_it_is_kept_before_it_is_sent(
+    content: bytes, size: int, ahead: int, room: int
+) -> None:
+    @contextmanager
+    def scratch():
+        with tempfile.NamedTemporaryFile() as named, SmallDisk(named.name, "w+") as file:
+            file.room = room
+            yield file
+
+    blocks = list(_regrouped(iter([content]), size))
+    with patch.object(suboperations, "TRANSCODED_AHEAD", ahead):
+        assert [(bytes(block), last) for block, last in _ahead(iter(blocks), scratch)] == blocks
