@@ -30,6 +30,7 @@ from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
+from node.operate.renewing import RenewedLeases
 from node.publishing import publish
 from node.receive.storage import StorageService
 from node.receiving import listener_of, receivers_of
@@ -199,17 +200,18 @@ class Node:
         models = engine_room(settings, store, clock, known, routing.assignments)
         opened.callback(models.close)
         open_wanted(models, routing.assignments, remote=settings.infer.engine == TRITON)
+        lease = timedelta(seconds=settings.infer.lease_seconds)
         metrics, pulse = Metrics(lambda: figures_of(store, self._destination_checks(store))), Pulse(clock)
         listeners: list[ProgressListener] = [
             CountedScreenings(metrics),
             WhenEnded(ScreeningEnd.STORED, self._results_are_due),
+            RenewedLeases(lambda screening: store.screenings.renew(screening, lease=lease), clock, lease),
         ]
         if self._progress is not None:
             listeners.append(self._progress)
         storage, sweep = self._storage(store, known, metrics), self._sweep(store, routing)
         pipeline = self._pipeline(store, models, Listeners(listeners))
         opened.callback(pipeline.close)
-        lease = timedelta(seconds=settings.infer.lease_seconds)
         workers = Workers(
             names=[self._uids.token() for _ in range(settings.infer.workers)],
             claim=lambda name: store.screenings.claim(name, lease=lease),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -277,15 +278,18 @@ def open_wanted(models: EngineRoom, wanted: Sequence[Assignment], *, remote: boo
             log.error("model %s cannot be opened: %s", item.model_name, error)  # noqa: TRY400 -- the error says all
 
 
-def selection_of(settings: Settings, store: Store) -> SelectionSpec:
-    """Return how the active model for CT selects slices.
+def selection_of(settings: Settings, store: Store) -> Callable[[], SelectionSpec]:
+    """Return what tells how the active model for CT selects slices; it reads each version once.
 
-    Raises
-    ------
-    ModelError
+    What is returned raises ModelError.
     """
     name = settings.infer.model
-    return read_spec(installed(settings.infer.models_dir, name), store.promotions.active(name)).selection
+
+    @cache
+    def read(version: int | None) -> SelectionSpec:
+        return read_spec(installed(settings.infer.models_dir, name), version).selection
+
+    return lambda: read(store.promotions.active(name))
 
 
 def model_checks(readings: Sequence[ModelReading]) -> tuple[ModelCheck, ...]:

@@ -12,6 +12,7 @@ from node.assemble.asides import Comparer
 from node.assemble.completeness import Conclusion, Evidence, Situation, Wait, is_due, judge
 from node.assemble.evidence import geometric_evidence
 from node.assemble.settling import due_to_settle
+from node.domain.errors import ModelError
 from node.domain.expectation import Expectation
 from node.domain.input_spec import SelectionSpec
 from node.domain.job import Assignment
@@ -50,8 +51,8 @@ class Sweep:
     store : Store
     clock : Clock
     quiet : QuietTimes
-    selection : SelectionSpec
-        Of the model for CT: by it the lungs are seen to close.
+    selection : callable
+        Returns how the active model for CT selects: by it the lungs are seen to close. Asked at each tick.
     assign : callable
         Takes a settled study and returns which models shall screen it.
     authorities : frozenset of str
@@ -67,7 +68,7 @@ class Sweep:
         store: Store,
         clock: Clock,
         quiet: QuietTimes,
-        selection: SelectionSpec,
+        selection: Callable[[], SelectionSpec],
         assign: Callable[[Study], Sequence[Assignment]],
         *,
         authorities: frozenset[str] = frozenset(),
@@ -77,7 +78,8 @@ class Sweep:
         self._store = store
         self._clock = clock
         self._quiet = quiet
-        self._selection = selection
+        self._selection_now = selection
+        self._selection = selection()
         self._assign = assign
         self._comparer = Comparer(store, authorities)
         self._expectations = tuple(expectations)
@@ -89,9 +91,21 @@ class Sweep:
         compared = self._comparer.compare_pending()
         self._comparer.confirm_by_authority(self._quiet, self._clock.now())
         self._bring_back()
+        self._follow_model()
         concluded = self._judge_all()
         settled = sum(_guarded(self._settle, study, study) for study in self._unsettled())
         return Swept(compared=compared, concluded=concluded, settled=settled)
+
+    def _follow_model(self) -> None:
+        """Take up how a version selects that was promoted since; what was seen by the former is seen anew."""
+        try:
+            selection = self._selection_now()
+        except ModelError as error:  # a folder that cannot be read now must not stop what is assembled
+            LOGGER.warning("the lungs are looked for as before: %s", error)
+            return
+        if selection != self._selection:
+            self._selection = selection
+            self._evidence.clear()
 
     def _judge_all(self) -> int:
         """Judge every series that may get a verdict; return how many got one."""

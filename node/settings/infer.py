@@ -103,7 +103,7 @@ class InferSettings(Section):
     decoders: int = Field(2, ge=1, le=256, description="Threads that decode and prepare slices.")
     workers: int = Field(1, ge=1, le=64, description="Screenings at the same time.")
     lease_seconds: Seconds = Field(
-        900.0, description="A screening without an end for this long is taken over."
+        900.0, description="A screening that gets no further for this long is taken over."
     )
     canary_seconds: Seconds = Field(
         600.0,

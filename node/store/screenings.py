@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, func, or_, select, update
 
 from node.domain.delivery import Outlet
 from node.domain.errors import StoreError, UnknownSubject
@@ -93,6 +93,25 @@ class ScreeningRecords(ResultRecords):
                 )
                 return self._read(connection, row["id"])
         return None
+
+    def renew(self, screening: Screening, *, lease: timedelta) -> bool:
+        """Leave a running screening to its worker for longer; False when it is not that worker's any more.
+
+        Parameters
+        ----------
+        screening : Screening
+            As it was claimed.
+        lease : timedelta
+            From now on.
+        """
+        mine = and_(
+            screenings.c.id == screening.id,
+            screenings.c.state == ScreeningState.RUNNING,
+            screenings.c.attempts == screening.attempts,  # whoever takes it over begins another one
+        )
+        until = self._database.clock.now() + lease
+        with self._database.write() as connection:
+            return connection.execute(update(screenings).where(mine).values(lease_until=until)).rowcount == 1
 
     def recover(self) -> int:
         """Queue again what was running when the node stopped; returns how many screenings that concerned.

@@ -67,7 +67,7 @@ def test_an_unreadable_series_neither_stops_the_others_nor_waits_for_ever(
         labels = PhantomLabels(identity=name, patient_id=name)
         receive(store, write_phantom(tmp_path / name, phantom, labels))
     spoil(store, instances_of(store, "first")[3].object_key)
-    sweep = Sweep(store, clock, QUIET, SELECTION, by_covid)
+    sweep = Sweep(store, clock, QUIET, lambda: SELECTION, by_covid)
     clock.advance(30)
     sweep.run()
     assert study_of(store, "second").series[0].verdict is Verdict.GEOMETRY
@@ -95,7 +95,7 @@ def test_what_cannot_be_compared_for_the_disk_is_kept_and_holds_up_nobody(
     if fate == "missing":
         store.files.delete(first.object_key)
     receive(store, paths[:2])
-    Sweep(store, clock, QUIET, SELECTION, by_covid).run()
+    Sweep(store, clock, QUIET, lambda: SELECTION, by_covid).run()
     assert [aside.reason for aside in store.asides.list()] == [
         AsideReason.UNREADABLE,
         AsideReason.CORRECTION,

@@ -95,7 +95,9 @@ def statements(store: Store, sweep: Sweep) -> list[str]:
 
 
 def test_a_tick_makes_as_many_statements_over_thirty_series_as_over_three(store: Store, clock: Any) -> None:
-    sweep = Sweep(store, clock, QUIET, SELECTION, by_covid, expectations=[store.announcements.expectations])
+    sweep = Sweep(
+        store, clock, QUIET, lambda: SELECTION, by_covid, expectations=[store.announcements.expectations]
+    )
     fill(store, 0, 3)
     clock.advance(QUIET.plain.total_seconds())
     assert sweep.run() == NOTHING
@@ -110,7 +112,7 @@ def test_a_tick_makes_as_many_statements_over_thirty_series_as_over_three(store:
 def test_what_fills_more_than_one_page_is_judged_and_settled(store: Store, clock: Any) -> None:
     for number in range(7):
         receive(store, str(number))
-    sweep = Sweep(store, clock, QUIET, SELECTION, by_covid, page=3)
+    sweep = Sweep(store, clock, QUIET, lambda: SELECTION, by_covid, page=3)
     clock.advance(QUIET.plain.total_seconds())
     assert sweep.run() == Swept(compared=0, concluded=7, settled=7)
 
@@ -133,7 +135,7 @@ def test_a_series_of_a_held_study_waits_for_no_time_to_come(store: Store, clock:
     receive(store, "1")
     (study,) = store.studies.list()
     store.studies.hold(study.id, "Ada", "look")
-    sweep = Sweep(store, clock, QUIET, SELECTION, by_covid)
+    sweep = Sweep(store, clock, QUIET, lambda: SELECTION, by_covid)
     clock.advance(-86400)
     sweep.run()
     assert store.judging.latest(clock.now(), QUIET.plain) is None

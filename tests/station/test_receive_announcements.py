@@ -108,7 +108,7 @@ def rows(node: Node, table: str) -> list:
 def swept(node: Node, study: str) -> Series:
     """Return a series after a sweep."""
     expectations = [node.store.announcements.expectations]
-    Sweep(node.store, node.clock, QUIET, SELECTION, by_covid, expectations=expectations).run()
+    Sweep(node.store, node.clock, QUIET, lambda: SELECTION, by_covid, expectations=expectations).run()
     (series,) = node.store.studies.get(derived_uid("test", "study", study)).series
     return series
 

@@ -281,6 +281,25 @@ def test_a_parked_screening_resumes_when_due(ward, clock):
     assert ward.finish(ward.claim())
 
 
+def test_a_lease_is_renewed_by_the_worker_that_has_the_screening_alone(ward, clock):
+    ward.add(1)
+    ward.settle()
+    records = ward.store.screenings
+    slow = records.claim("slow", lease=HOUR)
+    clock.advance(3000)
+    assert records.renew(slow, lease=HOUR)
+    clock.advance(3000)
+    assert records.claim("quick", lease=HOUR) is None, "the first hour has passed, the renewed one has not"
+    clock.advance(600)
+    quick = records.claim("quick", lease=HOUR)
+    assert (quick.id, quick.attempts) == (slow.id, 2)
+    assert not records.renew(slow, lease=HOUR)
+    clock.advance(3600)
+    assert records.claim("third", lease=HOUR).attempts == 3, "nor did the first one prolong it"
+    assert records.fail(slow.id, "no memory")
+    assert not records.renew(slow, lease=HOUR)
+
+
 def test_a_failed_screening_is_superseded_by_the_next_that_ends(ward):
     ward.add(1)
     ward.settle()
