@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +16,9 @@ from pynetdicom.dimse_primitives import (
     C_MOVE,
     N_ACTION,
     N_CREATE,
+    N_DELETE,
     N_EVENT_REPORT,
+    N_GET,
     N_SET,
 )
 
@@ -27,7 +30,7 @@ from node.dimse.contexts import (
     STORAGE_SOP_CLASSES,
     VERIFICATION,
 )
-from node.dimse.framing import message
+from node.dimse.framing import NO_DATA_SET, command_set, even, message
 from node.dimse.messages import BoundedMessages, MessageUnacceptable, TakeFragment
 from node.dimse.procedure_steps import INSTANCE_AVAILABILITY, PERFORMED_PROCEDURE_STEP
 from node.dimse.services import AffectedInstance, ObjectSink
@@ -57,6 +60,17 @@ REQUESTS: Mapping[str, type | tuple[type, ...]] = {
 """Requests of the services beside storage, by abstract syntax (PS3.4 A.4, C.4, F.7, J.3, R.3)."""
 LISTING = frozenset({STORAGE_COMMITMENT, PERFORMED_PROCEDURE_STEP, INSTANCE_AVAILABILITY})
 """Those whose data sets list the instances of a study."""
+NORMALISED: Mapping[type, int] = {
+    N_EVENT_REPORT: 0x8100,
+    N_GET: 0x8110,
+    N_SET: 0x8120,
+    N_ACTION: 0x8130,
+    N_CREATE: 0x8140,
+    N_DELETE: 0x8150,
+}
+"""CommandField of the response to each request of the DIMSE-N services (PS3.7 E.1-1)."""
+Normalised: TypeAlias = N_EVENT_REPORT | N_GET | N_SET | N_ACTION | N_CREATE | N_DELETE
+UNRECOGNISED_OPERATION = 0x0211  # PS3.7 C.5.23
 MAX_WAITING = 1
 """Messages that may wait while one is served: the asynchronous operations window is 1 (PS3.7 D.3.3.3)."""
 MAX_LIST_BYTES = 4 << 20
@@ -166,8 +180,13 @@ class IncomingMessages(BoundedMessages):
         context = None if context_id is None else self.contexts.get(context_id)
         if context_id is None or context is None:
             return item
+        if block or request is None or request.MessageIDBeingRespondedTo is not None:
+            return item
+        if isinstance(request, Normalised) and not _is_served(request, str(context.abstract_syntax)):
+            self._undisturbed(lambda: self._not_recognised(context_id, request))
+            return None, None
         sop_classes, serve = self._served.get(type(request), NOT_SERVED)
-        if block or serve is None or context.abstract_syntax not in sop_classes:
+        if serve is None or context.abstract_syntax not in sop_classes:
             return item
         self._undisturbed(lambda: serve(context_id, request))
         return None, None
@@ -201,7 +220,8 @@ class IncomingMessages(BoundedMessages):
         """Check that a request is one of its presentation context's service.
 
         The library looks at the context alone: it would answer a C-STORE request on that of verification as
-        if it were a C-ECHO, with success.
+        if it were a C-ECHO, with success. One of the DIMSE-N services is let through: it is answered that it
+        is not recognised.
 
         Raises
         ------
@@ -212,9 +232,21 @@ class IncomingMessages(BoundedMessages):
         if not received.is_valid_request:
             raise MessageUnacceptable("a request without what is mandatory in it")  # the library ignores it
         uid = str(self.contexts[context_id].abstract_syntax)
-        kinds = REQUESTS.get(uid)
-        if uid in STORAGE_SOP_CLASSES or (kinds is not None and not isinstance(received, kinds)):
+        if not isinstance(received, Normalised) and not _is_served(received, uid):
             raise MessageUnacceptable("a request that its presentation context does not serve")
+
+    def _not_recognised(self, context_id: int, request: Normalised) -> None:
+        """Answer a request that the SOP class of its presentation context does not have (PS3.7 C.5.23)."""
+        uid = str(self.contexts[context_id].abstract_syntax)
+        logger.warning("a peer asks for an operation that %s does not have", uid)
+        elements = {
+            0x0002: even(uid.encode("ascii"), b"\0"),
+            0x0100: struct.pack("<H", NORMALISED[type(request)]),
+            0x0120: struct.pack("<H", request.MessageID or 0),
+            0x0800: struct.pack("<H", NO_DATA_SET),
+            0x0900: struct.pack("<H", UNRECOGNISED_OPERATION),
+        }
+        self.write(message(context_id, command_set(elements), b"", max_pdu=self.maximum_pdu_size))
 
     def discard(self) -> None:
         """Drop every data set that was not answered; called when the association has ended."""
@@ -305,3 +337,9 @@ class IncomingMessages(BoundedMessages):
             sop_instance_uid=request.sop_instance_uid,
             transfer_syntax_uid=str(context.transfer_syntax[0]),
         )
+
+
+def _is_served(request: DimsePrimitiveType, abstract_syntax: str) -> bool:
+    """Whether a request is one of the service of a presentation context; C-STORE is told by its command."""
+    kinds = REQUESTS.get(abstract_syntax)
+    return abstract_syntax not in STORAGE_SOP_CLASSES and (kinds is None or isinstance(request, kinds))

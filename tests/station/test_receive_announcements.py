@@ -251,6 +251,16 @@ def test_a_step_is_told_to_nobody(node):
     association.release()
 
 
+def test_an_operation_that_a_sop_class_does_not_have_is_not_recognised(node, uid):
+    """PS3.7 C.5.23; the association goes on."""
+    with calling(node) as association:
+        assert association.send_n_get([0x00100010], STEP, uid)[0].Status == 0x0211
+        assert association.send_n_delete(NOTICE, uid).Status == 0x0211
+        assert association.send_n_set(step("COMPLETED"), NOTICE, uid)[0].Status == 0x0211
+        assert association.send_n_action(step(), 1, STEP, uid)[0].Status == 0x0211
+        assert association.send_n_create(step("IN PROGRESS"), STEP, uid)[0].Status == 0x0000
+
+
 def test_who_may_tell(node):
     with calling(node, "SENDER") as association:
         assert association.accepted_contexts == []
