@@ -97,12 +97,13 @@ def read_query(
     unmatched = [key for key in keys if not key.attribute.matched and data_set.text(key.attribute.tag)]
     ranges = [combined(*pair, criteria) for pair in COMBINED] if negotiated.combined else []
     moments = tuple(moment for moment in ranges if moment is not None)
-    taken = {keyword for moment in moments for keyword in (moment.date, moment.time)}
+    hours = {moment.time for moment in moments}
+    taken = {moment.date for moment in moments} | hours
     return FindQuery(
         level=level,
         keys=tuple(_without(key, taken) for key in keys),
         moments=moments,
-        narrowing=criteria,
+        narrowing={keyword: item for keyword, item in criteria.items() if keyword not in hours},
         supported=not unmatched and not tags - known.keys() - NOT_KEYS,
         character_set=data_set.character_set.terms,
     )

@@ -90,8 +90,15 @@ class MatchRecords:
         ------
         StoreError
         """
+        key = criteria.get(UNIQUE_KEYS[level])
+        is_one = isinstance(key, OneOf) and len(key.values) == 1 and level in {Level.SERIES, Level.IMAGE}
         for source in SOURCES[level]:
-            yield from self._pages(source, criteria, wanted)
+            is_found = False
+            for page in self._pages(source, criteria, wanted):
+                yield page
+                is_found = True
+            if is_found and is_one:  # UIDs are unique: it is nowhere else
+                return
 
     def _pages(self, source: _Source, criteria: Criteria, wanted: Wanted) -> Iterator[list[Candidate]]:
         with self._database.read() as connection:

@@ -6,12 +6,13 @@ matching and no pattern of a peer reaches the database.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, true
 
 from node.decide.matching import (
     LAST,
@@ -23,6 +24,7 @@ from node.decide.matching import (
     OneOf,
     Pattern,
     PersonName,
+    Times,
 )
 from node.store.schema import instances, own_objects, patients, result_objects, series, studies
 from node.store.versions import may_be_sent
@@ -62,8 +64,15 @@ RESULT_COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "SOPClassUID": result_objects.c.sop_class_uid,
     "SOPInstanceUID": result_objects.c.sop_instance_uid,
 }
+OTHER_COLUMNS: Mapping[str, ColumnElement[Any]] = {
+    "SOPClassUID": own_objects.c.sop_class_uid,
+    "SOPInstanceUID": own_objects.c.sop_instance_uid,
+}
 SURROGATES = range(0xD800, 0xE000)
 LAST_CHARACTER = 0x10FFFF
+PLAIN_LETTERS = re.compile("[a-z0-9]+")
+BEYOND_ASCII = "*[^ -~]*"
+HUNDRED = 100
 MOST_SOUGHT = 1024
 """Characters of a text that is sought within others: SQLite takes patterns of 50,000 bytes."""
 
@@ -79,8 +88,10 @@ class Given:
 def of_patients(criteria: Criteria) -> Condition:
     """Return what rows of ``patients`` must meet: themselves, and one of their studies."""
     conditions = list(_narrowed(PATIENT_COLUMNS, criteria))
-    ofstudies = list(_of_study(criteria))
-    return and_(true(), *conditions, exists().where(studies.c.patient_key == patients.c.id, *ofstudies))
+    of_study = list(_of_study(criteria))
+    if of_study and not conditions:  # begin with the studies: they have the indexes
+        return patients.c.id.in_(select(studies.c.patient_key).where(*of_study))
+    return and_(true(), *conditions, exists().where(studies.c.patient_key == patients.c.id, *of_study))
 
 
 def of_studies(criteria: Criteria) -> Condition:
@@ -114,16 +125,21 @@ def of_results(criteria: Criteria) -> Condition:
 
 def of_studies_with_others(criteria: Criteria) -> Condition:
     """Return what rows of ``studies`` must meet that have objects of other nodes with this one's devices."""
-    return and_(of_studies(criteria), exists().where(others_of_study()))
+    own = list(_narrowed(OTHER_COLUMNS, criteria))
+    if any(keyword in criteria for keyword in (*PATIENT_COLUMNS, *STUDY_COLUMNS)):
+        return and_(of_studies(criteria), exists().where(others_of_study(), *own))
+    others = select(own_objects.c.study_instance_uid).where(_not_made_here(), *own)  # few, or none
+    return and_(of_studies(criteria), studies.c.study_instance_uid.in_(others))
 
 
 def others_of_study() -> Condition:
     """Return the condition that a row of ``own_objects`` is of a row of ``studies``, and not made here."""
+    return and_(own_objects.c.study_instance_uid == studies.c.study_instance_uid, _not_made_here())
+
+
+def _not_made_here() -> Condition:
     made_here = exists().where(result_objects.c.sop_instance_uid == own_objects.c.sop_instance_uid)
-    return and_(
-        own_objects.c.study_instance_uid == studies.c.study_instance_uid,
-        ~made_here.correlate(own_objects),
-    )
+    return ~made_here.correlate(own_objects)
 
 
 def _within(column: ColumnElement[Any], criteria: Criteria) -> Condition:
@@ -137,7 +153,7 @@ def _of_study(criteria: Criteria) -> Iterable[Condition]:
     if "ModalitiesInStudy" in criteria:
         modality = _narrow(series.c.modality, criteria["ModalitiesInStudy"])
         yield or_(
-            exists().where(series.c.study_id == studies.c.id, *_present(modality)),
+            exists().where(series.c.study_id == studies.c.id, modality),
             exists().where(result_objects.c.study_id == studies.c.id),
             exists().where(own_objects.c.study_instance_uid == studies.c.study_instance_uid),
         )
@@ -146,28 +162,21 @@ def _of_study(criteria: Criteria) -> Iterable[Condition]:
 def _narrowed(columns: Mapping[str, ColumnElement[Any]], criteria: Criteria) -> Iterable[Condition]:
     for keyword, column in columns.items():
         if keyword in criteria:
-            yield from _present(_narrow(column, criteria[keyword]))
+            yield _narrow(column, criteria[keyword])
 
 
-def _present(condition: Condition | None) -> Iterable[Condition]:
-    return () if condition is None else (condition,)
-
-
-def _narrow(column: ColumnElement[Any], criterion: Criterion | Given) -> Condition | None:
-    """Return what a column must meet, None where only the value itself can tell."""
+def _narrow(column: ColumnElement[Any], criterion: Criterion | Given) -> Condition:
+    """Return what a column must meet."""
     if isinstance(criterion, AnyOf):
-        conditions = [_narrow(column, item) for item in criterion.criteria]
-        known = [condition for condition in conditions if condition is not None]
-        return or_(*known) if len(known) == len(conditions) else None
+        return or_(*(_narrow(column, item) for item in criterion.criteria))
     if isinstance(criterion, Given | OneOf | OneNumber):
         return _one_of(column, criterion)
     if isinstance(criterion, Pattern):
         return and_(true(), *_begins(column, _beginning(criterion.text)), *_holds(column, criterion.text))
-    if isinstance(criterion, PersonName) and column is studies.c.patient_name:
-        return _named(studies.c.sought_name, criterion.groups)
-    if isinstance(criterion, Dates):
-        return _dated(column, criterion)
-    return None
+    if isinstance(criterion, PersonName):
+        plain = column is not studies.c.patient_name
+        return _spelled(column, criterion) if plain else _named(studies.c.sought_name, criterion.groups)
+    return _dated(column, criterion) if isinstance(criterion, Dates) else _timed(column, criterion)
 
 
 def _one_of(column: ColumnElement[Any], criterion: Given | OneOf | OneNumber) -> Condition:
@@ -191,6 +200,22 @@ def _dated(column: ColumnElement[Any], dates: Dates) -> Condition:
         return column == dates.first
     ends = [column >= dates.first] if dates.first else []
     return and_(true(), *ends, *([column <= dates.last] if dates.last != LAST else []))
+
+
+def _timed(column: ColumnElement[Any], times: Times) -> Condition:
+    """Return what a time must meet as it was sent: it begins with its hour, however it goes on."""
+    after = int(times.last[:2]) + 1
+    ends = [column < f"{after:02d}"] if after < HUNDRED else []
+    return and_(column >= times.first[:2], *ends)
+
+
+def _spelled(column: ColumnElement[Any], name: PersonName) -> Condition:
+    """Return what a name must meet as it was sent: another letter than of ASCII may stand for any."""
+    runs = [run for group in name.groups for run in PLAIN_LETTERS.findall(group)]
+    if not runs:
+        return true()
+    sought = func.lower(column).contains(max(runs, key=len)[:MOST_SOUGHT])
+    return or_(sought, column.op("GLOB")(BEYOND_ASCII))
 
 
 def _beginning(pattern: str) -> str:
