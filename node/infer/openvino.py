@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import openvino
@@ -26,11 +26,15 @@ log = logging.getLogger(__name__)
 
 ENGINE = "openvino"
 DEVICE = "CPU"
-MOST_STREAMS = 2
-"""Batches that are computed at once unless told otherwise, the threads shared out among them. On two cores
+MOST_STREAMS = 4
+"""Slices that are computed at once unless told otherwise, the threads shared out among them. On two cores
 two streams of one thread each answered 1.1 times (ResNet50V2-FPN, 512 x 512) to 1.25 times (EfficientNet-
-Lite0, 224 x 224) the slices of one stream of two threads, and batches of 4 no fewer than larger ones, which
-leave the cache (``python -m benchmarks.engine_settings``). Every stream costs memory of its own."""
+Lite0, 224 x 224) the slices of one stream of two threads (``python -m benchmarks.engine_settings``). Every
+stream costs memory of its own."""
+TOGETHER = 1
+"""Slices that a stream computes together. With more of them, and the network compiled for any number, the
+layers of EfficientNet-Lite0 took 130 MB on two streams and not 15, at the same processor time a slice; those
+of Xception left the cache and took 8 % more time. Nor does a slice's answer know of its neighbours."""
 WAITING = 1
 """Batches that wait at the engine, so that it never stands still."""
 _TYPES = {
@@ -38,6 +42,7 @@ _TYPES = {
     Precision.BF16: openvino.Type.bf16,
     Precision.INT8: openvino.Type.f32,  # of what the quantised network leaves in floating point
 }
+_Requests: TypeAlias = list[openvino.InferRequest]
 _CAPABILITIES = {Precision.F32: "FP32", Precision.BF16: "BF16", Precision.INT8: "INT8"}
 
 
@@ -55,7 +60,7 @@ class EmbeddedScorer:
         Where compiled models are kept between starts, each under its engine's version and its weights'
         digest: other weights are never taken for them.
     streams : int
-        Batches that are computed at once; 0 takes two where there are two threads.
+        Slices that are computed at once; 0 takes one for each thread, four at most.
 
     Raises
     ------
@@ -94,7 +99,6 @@ class EmbeddedScorer:
             options[properties.cache_dir()] = str(_kept_in(cache_dir, bundle, precision))
         try:
             compiled = core.compile_model(model, DEVICE, options)
-            requests = [compiled.create_infer_request() for _ in range(streams + WAITING)]
         except RuntimeError as error:
             raise EngineUnavailable(f"OpenVINO cannot compile {bundle.name}: {error}") from error
         del model
@@ -102,9 +106,10 @@ class EmbeddedScorer:
         self._lock = threading.Lock()
         self._compiled: openvino.CompiledModel | None = compiled
         """None once it is closed."""
-        self._in_flight = len(requests)
-        self._turns: deque[tuple[openvino.InferRequest, _Running | None]] = deque(
-            (request, None) for request in requests
+        self._in_flight = streams + WAITING
+        # The requests of each batch: one a slice, made when a batch first needs them.
+        self._turns: deque[tuple[_Requests, _Running | None]] = deque(
+            ([], None) for _ in range(self._in_flight)
         )
         self._classes = len(bundle.spec.outputs.classes)
         self._outputs = (bundle.spec.outputs.probabilities, bundle.spec.outputs.cam)
@@ -139,14 +144,16 @@ class EmbeddedScorer:
         with self._lock:
             if self._compiled is None:
                 raise EngineUnavailable("the engine is closed")
-            request, running = self._turns.popleft()
+            requests, running = self._turns.popleft()
             if running is not None:
                 running.settle()
             started = None
             try:
-                started = _Running(self._answer, request, batch)
+                while len(requests) < len(batch):
+                    requests.append(self._compiled.create_infer_request())
+                started = _Running(self._answer, requests[: len(batch)], batch)
             finally:
-                self._turns.append((request, started))
+                self._turns.append((requests, started))
             return started
 
     def score(self, batch: Scores) -> tuple[Scores, Scores]:
@@ -174,7 +181,7 @@ class EmbeddedScorer:
         """Wait for the batches under way and let go of what the layers of a batch lie in.
 
         The engine stays ready, and answers the same: the next batch takes that memory again, which costs it
-        some hundredths of a second. With two streams the default network holds 70 MB less.
+        some hundredths of a second.
         """
         with self._lock:
             if self._compiled is None:
@@ -201,44 +208,47 @@ class EmbeddedScorer:
             if running is not None:
                 running.settle()
 
-    def _answer(self, count: int, request: openvino.InferRequest) -> tuple[Scores, Scores]:
-        """Return copies of a request's outputs: its own memory is for the next batch."""
+    def _answer(self, requests: _Requests) -> tuple[Scores, Scores]:
+        """Return copies of the requests' outputs: their own memory is for the next batch."""
         probabilities, cam = (
-            np.array(request.get_tensor(name).data, dtype=np.float32) for name in self._outputs
+            np.concatenate([request.get_tensor(name).data for request in requests], dtype=np.float32)
+            for name in self._outputs
         )
-        return verified(self._identity.name, self._classes, count, (probabilities, cam))
+        return verified(self._identity.name, self._classes, len(requests), (probabilities, cam))
 
 
 class _Running:
-    """A batch in one of the engine's requests. Implements ``Pending``; may be asked from several threads.
+    """A batch in requests of the engine. Implements ``Pending``; may be asked from several threads.
 
-    It is settled by whoever comes first: who wants its answer, or who wants its request for another batch.
+    It is settled by whoever comes first: who wants its answer, or who wants its requests for another batch.
     An answer that nobody asks for therefore keeps no request.
 
     Parameters
     ----------
     answer : callable
-        Takes the number of slices and the finished request; returns what it answered.
-    request : openvino.InferRequest
+        Takes the finished requests; returns what they answered.
+    requests : sequence of openvino.InferRequest
+        One for each slice.
     batch : float32 array, shape (slices, channels, rows, columns)
     """
 
     def __init__(
-        self,
-        answer: Callable[[int, openvino.InferRequest], tuple[Scores, Scores]],
-        request: openvino.InferRequest,
-        batch: Scores,
+        self, answer: Callable[[_Requests], tuple[Scores, Scores]], requests: _Requests, batch: Scores
     ) -> None:
         self._answer = answer
         self._outcome: tuple[Scores, Scores] | ModelError | None = None
         self._lock = threading.Lock()
-        self._count = len(batch)
         self._batch: Scores | None = np.require(batch, np.float32, ["C", "W"])
-        self._request: openvino.InferRequest | None = request
+        self._requests: _Requests = []
         try:
-            request.set_input_tensor(openvino.Tensor(self._batch, shared_memory=True))
-            request.start_async()
+            for index, request in enumerate(requests):
+                one = self._batch[index : index + TOGETHER]
+                request.set_input_tensor(openvino.Tensor(one, shared_memory=True))
+                request.start_async()
+                self._requests.append(request)
         except RuntimeError as error:
+            for request in self._requests:  # they read the batch
+                _waited(request)
             raise EngineUnavailable(f"OpenVINO does not take the batch: {error}") from error
 
     def result(self) -> tuple[Scores, Scores]:
@@ -260,18 +270,27 @@ class _Running:
         """Wait for the engine, keep the answer or what went wrong, and let go of request and batch."""
         with self._lock:
             if self._outcome is None:
-                self._outcome = self._finished(self._request)
-                self._request = self._batch = None
+                self._outcome = self._finished(self._requests)
+                self._requests, self._batch = [], None
             return self._outcome
 
-    def _finished(self, request: openvino.InferRequest) -> tuple[Scores, Scores] | ModelError:
+    def _finished(self, requests: _Requests) -> tuple[Scores, Scores] | ModelError:
+        problems = [problem for request in requests if (problem := _waited(request))]
+        if problems:
+            return EngineUnavailable(f"OpenVINO failed: {problems[0]}")
         try:
-            request.wait()
-            return self._answer(self._count, request)
-        except RuntimeError as error:
-            return EngineUnavailable(f"OpenVINO failed: {error}")
+            return self._answer(requests)
         except ScoresInvalid as error:
             return error
+
+
+def _waited(request: openvino.InferRequest) -> str:
+    """Wait for a request; return why it failed, empty when it did not."""
+    try:
+        request.wait()
+    except RuntimeError as error:
+        return str(error) or "for no reason that it gave"
+    return ""
 
 
 def _allow(core: openvino.Core, bundle: Bundle, precision: Precision) -> None:
@@ -307,6 +326,10 @@ def _read(core: openvino.Core, bundle: Bundle, precision: Precision) -> openvino
     if len(model.inputs) != 1 or model.inputs[0].partial_shape != expected:
         found = [str(item.partial_shape) for item in model.inputs]
         raise BundleError(f"{file}: the network's inputs are {found}, the specification says {expected}")
+    try:
+        model.reshape([TOGETHER, bundle.spec.input.channels, *bundle.spec.input.size])
+    except RuntimeError as error:
+        raise BundleError(f"{file} cannot be run for one slice: {error}") from error
     names = {name for output in model.outputs for name in output.names}
     for name in (bundle.spec.outputs.probabilities, bundle.spec.outputs.cam):
         if name not in names:

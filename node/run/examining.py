@@ -155,6 +155,7 @@ class CtExamination:
                 batch=min(tools.settings.batch, self._served.bundle.config.max_batch_size),
                 advanced=partial(watch.advanced, Stage.INFER),
             )
+        self._served.scorer.rest()  # the report takes memory of its own
         return seen(scored=scored)
 
 

@@ -66,7 +66,9 @@ def test_threads_get_their_own_answers(scorer: EmbeddedScorer) -> None:
     np.testing.assert_allclose(np.stack(answers), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize(("streams", "threads", "expected"), [(1, 2, 2), (3, 4, 4), (0, 1, 2), (0, 4, 3)])
+@pytest.mark.parametrize(
+    ("streams", "threads", "expected"), [(1, 2, 2), (3, 4, 4), (0, 1, 2), (0, 2, 3), (0, 8, 5)]
+)
 def test_one_batch_waits_beside_those_that_are_computed(
     bundle: Bundle, streams: int, threads: int, expected: int
 ) -> None:
@@ -110,6 +112,14 @@ def test_many_threads_submit_and_ask(scorer: EmbeddedScorer) -> None:
         answers = list(pool.map(ask, range(24)))
     expected = [float(TinyNet()(one)[0][0, 0]) for one in batches]
     np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+def test_a_slice_is_answered_the_same_whatever_lies_beside_it(scorer: EmbeddedScorer) -> None:
+    slices = batch(5)
+    together = scorer.score(slices)
+    for index in range(5):
+        for one, all_of_them in zip(scorer.score(slices[index : index + 1]), together, strict=True):
+            np.testing.assert_array_equal(one[0], all_of_them[index])
 
 
 def test_a_refused_batch_keeps_no_place(scorer: EmbeddedScorer) -> None:
