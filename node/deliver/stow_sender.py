@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 from node.deliver.multipart import multipart
 from node.deliver.one_by_one import send_one_by_one
 from node.deliver.stow_answers import is_list, names, stored
+from node.dicom.pixel_file import IN_PROCESS
+from node.dicom.transcode import Transcoder
+from node.dicom.transfer_syntaxes import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN
 from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
-from node.domain.errors import DestinationRefused, DestinationUnavailable
+from node.domain.errors import DestinationRefused, DestinationUnavailable, DicomError
 from node.domain.identity import derived_uid, is_valid_uid
 from node.domain.network import Proof, StowDestination
 from node.domain.ports import Clock
@@ -101,17 +106,33 @@ class StowSender:
 
 
 def _send_one(http: HttpSession, item: OutgoingObject) -> SendReply:
-    """Send one object (PS3.18 section 10.5.1); its file goes out part by part, as it lies."""
-    body = multipart(item.path, item.sop_instance_uid)
+    """Send one object (PS3.18 section 10.5.1), as it lies.
+
+    A server must take Explicit VR Little Endian (PS3.18 section 8.7.3), and need not take what is deflated:
+    where it did not, the object is sent again inflated.
+    """
     try:
-        answer = http.call("POST", "/studies", headers={**body.headers(), **JSON}, content=body.content())
-    except OSError as error:
+        reply = _send_file(http, item, item.path)
+        if not reply.delivered and item.transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN:
+            with NamedTemporaryFile(suffix=".dcm") as file:
+                file.writelines(Transcoder(IN_PROCESS).part10(item.path, EXPLICIT_LITTLE_ENDIAN))
+                file.flush()
+                reply = _send_file(http, item, Path(file.name))
+    except (OSError, DicomError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         return SendReply(
             delivery_id=item.delivery_id,
             delivered=False,
             retryable=True,
-            detail=f"its file cannot be read: {error.strerror}",
+            detail=f"its file cannot be read: {reason}",
         )
+    return reply
+
+
+def _send_file(http: HttpSession, item: OutgoingObject, path: Path) -> SendReply:
+    """Send a file part by part."""
+    body = multipart(path, item.sop_instance_uid)
+    answer = http.call("POST", "/studies", headers={**body.headers(), **JSON}, content=body.content())
     return stored(answer, item.delivery_id, item.sop_instance_uid)
 
 

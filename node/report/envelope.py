@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from io import SEEK_END, BytesIO
+from itertools import chain
 from typing import Final
 
 import highdicom as hd
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomIO
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from node.dicom.part10 import part10_prefix
@@ -31,6 +32,7 @@ from node.report.language import put_meanings
 from node.report.request import BuiltObject, Producer, ReportRequest
 
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1.99"
 LONGEST_SHORT_STRING: Final = 16  # PS3.5 table 6.2-1, VR SH
 UNICODE: Final = "ISO_IR 192"  # PS3.3 C.12.1.1.2: UTF-8
 
@@ -47,19 +49,45 @@ class Envelope:
     words: Wording
 
     def seal(self) -> BuiltObject:
-        """Word the codes, choose the character set, add what depends on the content, and encode it."""
-        data_set = self.data_set
-        put_meanings(data_set, self.words)
-        if not inherited.all_ascii(data_set):
-            data_set.SpecificCharacterSet = UNICODE
+        """Word the codes, choose the character set, and encode it."""
+        return self._built(EXPLICIT_VR_LITTLE_ENDIAN, (self._encoded(),))
+
+    def seal_deflated(self, deflated: Callable[[bytes], Iterable[bytes]]) -> BuiltObject:
+        """Do the same and deflate it.
+
+        Parameters
+        ----------
+        deflated : callable
+            Takes the encoded data set and gives it deflated (PS3.5 A.5), piece by piece, with what it adds.
+        """
+        return self._built(DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, deflated(self._encoded()))
+
+    def _encoded(self) -> bytes:
+        """Return the data set in Explicit VR Little Endian, as it is sent."""
+        put_meanings(self.data_set, self.words)
+        if not inherited.all_ascii(self.data_set):
+            self.data_set.SpecificCharacterSet = UNICODE
+        stream = DicomBytesIO()
+        stream.is_little_endian = True
+        stream.is_implicit_VR = False
+        write_dataset(stream, self.data_set)
+        return stream.getvalue()
+
+    def _built(self, transfer_syntax_uid: str, data_set: Iterable[bytes]) -> BuiltObject:
+        sop_class_uid, sop_instance_uid = map(str, (self.data_set.SOPClassUID, self.data_set.SOPInstanceUID))
+        prefix = part10_prefix(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+        )
         return BuiltObject(
             kind=self.kind,
             index=self.index,
-            sop_class_uid=str(data_set.SOPClassUID),
-            sop_instance_uid=str(data_set.SOPInstanceUID),
-            series_instance_uid=str(data_set.SeriesInstanceUID),
-            transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-            data=_encoded(data_set),
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            series_instance_uid=str(self.data_set.SeriesInstanceUID),
+            transfer_syntax_uid=transfer_syntax_uid,
+            data=b"".join(chain((prefix,), data_set)),
         )
 
 
@@ -195,20 +223,3 @@ def _algorithm(making: Making, made_at: datetime) -> Dataset:
     )
     item.DeviceUID = device_uid(model)
     return item
-
-
-def _encoded(data_set: Dataset) -> bytes:
-    """Return the PS3.10 file in Explicit VR Little Endian."""
-    buffer = BytesIO(
-        part10_prefix(
-            sop_class_uid=str(data_set.SOPClassUID),
-            sop_instance_uid=str(data_set.SOPInstanceUID),
-            transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-        )
-    )
-    buffer.seek(0, SEEK_END)
-    stream = DicomIO(buffer)
-    stream.is_little_endian = True
-    stream.is_implicit_VR = False
-    write_dataset(stream, data_set)
-    return buffer.getvalue()

@@ -14,7 +14,7 @@ from node.domain.identity import derived_uid, digest
 from node.domain.model import ModelIdentity
 from node.domain.result import ResultKind
 
-BUILDER_VERSION: Final = "3"
+BUILDER_VERSION: Final = "4"
 """To be raised with every change of what the builder writes."""
 
 SERIES_NUMBERS: Final = {

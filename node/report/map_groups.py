@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +40,41 @@ class MapFrame:
     """Whether the slice has no map and all values are padding."""
 
 
-def shared_groups(words: Wording, finding: Finding, frames: Sequence[MapFrame]) -> Dataset:
+@dataclass(frozen=True, kw_only=True)
+class ActivationSpan:
+    """The range of a map's values, and the unit in which they are stored."""
+
+    lowest: float
+    """As stored."""
+    highest: float
+    """As stored: 0, or from a half to less than 1."""
+    exponent: int
+    """The unit is two to this power, so that no value is rounded."""
+
+    @property
+    def unit(self) -> float:
+        """Return the activation of a stored 1."""
+        return math.ldexp(1.0, self.exponent)
+
+
+def activation_span(frames: Sequence[MapFrame]) -> ActivationSpan:
+    """Return the span of a map of which at least one frame is no padding.
+
+    How high class activation is depends on the network. OHIF (3.13) draws stored values from 0 to 1 whatever
+    their mapping to real-world values is: what is below a tenth would hardly be seen, and all above 1 alike.
+    """
+    mapped = [frame.values for frame in frames if not frame.is_padding]
+    lowest = min(float(values.min()) for values in mapped)
+    highest = max(float(values.max()) for values in mapped)
+    exponent = math.frexp(highest)[1]
+    return ActivationSpan(
+        lowest=math.ldexp(lowest, -exponent), highest=math.ldexp(highest, -exponent), exponent=exponent
+    )
+
+
+def shared_groups(
+    words: Wording, finding: Finding, frames: Sequence[MapFrame], span: ActivationSpan
+) -> Dataset:
     """Return the item of the Shared Functional Groups Sequence.
 
     Parameters
@@ -47,24 +82,22 @@ def shared_groups(words: Wording, finding: Finding, frames: Sequence[MapFrame]) 
     words : Wording
     finding : Finding
     frames : sequence of MapFrame
-        At least one that is no padding.
+    span : ActivationSpan
+        Of the frames.
     """
     shared = Dataset()
-    mapped = [frame.values for frame in frames if not frame.is_padding]
-    highest = max(float(values.max()) for values in mapped)
-    lowest = min(float(values.min()) for values in mapped)
     # Pixel Value Transformation, the identity (C.7.6.16.2.9b)
     identity = Dataset()
     identity.RescaleIntercept, identity.RescaleSlope, identity.RescaleType = "0", "1", "US"
     shared.PixelValueTransformationSequence = [identity]
     # Frame VOI LUT With LUT (C.7.6.16.2.10b): floats smaller than 1 have no window of the other functions
     window = Dataset()
-    width = highest - lowest or 1.0
-    window.WindowCenter = DSfloat(lowest + width / 2, auto_format=True)
+    width = span.highest - span.lowest or 1.0
+    window.WindowCenter = DSfloat(span.lowest + width / 2, auto_format=True)
     window.WindowWidth = DSfloat(width, auto_format=True)
     window.VOILUTFunction = "LINEAR_EXACT"
     shared.FrameVOILUTSequence = [window]
-    shared.RealWorldValueMappingSequence = [_quantity(words, finding, lowest, highest)]
+    shared.RealWorldValueMappingSequence = [_quantity(words, finding, span)]
     # Frame Anatomy (C.7.6.16.2.8)
     anatomy = Dataset()
     anatomy.FrameLaterality = "U"
@@ -109,16 +142,16 @@ def _own(words: Wording, frame: MapFrame, along: int, same_plane: bool) -> Datas
     return own
 
 
-def _quantity(words: Wording, finding: Finding, lowest: float, highest: float) -> Dataset:
-    """Real World Value Mapping (C.7.6.16.2.11): the pixels are the values, of no unit."""
+def _quantity(words: Wording, finding: Finding, span: ActivationSpan) -> Dataset:
+    """Real World Value Mapping (C.7.6.16.2.11): to the values as they came from the network, of no unit."""
     mapping = Dataset()
     mapping.LUTExplanation = text.map_description(words, finding)
     mapping.LUTLabel = LABEL
     mapping.MeasurementUnitsCodeSequence = [CodedConcept.from_code(codes.NO_UNITS)]
-    mapping.DoubleFloatRealWorldValueFirstValueMapped = lowest
-    mapping.DoubleFloatRealWorldValueLastValueMapped = highest
+    mapping.DoubleFloatRealWorldValueFirstValueMapped = span.lowest
+    mapping.DoubleFloatRealWorldValueLastValueMapped = span.highest
     mapping.RealWorldValueIntercept = 0.0
-    mapping.RealWorldValueSlope = 1.0
+    mapping.RealWorldValueSlope = span.unit
     quantity = Dataset()
     quantity.ValueType = "CODE"
     quantity.ConceptNameCodeSequence = [CodedConcept.from_code(codes.QUANTITY)]

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from node.domain.errors import ReportImpossible
 from node.domain.result import ResultKind
 from node.report import content, inherited, text
+from node.report.deflated_map import deflated
 from node.report.envelope import envelope
 from node.report.evidence import Evidence, common_references
 from node.report.frame_place import place_of
 from node.report.identity import dimension_uid, frame_of_reference_uid, result_series_uid
-from node.report.map_groups import FRAME_TYPE, MapFrame, frame_groups, in_order, shared_groups
+from node.report.map_groups import (
+    FRAME_TYPE,
+    MapFrame,
+    activation_span,
+    frame_groups,
+    in_order,
+    shared_groups,
+)
 from node.report.map_padding import PADDING, padded
 from node.report.request import BuiltObject, MapSlice, ReportRequest
 
-FLOAT_PIXEL_DATA: Final = BaseTag(0x7FE00008)
 MAP_LABEL: Final = "GRADCAM"
 
 
@@ -115,7 +122,10 @@ def _build(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidenc
     _add_image(image, request, frames, evidence)
     # Multi-frame Functional Groups and Dimension (PS3.3 C.7.6.16, C.7.6.17)
     image.NumberOfFrames = len(frames)
-    image.SharedFunctionalGroupsSequence = [shared_groups(request.producer.wording, request.finding, frames)]
+    span = activation_span(frames)
+    image.SharedFunctionalGroupsSequence = [
+        shared_groups(request.producer.wording, request.finding, frames, span)
+    ]
     image.PerFrameFunctionalGroupsSequence = frame_groups(request.producer.wording, frames)
     _add_dimensions(image)
     # Common Instance Reference (PS3.3 C.12.2)
@@ -124,7 +134,7 @@ def _build(request: ReportRequest, frames: Sequence[MapFrame], evidence: Evidenc
     )
     image.CodingSchemeIdentificationSequence = [content.private_scheme(request.producer.wording)]
     _add_pixels(image, frames)
-    return frame.seal()
+    return frame.seal_deflated(partial(deflated, frames=frames, exponent=span.exponent))
 
 
 def _add_image(
@@ -163,12 +173,10 @@ def _add_dimensions(image: Dataset) -> None:
 
 
 def _add_pixels(image: Dataset, frames: Sequence[MapFrame]) -> None:
-    """Floating Point Image Pixel (PS3.3 C.7.6.24): one 32-bit float a pixel, by frame."""
+    """Floating Point Image Pixel (PS3.3 C.7.6.24): one 32-bit float a pixel, put in when it is sealed."""
     image.SamplesPerPixel = 1
     image.PhotometricInterpretation = "MONOCHROME2"
     image.Rows, image.Columns = frames[0].values.shape
     image.BitsAllocated = 32
     if any(frame.is_padding for frame in frames):
         image.FloatPixelPaddingValue = image.FloatPixelPaddingRangeLimit = PADDING
-    pixels = b"".join(np.ascontiguousarray(frame.values, "<f4").data for frame in frames)
-    image.add(DataElement(FLOAT_PIXEL_DATA, "OF", pixels))

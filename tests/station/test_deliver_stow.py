@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from node.domain.delivery import ProofStanding
 from node.domain.errors import DestinationRefused, DestinationUnavailable
@@ -61,6 +66,27 @@ def test_an_object_goes_out_as_it_lies(path: Path) -> None:
     head, part, end = seen.body.split(f"--{rest}".encode())
     assert (head, end) == (b"", b"--\r\n")
     assert part == b"\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n"
+
+
+def test_what_is_deflated_goes_out_inflated_where_it_is_not_taken(tmp_path: Path) -> None:
+    """Explicit VR Little Endian is the one syntax that every server takes."""
+    image = Dataset()
+    image.SOPClassUID, image.SOPInstanceUID, image.PatientID = "1.2.840.10008.5.1.4.1.1.30", "2.25.1", "P1"
+    path = tmp_path / "deflated.dcm"
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    image.save_as(path, enforce_file_format=True)
+    item = replace(outgoing(path), transfer_syntax_uid=DeflatedExplicitVRLittleEndian)
+    refused = json_answer(409, response(failed={"2.25.1": 0xA900}))
+    answers = iter([refused, json_answer(200, response(taken={"2.25.1": 0}))])
+    with WebServer(lambda _: next(answers)) as server:
+        (reply,) = stow(f"{server.url}/dicom-web").send([item], may_leave=always)
+    assert reply.delivered
+    first, second = (seen.body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0] for seen in server.seen)
+    assert first == path.read_bytes()
+    again = dcmread(io.BytesIO(second))
+    assert again.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert again == image
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,13 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 JAVA_FOLDER = Path("/usr/share/java")
 """Where Debian puts libpixelmed-java and the libraries that it needs."""
@@ -29,7 +34,8 @@ and the code is one of LOINC's, to which the group leads."""
 
 def dciodvfy(path: Path) -> list[str]:
     """Return the errors of an object against its information object definition (PS3.3)."""
-    lines = _lines([_own("dciodvfy"), "-new", path])
+    with _readable([path]) as (plain,):
+        lines = _lines([_own("dciodvfy"), "-new", plain])
     if not lines or all(line.startswith(("Error", "Warning")) for line in lines):
         raise AssertionError(f"dciodvfy names no IOD for {path.name}: {lines[:3]}")
     return [line for line in lines if line.startswith("Error")]
@@ -37,7 +43,8 @@ def dciodvfy(path: Path) -> list[str]:
 
 def dcentvfy(paths: Iterable[Path]) -> list[str]:
     """Return where objects of one study disagree on patient, study, series or frame of reference."""
-    return [line for line in _lines([_own("dcentvfy"), *paths]) if line.startswith("Error")]
+    with _readable(paths) as plain:
+        return [line for line in _lines([_own("dcentvfy"), *plain]) if line.startswith("Error")]
 
 
 def dsrdump(path: Path) -> tuple[str, list[str]]:
@@ -71,6 +78,19 @@ def pixelmed(path: Path) -> tuple[list[str], list[str]]:
 def not_known(errors: Sequence[str]) -> list[str]:
     """Return PixelMed's errors without the known false alarm."""
     return [line for line in errors if not KNOWN_FALSE_ALARM.search(line)]
+
+
+@contextmanager
+def _readable(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Lend files as dicom3tools can read them: inflated, by DCMTK, where they are deflated."""
+    with TemporaryDirectory() as folder:
+        plain = []
+        for number, path in enumerate(paths):
+            plain.append(path)
+            if read_file_meta_info(path).TransferSyntaxUID == DeflatedExplicitVRLittleEndian:
+                plain[-1] = Path(folder) / f"{number}-{path.name}"
+                subprocess.run(["dcmconv", "+te", path, plain[-1]], check=True)
+        yield plain
 
 
 def _own(name: str) -> Path:

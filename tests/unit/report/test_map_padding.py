@@ -19,7 +19,9 @@ def test_slices_without_a_map_hold_padding_that_has_no_real_world_value() -> Non
     assert image.NumberOfFrames == len(request.finding.slices) > len(mapped)
     assert image.FloatPixelPaddingValue < 0 <= min(values.min() for values in mapped.values())
     (values,) = image.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
-    assert values.DoubleFloatRealWorldValueFirstValueMapped == min(item.min() for item in mapped.values())
+    slope = values.RealWorldValueSlope
+    lowest = values.DoubleFloatRealWorldValueFirstValueMapped * slope
+    assert lowest == min(item.min() for item in mapped.values())
     heights = []
     for pixels, own in zip(image.pixel_array, image.PerFrameFunctionalGroupsSequence, strict=True):
         uid = own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
@@ -27,8 +29,8 @@ def test_slices_without_a_map_hold_padding_that_has_no_real_world_value() -> Non
         assert position == instance(request, uid).ImagePositionPatient
         heights.append(float(position[2]))
         assert ("FrameComments" in own.FrameContentSequence[0]) is (uid not in mapped)
-        expected = mapped.get(uid, np.full(SHAPE, image.FloatPixelPaddingValue))
-        assert np.array_equal(pixels, expected)
+        expected = mapped[uid] / slope if uid in mapped else image.FloatPixelPaddingValue
+        assert np.array_equal(pixels, np.broadcast_to(expected, SHAPE))
     assert heights == sorted(heights)
     assert "padding" in image.DerivationDescription
 
