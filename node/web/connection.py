@@ -7,6 +7,7 @@ reads nothing is waited for.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from node.web.errors import BadRequest
+from node.web.file_sending import LENDS_SOCKET, FileBody
 
 MOST_HEAD_BYTES = 64 * 1024
 """Of the head of a request, and of what stands between two pieces of its body or behind them."""
@@ -47,6 +49,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._unsent = 0
         self._slow = False
         self._receiving = True
+        self._room: asyncio.Event | None = None
+        """While a body of files waits for the client to take more; set when it does, or has gone."""
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base class has it
@@ -61,6 +65,8 @@ class BoundedConnection(HttpToolsProtocol):
         """Look after it no more."""
         if self._look is not None:
             self._look.cancel()
+        if self._room is not None:
+            self._room.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -91,6 +97,8 @@ class BoundedConnection(HttpToolsProtocol):
             raise BadRequest("a request came before the former one was answered")
         self._receiving = True
         super().on_message_begin()
+        if self.transport.get_extra_info("sslcontext") is None:
+            self.scope["extensions"] = {LENDS_SOCKET: {"send": self._send_files}}
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request; never within the answer to another one."""
@@ -125,12 +133,57 @@ class BoundedConnection(HttpToolsProtocol):
         self._receiving = True
         super().on_response_complete()
 
+    async def _send_files(self, body: FileBody) -> None:
+        """Send a body whose head is written.
+
+        Threads write to the socket itself, once all that the transport holds is gone. Between their turns the
+        loop waits for the client, so that a slow one takes no thread.
+
+        Raises
+        ------
+        GroundglassError, OSError
+        """
+        self.transport.set_write_buffer_limits(high=0)
+        await self.flow.drain()
+        self.transport.set_write_buffer_limits()
+        lent = self.transport.get_extra_info("socket")
+        with socket.socket(fileno=os.dup(lent.fileno())) as connection:
+            connection.setblocking(False)
+            while not body.over and not self.transport.is_closing():
+                turn = self.loop.run_in_executor(None, body.send_some, connection)
+                try:
+                    sent = await asyncio.shield(turn)
+                except asyncio.CancelledError:
+                    await asyncio.gather(turn, return_exceptions=True)  # it uses the socket and the file
+                    raise
+                self._moved += sent
+                if not body.over:
+                    await self._takes_more(connection)
+        if body.over:
+            self.cycle.expected_content_length = len(body.rest)
+
+    async def _takes_more(self, connection: socket.socket) -> None:
+        """Wait until a client takes more, or has gone."""
+        if self.transport.is_closing():
+            return
+        self._room = asyncio.Event()
+        self.loop.add_writer(connection.fileno(), self._room.set)
+        try:
+            await self._room.wait()
+        finally:
+            self.loop.remove_writer(connection.fileno())
+            self._room = None
+
     def _look_after(self) -> None:
         """End the connection of a client that is waited for and moves nothing, or next to nothing."""
         unsent = self.transport.get_write_buffer_size()
         moved, self._moved = self._moved + max(0, self._unsent - unsent), 0
         self._unsent = unsent
-        waited_for = self.flow.write_paused or (self._receiving and not self.flow.read_paused)
+        waited_for = (
+            self.flow.write_paused
+            or self._room is not None
+            or (self._receiving and not self.flow.read_paused)
+        )
         if waited_for and self._slow and moved < LEAST_BYTES:
             self._cut()
             return

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from starlette.requests import Request
@@ -19,11 +20,12 @@ from node.domain.network import Right
 from node.domain.ports import ObjectFiles
 from node.store.stored_instances import Scope, StoredInstance, StoredInstances
 from node.web.errors import NotAcceptable, NotFound
+from node.web.file_sending import FilePart, FilesResponse
 from node.web.media import DICOM, Form, dicom_form
 from node.web.multipart import closing, multipart_type, part_head
 from node.web.negotiation import accepted
 from node.web.resources import Resource, scope_of
-from node.web.streaming import REVALIDATED, body_of, file_pieces, unchanged
+from node.web.streaming import REVALIDATED, SHORT, body_of, file_pieces, unchanged
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,7 @@ class _Part:
     """One instance on its way."""
 
     instance: StoredInstance
+    path: Path
     form: Form
     head: bytes
     """What stands before it; empty where it is the body itself."""
@@ -134,7 +137,8 @@ class WadoResource:
 
     def _retrieve(self, request: Request) -> Response:
         found = instances_of(self._stored, scope_of(request))
-        forms = self._forms(request, self._there(found))
+        paths = self._paths(found)
+        forms = self._forms(request, [item for item in found if item.object_key in paths])
         given = [(item, form) for item in found if (form := forms.get(item.object_key)) is not None]
         if not given:
             raise NotAcceptable("nothing here can be given in a transfer syntax that is accepted")
@@ -149,40 +153,48 @@ class WadoResource:
         if len(given) < len(found):
             headers["Warning"] = PARTIAL
         parts = [
-            _Part(instance=item, form=form, head=_head(name, item, form, first=not number))
+            _Part(
+                instance=item,
+                path=paths[item.object_key],
+                form=form,
+                head=_head(name, item, form, first=not number),
+            )
             for number, (item, form) in enumerate(given)
         ]
         tail = closing(name) if multipart else b""
         length = sum(len(part.head) + part.instance.size for part in parts) + len(tail)
+        as_stored = all(part.as_stored for part in parts)
+        status = 200 if len(given) == len(found) else 206
+        if as_stored and length > SHORT:
+            files = (FilePart(head=part.head, path=part.path, size=part.instance.size) for part in parts)
+            return FilesResponse(files, tail, headers=headers, length=length, status_code=status)
         with refused_decoding():
             return body_of(
                 chain(self._bytes(parts), (tail,)),
                 headers=headers,
-                length=length if all(part.as_stored for part in parts) else None,
-                status_code=200 if len(given) == len(found) else 206,
+                length=length if as_stored else None,
+                status_code=status,
             )
 
-    def _there(self, found: Sequence[StoredInstance]) -> list[StoredInstance]:
-        """Return the instances whose files are there, and as long as they were stored.
+    def _paths(self, found: Sequence[StoredInstance]) -> dict[str, Path]:
+        """Return the files that are there, and as long as they were stored, by the keys of their objects.
 
         Raises
         ------
         ObjectMissing, ObjectDamaged
             None is.
         """
-        there = []
+        paths = {}
         missing: ObjectMissing | ObjectDamaged | None = None
         for item in found:
             try:
-                self._files.path(item.object_key, item.size)
+                paths[item.object_key] = self._files.path(item.object_key, item.size)
             except (ObjectMissing, ObjectDamaged) as error:
                 logger.error("an instance is not served: %s", error)  # noqa: TRY400 - the message says it all
                 missing = error
-            else:
-                there.append(item)
-        if missing is not None and not there:
+        if missing is not None and not paths:
             raise missing
-        return there
+        return paths
 
     def _forms(self, request: Request, found: Sequence[StoredInstance]) -> dict[str, Form | None]:
         """Return how each instance is given, by its key; None for one that cannot be given."""
@@ -197,11 +209,10 @@ class WadoResource:
     def _bytes(self, parts: Sequence[_Part]) -> Iterator[bytes]:
         for part in parts:
             yield part.head
-            path = self._files.path(part.instance.object_key, part.instance.size)
             if part.as_stored:
-                yield from file_pieces(path, part.instance.size)
+                yield from file_pieces(part.path, part.instance.size)
             else:
-                yield from self._transcoder.part10(path, part.form.transfer_syntax_uid)
+                yield from self._transcoder.part10(part.path, part.form.transfer_syntax_uid)
 
 
 def _head(boundary: str, item: StoredInstance, form: Form, *, first: bool) -> bytes:

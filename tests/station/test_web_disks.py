@@ -40,9 +40,9 @@ class SlowDisk:
         self._files = files
         self.awake = threading.Event()
 
-    def path(self, key: str) -> Path:
+    def path(self, key: str, size: int | None = None) -> Path:
         assert self.awake.wait(SECONDS)
-        return self._files.path(key)
+        return self._files.path(key, size)
 
 
 class EmptiedDisk:
@@ -51,8 +51,8 @@ class EmptiedDisk:
     def __init__(self, files: LocalObjectFiles) -> None:
         self._files = files
 
-    def path(self, key: str) -> Path:
-        path = self._files.path(key)
+    def path(self, key: str, size: int | None = None) -> Path:
+        path = self._files.path(key, size)
         return path.with_name("removed")
 
 

@@ -106,6 +106,16 @@ def test_a_server_stops_though_clients_take_nothing(tmp_path: Path, monkeypatch:
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
+def test_a_client_that_takes_nothing_is_let_go(tmp_path: Path) -> None:
+    with reading(tmp_path / "data", idle_seconds=0.2) as web:
+        path = web.add(write_image(tmp_path / "a.dcm", LARGE, ExplicitVRLittleEndian))
+        name = web.store.files.path(web.store.stored.first(_scope(path)).object_key).name
+        with asked(web, path, AS_STORED):
+            wait_until(lambda: held_open(name) == 1, "the answer is under way")
+            wait_until(lambda: held_open(name) == 0, "the object file is closed")
+        assert web.get(path, AS_STORED).status_code == 200
+
+
 def test_many_clients_get_right_answers_at_once(web: Reading, large: tuple[Path, str]) -> None:
     file, path = large
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

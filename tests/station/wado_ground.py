@@ -62,7 +62,7 @@ class Reading:
 
 
 @contextmanager
-def reading(root: Path) -> Iterator[Reading]:
+def reading(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Reading]:
     """Run a service on an empty store."""
     root.mkdir(parents=True)
     (root / "index.sqlite").write_bytes(migrated_index())
@@ -72,7 +72,7 @@ def reading(root: Path) -> Iterator[Reading]:
     transcoder = Transcoder(codecs)
     frames = FrameResource(store.stored, store.files, transcoder, url=url)
     server = WebServer(
-        Bind(host="127.0.0.1", port=0, path="/dicom-web", max_connections=64, idle_seconds=30.0),
+        Bind(host="127.0.0.1", port=0, path="/dicom-web", max_connections=64, idle_seconds=idle_seconds),
         [
             *WadoResource(store.stored, store.files, transcoder).resources(),
             *frames.resources(),
