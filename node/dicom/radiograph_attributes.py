@@ -13,7 +13,7 @@ from node.dicom.elements import Attributes, Element, Wanted
 from node.dicom.part10 import scan
 from node.dicom.tags import Tag
 from node.domain.errors import GreyscaleUnknown
-from node.domain.radiograph import RadiographView
+from node.domain.radiograph import DisplayShutter, RadiographView
 from node.imaging.greyscale import Greyscale, LookUpTable, Rescale, Window, WindowFunction
 
 
@@ -23,8 +23,17 @@ class RadiographTag(IntEnum):
     CodeValue = 0x00080100
     PresentationIntentType = 0x00080068
     ImagerPixelSpacing = 0x00181164
+    ShutterShape = 0x00181600
+    ShutterLeftVerticalEdge = 0x00181602
+    ShutterRightVerticalEdge = 0x00181604
+    ShutterUpperHorizontalEdge = 0x00181606
+    ShutterLowerHorizontalEdge = 0x00181608
+    CenterOfCircularShutter = 0x00181610
+    RadiusOfCircularShutter = 0x00181612
+    VerticesOfThePolygonalShutter = 0x00181620
     ViewPosition = 0x00185101
     PatientOrientation = 0x00200020
+    PixelAspectRatio = 0x00280034
     WindowCenter = 0x00281050
     WindowWidth = 0x00281051
     VOILUTFunction = 0x00281056
@@ -56,6 +65,10 @@ ALL_ENTRIES = 1 << 16
 """Meant by 0 in the first value of LUTDescriptor (PS3.3 C.11.1.1.1)."""
 LUT_BITS = range(8, 17)
 MONOCHROME1 = "MONOCHROME1"
+MOST_SIDE = 1 << 16
+"""Rows and Columns have 16 bits (PS3.3 C.7.6.3)."""
+MOST_VERTICES = 1024
+"""Of a polygonal shutter; collimators have four blades, those drawn by hand some dozen corners."""
 
 
 def read_attributes(path: Path) -> Attributes:
@@ -72,6 +85,7 @@ def read_attributes(path: Path) -> Attributes:
 def view_of(attributes: Attributes) -> RadiographView:
     """Return the view; what is malformed is absent."""
     code = next(iter(attributes.items(RadiographTag.ViewCodeSequence)), None)
+    spacing = _spacing(attributes, Tag.PixelSpacing) or _spacing(attributes, RadiographTag.ImagerPixelSpacing)
     return RadiographView(
         view_position=attributes.text(RadiographTag.ViewPosition).upper(),
         view_code="" if code is None else code.text(RadiographTag.CodeValue).upper(),
@@ -80,10 +94,57 @@ def view_of(attributes: Attributes) -> RadiographView:
         ),
         presentation_intent=attributes.text(RadiographTag.PresentationIntentType).upper(),
         presentation_lut_shape=attributes.text(RadiographTag.PresentationLUTShape).upper(),
-        pixel_spacing=_spacing(attributes, Tag.PixelSpacing)
-        or _spacing(attributes, RadiographTag.ImagerPixelSpacing),
+        pixel_spacing=spacing,
+        pixel_aspect=_spacing(attributes, RadiographTag.PixelAspectRatio) if spacing is None else None,
+        shutter=_shutter(attributes),
         windowed=_voi(attributes, signed=False) is not None,
     )
+
+
+def _shutter(attributes: Attributes) -> DisplayShutter | None:
+    """Return the shutter of the shapes that ShutterShape names and that can be read."""
+    named = {value.upper() for value in attributes.texts(RadiographTag.ShutterShape)}
+    found = DisplayShutter(
+        rectangle=_rectangle(attributes) if "RECTANGULAR" in named else None,
+        circle=_circle(attributes) if "CIRCULAR" in named else None,
+        polygon=_polygon(attributes) if "POLYGONAL" in named else (),
+    )
+    return found if found.shapes else None
+
+
+def _rectangle(attributes: Attributes) -> tuple[int, int, int, int] | None:
+    edges = (
+        RadiographTag.ShutterUpperHorizontalEdge,
+        RadiographTag.ShutterLowerHorizontalEdge,
+        RadiographTag.ShutterLeftVerticalEdge,
+        RadiographTag.ShutterRightVerticalEdge,
+    )
+    found = [attributes.numbers(edge, 1) for edge in edges]
+    upper, lower, left, right = (math.nan if item is None else item[0] for item in found)
+    if not (upper <= lower and left <= right):
+        return None
+    return _pixel(upper), _pixel(lower), _pixel(left), _pixel(right)
+
+
+def _circle(attributes: Attributes) -> tuple[int, int, int] | None:
+    centre = attributes.numbers(RadiographTag.CenterOfCircularShutter, 2)
+    radius = attributes.number(RadiographTag.RadiusOfCircularShutter)
+    if centre is None or radius is None or radius <= 0:
+        return None
+    return _pixel(centre[0]), _pixel(centre[1]), _pixel(radius)
+
+
+def _polygon(attributes: Attributes) -> tuple[tuple[int, int], ...]:
+    count = len(attributes.texts(RadiographTag.VerticesOfThePolygonalShutter))
+    values = attributes.numbers(RadiographTag.VerticesOfThePolygonalShutter, count)
+    if values is None or count % 2 or not 6 <= count <= 2 * MOST_VERTICES:
+        return ()
+    return tuple((_pixel(row), _pixel(column)) for row, column in zip(values[::2], values[1::2], strict=True))
+
+
+def _pixel(value: float) -> int:
+    """Return a row or column; beyond every image there is nothing to tell apart."""
+    return int(min(max(value, -MOST_SIDE), MOST_SIDE))
 
 
 def greyscale_of(attributes: Attributes) -> Greyscale:

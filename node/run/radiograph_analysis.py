@@ -73,7 +73,7 @@ class RadiographAnalysis:
         """
         place = self._place(finding, index)
         source, answer = self.sources[place], self.scored[place]
-        grey, box, spacing = _reduced(source, answer.box)
+        grey, box, pixel = _reduced(source, answer.box)
         grid = (answer.cam.shape[0], answer.cam.shape[1])
         known = _is_upright(source)
         caption = heatmap_caption(
@@ -82,10 +82,10 @@ class RadiographAnalysis:
             index,
             place=self._named(place),
             grid=grid,
-            cell_mm=None if spacing is None else cell_mm(box, grid, spacing),
+            cell_mm=None if pixel is None or source.pixel_spacing is None else cell_mm(box, grid, pixel),
             sides=sides(self.words) if known else NO_SIDES,
         )
-        rgb = render(grey, answer.cam, box, caption, spacing)
+        rgb = render(grey, answer.cam, box, caption, pixel)
         return Picture(rgb=rgb, directions=UPRIGHT if known else ())
 
     def activation(self, finding: Finding, index: int) -> Real:
@@ -127,10 +127,10 @@ class RadiographAnalysis:
     def _tile(self, finding: Finding, index: int, rank: int) -> SheetTile:
         place = self._place(finding, index)
         source, answer, item = self.sources[place], self.scored[place], finding.slices[index]
-        grey, box, spacing = _reduced(source, answer.box)
+        grey, box, pixel = _reduced(source, answer.box)
         coloured = mapped(grey, answer.cam, box, map_strength(finding, index)) if item.positive else None
         return SheetTile(
-            picture=squared(grey if coloured is None else coloured, spacing),
+            picture=squared(grey if coloured is None else coloured, pixel),
             label=tile_label(self.words, finding, index, rank, is_mapped=coloured is not None),
             detail=self._named(place),
             positive=item.positive,
@@ -156,16 +156,16 @@ def _is_upright(source: RadiographSource) -> bool:
 
 
 def _reduced(source: RadiographSource, box: Box) -> tuple[Grey, Box, tuple[float, float] | None]:
-    """Return a radiograph small enough for a heatmap, with the box and the spacing that belong to it."""
+    """Return a radiograph small enough for a heatmap, with its box and the height and width of a pixel."""
     grey = source.picture()
     rows, columns = grey.shape
     size, scaled = _fitted((rows, columns), box)
     small = np.rint(resized(grey.astype(np.float32), size)).astype(np.uint8)
-    spacing = source.pixel_spacing
+    pixel = source.pixel_sides
     return (
         small,
         scaled,
-        None if spacing is None else (spacing[0] * rows / size[0], spacing[1] * columns / size[1]),
+        None if pixel is None else (pixel[0] * rows / size[0], pixel[1] * columns / size[1]),
     )
 
 

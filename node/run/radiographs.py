@@ -264,6 +264,7 @@ def radiograph_warnings(
         ("body-part", sum(not names_the_chest(header) for header in headers)),
         ("orientation", orientations.count(None)),
         ("image-turned", sum(source.orientation.turns for source in sources)),
+        ("shutter", sum(source.view.shutter is not None for source in sources)),
         ("window", sum(not source.view.windowed for source in sources)),
     )
     warnings += [tell(f"warning.{key}", share=_share(count, len(sources))) for key, count in counted if count]

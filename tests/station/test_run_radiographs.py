@@ -227,6 +227,9 @@ def test_what_was_assumed_is_said(ground: Ground, ends: Ends, bundle: Bundle) ->
         PatientBirthDate="",
         StudyDescription="",
         SeriesDescription="",
+        ShutterShape="CIRCULAR",
+        CenterOfCircularShutter=[128, 128],
+        RadiusOfCircularShutter=120,
     )
     finding, made = screened(ground, ends, bundle, [bare], cap_policy=CapPolicy.RUN_AND_FLAG, incomplete=(1,))
     assert finding.run_outcome is RunOutcome.PARTIALLY_SUCCEEDED
@@ -238,6 +241,7 @@ def test_what_was_assumed_is_said(ground: Ground, ends: Ends, bundle: Bundle) ->
         "body part",
         "PatientOrientation",
         "window",
+        "display shutter",
     ):
         assert word in said, word
     if len(made) > 1:

@@ -22,8 +22,9 @@ from node.dicom.radiograph_attributes import WANTED, greyscale_of, read_attribut
 from node.dicom.read import read_header
 from node.dicom.write import save
 from node.domain.errors import DecodeFailed, GreyscaleUnknown
+from node.domain.radiograph import DisplayShutter
 from node.imaging.greyscale import LookUpTable, Rescale, Window
-from tests.radiograph_objects import HIGHEST, chest, digital_object, radiograph_object
+from tests.radiograph_objects import HIGHEST, chest, digital_object, radiograph_object, radiograph_spec
 
 
 @pytest.fixture
@@ -169,6 +170,102 @@ def test_every_transfer_syntax_has_one_digest(
     digest = source_of(radiograph_object()).pixel_digest()
     assert source_of(radiograph_object(), syntax).pixel_digest() == digest
     assert source_of(radiograph_object(WindowCenter=1000)).pixel_digest() != digest
+
+
+RECTANGLE = {
+    "ShutterShape": "RECTANGULAR",
+    "ShutterUpperHorizontalEdge": 33,
+    "ShutterLowerHorizontalEdge": 224,
+    "ShutterLeftVerticalEdge": 17,
+    "ShutterRightVerticalEdge": 240,
+}
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_a_shutter_hides_is_no_image(source_of: Callable[..., RadiographSource], behind: bool) -> None:
+    """Whatever lies there, a marker or a white border, neither the picture nor the network shows it."""
+    plain = {"WindowCenter": None, "WindowWidth": None, "VOILUTFunction": None}
+    values, white = chest().copy(), chest().copy()
+    white[:32], white[:, :16], white[224:] = 4095, 4095, 0
+    turned = {"PatientOrientation": ["F", "L"]} if behind else {}
+    shown = source_of(radiograph_object(values, **RECTANGLE, **plain, **turned))
+    same = source_of(radiograph_object(white, number=2, **RECTANGLE, **plain, **turned))
+    np.testing.assert_array_equal(shown.picture(), same.picture())
+    assert shown.pixel_digest() == same.pixel_digest()
+    stored = shown.orientation.restore(shown.picture())
+    assert not stored[:32].any()
+    assert not stored[224:].any()
+    inner = source_of(radiograph_object(values[32:224, 16:240].copy(), number=3, **plain, **turned))
+    np.testing.assert_array_equal(stored[32:224, 16:240], inner.orientation.restore(inner.picture()))
+    prepared = shown.prepared(radiograph_spec())
+    np.testing.assert_array_equal(prepared.tensor, inner.prepared(radiograph_spec()).tensor)
+    assert prepared.box == ((16, 240, 32, 224) if behind else (32, 224, 16, 240))
+
+
+def test_a_shutter_that_hides_everything_leaves_nothing_to_score(
+    source_of: Callable[..., RadiographSource],
+) -> None:
+    source = source_of(
+        radiograph_object(
+            **{**RECTANGLE, "ShutterUpperHorizontalEdge": 500, "ShutterLowerHorizontalEdge": 600}
+        )
+    )
+    assert not source.picture().any()
+    with pytest.raises(DecodeFailed, match="hides all"):
+        source.prepared(radiograph_spec())
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ShutterShape": "BITMAP"},
+        {**RECTANGLE, "ShutterLowerHorizontalEdge": 3},
+        {**RECTANGLE, "ShutterLeftVerticalEdge": None},
+        {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": [100, 100], "RadiusOfCircularShutter": 0},
+        {"ShutterShape": "POLYGONAL", "VerticesOfThePolygonalShutter": [1, 1, 9, 9]},
+        {**RECTANGLE, "ShutterShape": None},
+    ],
+)
+def test_a_shutter_that_cannot_be_read_is_none(
+    source_of: Callable[..., RadiographSource], attributes: dict[str, object]
+) -> None:
+    assert source_of(radiograph_object(**attributes)).view.shutter is None
+
+
+def test_every_shape_of_a_shutter_is_read(source_of: Callable[..., RadiographSource]) -> None:
+    several = {
+        **RECTANGLE,
+        "ShutterShape": ["RECTANGULAR", "CIRCULAR", "POLYGONAL"],
+        "ShutterRightVerticalEdge": 2**31 - 1,
+        "CenterOfCircularShutter": [128, 120],
+        "RadiusOfCircularShutter": 110,
+        "VerticesOfThePolygonalShutter": [1, 1, 1, 256, 256, 128],
+    }
+    assert source_of(radiograph_object(**several)).view.shutter == DisplayShutter(
+        rectangle=(33, 224, 17, 65536), circle=(128, 120, 110), polygon=((1, 1), (1, 256), (256, 128))
+    )
+
+
+@pytest.mark.parametrize(
+    "told", [{"ImagerPixelSpacing": [3, 1.5]}, {"ImagerPixelSpacing": None, "PixelAspectRatio": [2, 1]}]
+)
+def test_pixels_that_are_not_square_reach_the_network_as_square_ones(
+    source_of: Callable[..., RadiographSource], told: dict[str, object]
+) -> None:
+    pairs = (chest()[::2].astype(np.uint32) + chest()[1::2]) // 2
+    flat = source_of(radiograph_object(pairs.astype(np.uint16), number=2, **told))
+    assert flat.pixel_sides is not None
+    assert flat.pixel_sides[0] == 2 * flat.pixel_sides[1]
+    square = source_of(radiograph_object()).prepared(radiograph_spec())
+    assert np.abs(flat.prepared(radiograph_spec()).tensor - square.tensor).max() < 2 / 255
+
+
+def test_a_spacing_goes_before_an_aspect_ratio(source_of: Callable[..., RadiographSource]) -> None:
+    view = source_of(radiograph_object(PixelAspectRatio=[2, 1])).view
+    assert (view.pixel_spacing, view.pixel_aspect) == ((1.5, 1.5), None)
+    turned = {"ImagerPixelSpacing": None, "PatientOrientation": ["F", "L"]}
+    lying = source_of(radiograph_object(number=2, PixelAspectRatio=[2, 1], **turned))
+    assert (lying.pixel_spacing, lying.pixel_sides) == (None, (1, 2))
 
 
 def test_colours_are_no_radiograph(source_of: Callable[..., RadiographSource]) -> None:
