@@ -107,6 +107,11 @@ class Node:
         return self._running.store
 
     @property
+    def tls_port(self) -> int | None:
+        """On which port the running node listens over TLS."""
+        return self._running.listener.tls_port
+
+    @property
     def model(self) -> ModelIdentity:
         """Which model answers for CT."""
         with self._running.models.serve(self._settings.infer.model) as served:
