@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from node.dicom.elements import Attributes, Encoding, HeaderWalk, PixelData, Walk, Wanted
+from node.dicom.elements import (
+    SHORT_LENGTH_VRS,
+    Attributes,
+    Encoding,
+    HeaderWalk,
+    PixelData,
+    Walk,
+    Wanted,
+)
 from node.dicom.stream import ByteSource, FileBytes, InflatedBytes, open_bytes
 from node.domain.errors import NotDicom, TruncatedObject
 from node.domain.identity import derived_uid, is_valid_uid
@@ -28,6 +36,8 @@ DEFLATED_DATA_SETS = frozenset(
 )
 
 PREAMBLE = b"\0" * 128 + b"DICM"
+SHORT_HEAD, LONG_HEAD = struct.Struct("<6xH"), struct.Struct("<8xI")
+"""Of an element, with its length (PS3.5 section 7.1.2)."""
 TRANSFER_SYNTAX_UID = 0x00020010
 MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
 MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
@@ -188,6 +198,25 @@ def data_set_offset(stream: BinaryIO) -> int:
     if _file_meta_syntax(source) is None:
         raise NotDicom("no File Meta Information (PS3.10 section 7.1); store the object again")
     return source.position
+
+
+def data_set_offset_within(head: bytes) -> int | None:
+    """Return where the data set of a PS3.10 file begins of which the first bytes are given.
+
+    Most files say it in the usual way, in some hundred bytes; of any other it is None, and `data_set_offset`
+    finds it or tells why not.
+    """
+    if not head.startswith(b"DICM", len(PREAMBLE) - 4):
+        return None
+    at, has_syntax = len(PREAMBLE), False
+    while head[at : at + 2] == b"\x02\0":
+        short = head[at + 4 : at + 6] in SHORT_LENGTH_VRS
+        layout = SHORT_HEAD if short else LONG_HEAD
+        if at + layout.size > len(head):
+            return None
+        has_syntax |= head[at + 2 : at + 6] == b"\x10\0UI"
+        at += layout.size + layout.unpack_from(head, at)[0]
+    return at if has_syntax and at + 2 <= len(head) else None
 
 
 def _data_set(

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from io import FileIO, RawIOBase
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from pynetdicom.dimse_primitives import C_STORE
 
-from node.dicom.part10 import data_set_offset, part10_prefix
+from node.dicom.part10 import data_set_offset, data_set_offset_within, part10_prefix
 from node.dicom.transfer_syntaxes import TARGETS
 from node.dimse.framing import data_fragments, fragment_size, message
 from node.dimse.sockets import PromptSocket
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 Block: TypeAlias = tuple[bytes | memoryview, bool]
 """Bytes of a data set, and whether they are its last."""
 MESSAGE_IDS = 65535
+USUAL_META_BYTES = 4096
+"""Of preamble and File Meta Information."""
 WRITTEN_AT_ONCE = 1 << 20
 """Bytes of PDUs that are made before they are written."""
 TRANSCODED_AT_ONCE = 1 << 22
@@ -74,6 +76,7 @@ class Suboperations:
         self._association = association
         self._provider = provider
         self._originator = originator
+        self._max_pdu = int(association.dimse.maximum_pdu_size or 0)
         self._sent = 0
         self._ahead: tuple[Retrievable, Iterator[Block]] | None = None
         self.broken = False
@@ -141,10 +144,6 @@ class Suboperations:
         size = fragment_size(self._max_pdu)
         return max(most // size, 1) * size
 
-    @property
-    def _max_pdu(self) -> int:
-        return int(self._association.dimse.maximum_pdu_size or 0)
-
     def _content(self, item: Retrievable) -> tuple[PresentationContext, Iterator[Block]]:
         """Return in which context an object goes, and its data set: as it lies, or transcoded."""
         found = self._contexts.get(item.sop_class_uid, {})
@@ -210,12 +209,13 @@ def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[Block]:
     with FileIO(path) as stream:
         left = os.fstat(stream.fileno()).st_size
         block = memoryview(stream.read(min(left, len(own_prefix) + size)))
-        begin = len(own_prefix)
-        if block[:begin] == own_prefix:
+        begin, is_whole = len(own_prefix), len(block) == left
+        is_own = block[:begin] == own_prefix
+        if not is_own:
+            begin = data_set_offset_within(bytes(block[:USUAL_META_BYTES])) or _sought_offset(stream)
+        if is_own or is_whole:
             block = block[begin:]
         else:
-            stream.seek(0)
-            begin = data_set_offset(stream)
             stream.seek(begin)
             block = memoryview(stream.read(min(left - begin, size)))
         left -= begin
@@ -228,6 +228,11 @@ def _blocks(path: Path, size: int, own_prefix: bytes) -> Iterator[Block]:
             yield block, left == 0
             if left:
                 block = memoryview(stream.read(min(left, size)))
+
+
+def _sought_offset(stream: BinaryIO) -> int:
+    stream.seek(0)
+    return data_set_offset(stream)
 
 
 def _regrouped(blocks: Iterable[bytes], size: int) -> Iterator[Block]:
