@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack
+from functools import partial
 
 from node.dicom.transcode import Transcoder
 from node.dimse.services import StorageServices
 from node.domain.errors import DestinationUnavailable, SettingsError
+from node.domain.network import SecretSource
 from node.domain.ports import Clock
 from node.http.credentials import SecretReader
 from node.settings.settings import Settings
 from node.store.searching import Search
 from node.store.store import Store
-from node.web.access import Access
+from node.web.access import Access, Client
 from node.web.bulkdata import BulkDataResource
 from node.web.capabilities import Capabilities
 from node.web.frames import FrameResource
@@ -161,17 +163,30 @@ def access_of(settings: Settings) -> Access:
     Raises
     ------
     SettingsError
-        The token is not there or too short.
+        A token is not there or too short, or two clients have the same.
     """
     web = settings.web
-    source = web.token_source()
-    if source is None:
-        return Access(web.addresses, web.rights, None)
     reader = SecretReader(os.environ)
+    sources = {f"web.clients {item.ae_title}": item.token_source() for item in web.clients}
+    common = web.token_source()
+    if common is not None:
+        sources["web.token"] = common
+    tokens = [_token(reader, name, source) for name, source in sources.items()]
+    if len(set(tokens)) < len(tokens):
+        raise SettingsError("web: two clients have the same token; make one for each")
+    clients = [
+        Client(ae_title=item.ae_title, rights=item.rights, token=partial(reader.read, item.token_source()))
+        for item in web.clients
+    ]
+    token = None if common is None else partial(reader.read, common)
+    return Access(web.addresses, web.rights, token, clients)
+
+
+def _token(reader: SecretReader, name: str, source: SecretSource) -> bytes:
     try:
-        length = len(reader.read(source))
+        token = reader.read(source)
     except DestinationUnavailable as error:
-        raise SettingsError(f"web.token: {error}") from error
-    if length < SHORTEST_TOKEN:
-        raise SettingsError(f"web.token: it is shorter than {SHORTEST_TOKEN} bytes; choose a longer one")
-    return Access(web.addresses, web.rights, lambda: reader.read(source))
+        raise SettingsError(f"{name}: {error}") from error
+    if len(token) < SHORTEST_TOKEN:
+        raise SettingsError(f"{name}: it is shorter than {SHORTEST_TOKEN} bytes; choose a longer one")
+    return token

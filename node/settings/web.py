@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from node.domain.network import Right, SecretSource
 from node.settings.destinations import FILE, Secret, Url, source_of
@@ -25,10 +25,45 @@ def _path(value: str) -> str:
     return value
 
 
+def _web_rights(value: frozenset[Right]) -> frozenset[Right]:
+    if not value <= WEB_RIGHTS:
+        raise ValueError("rights: only 'query', 'retrieve' and 'store' can be given to web clients")
+    return value
+
+
 def _origin(value: str) -> str:
     if _ORIGIN.fullmatch(value) is None:
         raise ValueError(f"{value!r} is no origin; write for example 'https://viewer.example' or '*'")
     return value
+
+
+def _anchored(token: str, folder: Path) -> str:
+    """Return a reference to a file that starts at ``folder`` where it is relative."""
+    return f"{FILE}{folder / token.removeprefix(FILE)}" if token.startswith(FILE) else token
+
+
+class WebClientSettings(Section):
+    """A client with a token and rights of its own: what it stores is recorded under its AE title.
+
+    Take its token away, and it is let in no more, while the others are.
+    """
+
+    ae_title: AETitle = Field(description="Name of the client, in the log and in the records.")
+    token: Secret = Field(description="Its bearer token, as `env:VARIABLE` or `file:PATH`; read at each use.")
+    rights: frozenset[Right] = Field(
+        frozenset({Right.QUERY, Right.RETRIEVE}),
+        min_length=1,
+        description="What it may do: `query`, `retrieve`, `store`.",
+    )
+
+    @field_validator("rights")
+    @classmethod
+    def _are_of_the_web(cls, value: frozenset[Right]) -> frozenset[Right]:
+        return _web_rights(value)
+
+    def token_source(self) -> SecretSource:
+        """Return where the token is."""
+        return source_of(self.token)
 
 
 class WebSettings(Section):
@@ -51,8 +86,11 @@ class WebSettings(Section):
         description="IP addresses or networks (CIDR) from which requests are served.",
     )
     token: Secret | None = Field(
-        None, description="Bearer token of all clients, as `env:VARIABLE` or `file:PATH`; read at each use."
+        None,
+        description="Bearer token of all clients that have none of their own, as `env:VARIABLE` or "
+        "`file:PATH`; read at each use.",
     )
+    clients: tuple[WebClientSettings, ...] = Field((), description="Who has a token of its own.")
     anonymous: bool = Field(False, description="Serve without a token.")
     rights: frozenset[Right] = Field(
         frozenset({Right.QUERY, Right.RETRIEVE}),
@@ -60,7 +98,9 @@ class WebSettings(Section):
         description="What clients may do: `query` (QIDO-RS), `retrieve` (WADO-RS), `store` (STOW-RS).",
     )
     ae_title: AETitle = Field(
-        "DICOMWEB", description="AE title under which what comes by STOW-RS is recorded as sent."
+        "DICOMWEB",
+        description="AE title under which what comes by STOW-RS with the common token, or none, is recorded "
+        "as sent.",
     )
     certificate: Path | None = Field(None, description="Certificate for HTTPS, PEM; with `key`.")
     key: Path | None = Field(None, description="Key of the certificate, PEM.")
@@ -87,12 +127,14 @@ class WebSettings(Section):
     def _is_safe(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together; give both or neither")
-        if not self.rights <= WEB_RIGHTS:
-            raise ValueError("rights: only 'query', 'retrieve' and 'store' can be given to web clients")
-        if self.enabled and self.token is None and not self.anonymous:
+        _web_rights(self.rights)
+        with_token = self.token is not None or bool(self.clients)
+        if self.enabled and not with_token and not self.anonymous:
             raise ValueError("set a token, or anonymous = true where everyone listed may read without one")
-        if self.token is not None and self.anonymous:
+        if with_token and self.anonymous:
             raise ValueError("give either a token or anonymous = true, not both")
+        if len({item.ae_title for item in self.clients}) < len(self.clients):
+            raise ValueError("two clients have the same ae_title; name each once")
         if self.enabled and self.certificate is None and not (self.allow_plain_http or self._on_loopback()):
             raise ValueError(
                 "plain HTTP leaves this machine; set certificate and key, or allow_plain_http where a proxy "
@@ -113,8 +155,11 @@ class WebSettings(Section):
             for key, path in (("certificate", self.certificate), ("key", self.key))
             if path is not None
         }
-        if self.token is not None and self.token.startswith(FILE):
-            update["token"] = f"{FILE}{folder / self.token.removeprefix(FILE)}"
+        if self.token is not None:
+            update["token"] = _anchored(self.token, folder)
+        update["clients"] = tuple(
+            item.model_copy(update={"token": _anchored(item.token, folder)}) for item in self.clients
+        )
         return self.model_copy(update=update)
 
     def token_source(self) -> SecretSource | None:

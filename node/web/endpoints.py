@@ -43,7 +43,8 @@ class Endpoint:
     async def _answer(self, request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         resource = self._resources.get(method)
-        self._access.check(request, resource.right if resource is not None else None)
+        right = resource.right if resource is not None else None
+        request.state.ae_title = self._access.check(request, right)
         self._url.check(request)
         if resource is None:
             raise MethodNotAllowed(allowed(self._resources))

@@ -48,7 +48,7 @@ class StowResource:
         Of its clients.
     url : ServiceUrl
     calling_ae_title : str
-        Under which they are recorded as sent.
+        Under which they are recorded as sent where the client has none of its own.
     called_ae_title : str
         Of this node.
     limits : StowLimits
@@ -92,7 +92,7 @@ class StowResource:
         events = _events(request, self._limits)
         intent = Intent(
             caller=Caller(
-                calling_ae_title=self._calling_ae_title,
+                calling_ae_title=request.state.ae_title or self._calling_ae_title,
                 called_ae_title=self._called_ae_title,
                 address=request.client.host if request.client is not None else "",
             ),

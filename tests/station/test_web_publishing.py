@@ -20,7 +20,7 @@ from node.web.connection import SPARE
 from node.web.visits import Visits
 from tests.certificates import Authority
 from tests.free_ports import free_port
-from tests.station.receiving_node import CountedUids, WallClock, migrated_index, wait_until
+from tests.station.receiving_node import CountedUids, WallClock, migrated_index, wait_until, write_instance
 
 TOKEN = "0123456789abcdef"
 
@@ -80,6 +80,41 @@ def test_it_serves_by_tls_with_a_token_that_may_change(tmp_path: Path, store: St
         wait_until(lambda: _answers(url, trust), "handshakes are taken again")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_the_token_of_one_client_is_taken_away_and_the_others_stay(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    lines = [f"port = {port}"]
+    for name, rights in (("VIEWER", '"query"'), ("GATEWAY", '"store"')):
+        (tmp_path / name).write_text(name + TOKEN)
+        lines += ["[[web.clients]]", f'ae_title = "{name}"', f'token = "file:{name}"', f"rights = [{rights}]"]
+    image, _ = write_instance(tmp_path / "1.dcm")
+    url = f"http://127.0.0.1:{port}/dicom-web/studies"
+    with ExitStack() as opened, httpx.Client() as client:
+        start(configured(tmp_path, *lines), store, opened)
+
+        def asked(name: str) -> int:
+            return client.get(url, headers={"Authorization": f"Bearer {name}{TOKEN}"}).status_code
+
+        def given(name: str) -> int:
+            headers = {"Authorization": f"Bearer {name}{TOKEN}", "Content-Type": "application/dicom"}
+            return client.post(url, headers=headers, content=image.read_bytes()).status_code
+
+        assert [asked(name) for name in ("VIEWER", "GATEWAY", "OTHER")] == [204, 403, 401]
+        assert [given(name) for name in ("VIEWER", "GATEWAY", "OTHER")] == [403, 200, 401]
+        (tmp_path / "GATEWAY").unlink()
+        assert (given("GATEWAY"), asked("VIEWER")) == (401, 200)
+        assert "GATEWAY is let in no more" in caplog.text
+        assert TOKEN not in caplog.text
+    with store.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT calling_ae_title FROM associations").scalars().all() == [
+            "GATEWAY"
+        ]
+    (tmp_path / "GATEWAY").write_text("VIEWER" + TOKEN)
+    with ExitStack() as opened, pytest.raises(SettingsError, match="the same token"):
+        start(configured(tmp_path, *lines), store, opened)
 
 
 def test_a_client_that_begins_no_handshake_is_let_go(

@@ -10,6 +10,8 @@ from node.domain.errors import SettingsError
 from node.domain.network import Right, SecretSource
 from node.settings.loading import load
 
+CLIENT = '[[web.clients]]\nae_title = "VIEWER"\ntoken = "file:viewer"\n'
+
 
 def read(folder: Path, text: str):
     path = folder / "groundglass.toml"
@@ -34,6 +36,12 @@ def test_files_start_at_the_settings_file(tmp_path: Path) -> None:
     assert read(tmp_path, 'token = "env:TOKEN"').token_source() == SecretSource(variable="TOKEN")
 
 
+def test_clients_have_tokens_and_rights_of_their_own(tmp_path: Path) -> None:
+    [viewer] = read(tmp_path, f"enabled = true\n{CLIENT}").clients
+    assert viewer.token_source() == SecretSource(file=tmp_path / "viewer")
+    assert viewer.rights == {Right.QUERY, Right.RETRIEVE}
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -50,6 +58,9 @@ def test_files_start_at_the_settings_file(tmp_path: Path) -> None:
         ('origins = ["https://a.example/x"]', "no origin"),
         ('public_url = "ftp://a.example"', "no HTTP address"),
         ('addresses = ["somewhere"]', "no IP address"),
+        (f"enabled = true\nanonymous = true\n{CLIENT}", "not both"),
+        (CLIENT + CLIENT, "name each once"),
+        (f'{CLIENT}rights = ["commitment"]', "rights"),
     ],
 )
 def test_what_would_open_it_by_an_oversight_is_refused(tmp_path: Path, text: str, word: str) -> None:
