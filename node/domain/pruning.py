@@ -15,6 +15,10 @@ class Kept(StrEnum):
     """Requests for storage commitment that were reported on, with their relays."""
     PULLS = "pulls"
     """What was fetched from archives, with its series."""
+    ASSOCIATIONS = "associations"
+    """Who called, and which series came by it."""
+    QUESTIONS = "questions for proof"
+    """Storage commitment that was asked of destinations, with the deliveries that it was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

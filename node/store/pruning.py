@@ -1,4 +1,4 @@
-"""Forgetting what peers announced and asked, and what was fetched, when nothing depends on it any more.
+"""Forgetting what peers announced, asked and sent by, what was fetched, and how proof was asked for.
 
 A promise is never forgotten: a committed instance that is here keeps the request by which it was committed.
 """
@@ -13,12 +13,21 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, delete, exists, func, or_, select, true
 
 from node.domain.commitment import COMMITTED, RequestState
+from node.domain.delivery import DeliveryState
 from node.domain.pruning import Kept, Pruned
 from node.domain.study import SeriesState, StudyState
 from node.store.acts import record_act
 from node.store.commitment_rows import is_promised
 from node.store.database import Database
-from node.store.schema import asides, instances, series, studies
+from node.store.schema import (
+    asides,
+    association_series,
+    associations,
+    deliveries,
+    instances,
+    series,
+    studies,
+)
 from node.store.schema_announced import (
     announced_instances,
     announcements,
@@ -26,6 +35,7 @@ from node.store.schema_announced import (
     commitment_relays,
     commitment_requests,
 )
+from node.store.schema_delivery import commitment_deliveries, commitments
 from node.store.schema_pulls import pull_series, pulls
 from node.store.schema_retention import retention_holds
 
@@ -173,8 +183,41 @@ def _rule_of(kind: Kept) -> _Rule:
                 table=pulls,
                 ended_at=pulls.c.ended_at,
                 ended=pulls.c.ended_at.is_not(None),
-                needed=exists().where(of_one, _is_open(pull_series.c.series_instance_uid)),
+                needed=or_(
+                    exists().where(of_one, _is_open(pull_series.c.series_instance_uid)),
+                    # Its number would be given to the next one, and an operator knows it by that.
+                    pulls.c.id == select(func.max(pulls.c.id)).scalar_subquery(),
+                ),
                 parts=(pull_series.c.pull_id,),
+            )
+        case Kept.ASSOCIATIONS:
+            # How an association ended is evidence of what came by it, until that is judged for good.
+            carried = exists().where(
+                association_series.c.association_id == associations.c.id,
+                series.c.id == association_series.c.series_id,
+                studies.c.id == series.c.study_id,
+                _is_undecided(),
+            )
+            return _Rule(
+                table=associations,
+                ended_at=associations.c.closed_at,
+                ended=associations.c.closed_at.is_not(None),
+                needed=carried,
+                parts=(association_series.c.association_id,),
+            )
+        case Kept.QUESTIONS:
+            waits = exists().where(
+                commitment_deliveries.c.commitment_id == commitments.c.id,
+                deliveries.c.id == commitment_deliveries.c.delivery_id,
+                deliveries.c.state == DeliveryState.SENT,
+            )
+            return _Rule(
+                table=commitments,
+                ended_at=commitments.c.asked_at,
+                # Its answer may come at any later time, and counts while a delivery waits for it.
+                ended=true(),
+                needed=waits,
+                parts=(commitment_deliveries.c.commitment_id,),
             )
 
 

@@ -96,6 +96,8 @@ series = Table(
         name="verdict_with_reason",
     ),
     Index("ix_series_state", "state"),
+    # Few are incomplete for good, yet they stay: only those of the last time are fetched again.
+    partial_index("ix_series_incomplete", "state", "last_arrival_at", where="state = 'incomplete'"),
 )
 
 instances = Table(
@@ -226,6 +228,7 @@ screenings = Table(
         where=in_states("state", ScreeningState.QUEUED, ScreeningState.RUNNING, ScreeningState.PARKED),
     ),
     Index("ix_screenings_state", "state", "queued_at"),
+    Index("ix_screenings_purpose", "purpose", "state"),
 )
 
 findings = Table(

@@ -17,6 +17,7 @@ commitments = Table(
     Column("destination", String, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
     Column("answered_at", UtcDateTime),
+    Index("ix_commitments_asked_at", "asked_at"),
 )
 
 commitment_deliveries = Table(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from node.domain.announcement import AnnouncedInstance, Status
 from node.domain.archives import ArchivedSeries, PullCause, PullRequest, Sought
@@ -20,8 +21,10 @@ from node.domain.commitment import (
 )
 from node.domain.expectation import Source
 from node.domain.pruning import Kept
+from node.domain.study import AssociationEnd
 from node.operate.forgetting import Forgetting
 from node.store.commitments_asked import protected
+from node.store.schema_delivery import commitments
 from tests.unit.store.test_query_plans import WHOLE_TABLE, plans
 
 DAY = 86400
@@ -111,8 +114,14 @@ def test_what_is_over_for_long_goes_with_all_that_hangs_on_it(ward: Any) -> None
         Kept.ANNOUNCEMENTS: (2, 4),
         Kept.COMMITMENTS: (1, 3),
         Kept.PULLS: (1, 2),
+        Kept.ASSOCIATIONS: (0, 0),
+        Kept.QUESTIONS: (0, 0),
     }
-    assert forget(ward) == {Kept.ANNOUNCEMENTS: 2, Kept.COMMITMENTS: 1, Kept.PULLS: 1}
+    assert {kind: count for kind, count in forget(ward).items() if count} == {
+        Kept.ANNOUNCEMENTS: 2,
+        Kept.COMMITMENTS: 1,
+        Kept.PULLS: 1,
+    }
     left = ("announcements", "announced_instances", "commitment_requests", "asked_instances")
     assert [rows(ward, table) for table in left] == [1] * 4
     assert [rows(ward, table) for table in ("commitment_relays", "pulls", "pull_series")] == [1, 2, 2]
@@ -137,6 +146,7 @@ def test_a_series_that_is_not_judged_for_good_keeps_what_is_said_of_it(ward: Any
     uid = series_here(ward)
     announce(ward, "1.5.1", uid)
     pull(ward, uid)
+    pull(ward, "7.9", end=False)
     ward.clock.advance(91 * DAY)
     nothing = dict.fromkeys(Kept, 0)
     assert forget(ward) == nothing
@@ -144,7 +154,56 @@ def test_a_series_that_is_not_judged_for_good_keeps_what_is_said_of_it(ward: Any
     ward.store.retention.hold(ward.study.id, "Ada", "a complaint")
     assert forget(ward) == nothing
     ward.store.retention.release(ward.study.id, "Ada", "settled")
-    assert forget(ward) == {Kept.ANNOUNCEMENTS: 1, Kept.COMMITMENTS: 0, Kept.PULLS: 1}
+    assert forget(ward) == nothing | {Kept.ANNOUNCEMENTS: 1, Kept.PULLS: 1}
+
+
+def test_the_number_of_a_forgotten_pull_is_given_to_no_other(ward: Any) -> None:
+    numbers = [pull(ward, "7.1"), pull(ward, "7.2")]
+    ward.clock.advance(91 * DAY)
+    assert forget(ward)[Kept.PULLS] == 1
+    assert forget(ward)[Kept.PULLS] == 0
+    assert pull(ward, "7.3") > max(numbers)
+
+
+def associate(ward: Any, *instances: int, end: AssociationEnd = AssociationEnd.RELEASED) -> None:
+    number = ward.store.intake.association_opened("CT1", "10.0.0.7")
+    for item in instances:
+        ward.add(item, association_id=number)
+    ward.store.intake.association_closed(number, end)
+
+
+def test_associations_are_forgotten_when_what_came_by_them_is_judged_for_good(ward: Any) -> None:
+    associate(ward)
+    associate(ward, 1, 2)
+    ward.store.intake.association_opened("CT1", "10.0.0.7")
+    ward.clock.advance(91 * DAY)
+    assert forget(ward)[Kept.ASSOCIATIONS] == 1, "the one that brought nothing"
+    ward.settle()
+    assert (rows(ward, "associations"), rows(ward, "association_series")) == (2, 1)
+    assert forget(ward)[Kept.ASSOCIATIONS] == 1
+    assert (rows(ward, "associations"), rows(ward, "association_series")) == (1, 0), "one is open"
+
+
+def ask_for_proof(ward: Any) -> list[Any]:
+    """Send what was found, and ask the destination to commit itself to it."""
+    ward.add(1)
+    ward.screened()
+    ward.store.operations.go_live("pacs", "Ada", "ready")
+    for item in ward.store.outbox.claim("pacs", limit=10):
+        ward.store.outbox.accepted(item.id, "0000H")
+    items: list[Any] = ward.store.proofs.unproven("pacs", limit=10)
+    ward.store.proofs.asking("1.2.3", "pacs", [item.id for item in items])
+    return items
+
+
+def test_a_question_for_proof_is_forgotten_when_no_delivery_waits_for_its_answer(ward: Any) -> None:
+    items = ask_for_proof(ward)
+    ward.clock.advance(91 * DAY)
+    assert forget(ward)[Kept.QUESTIONS] == 0
+    uids = [item.sop_instance_uid for item in items]
+    assert ward.store.proofs.committed("1.2.3", destinations=["pacs"], succeeded=uids, failed={}) == len(uids)
+    assert forget(ward)[Kept.QUESTIONS] == 1
+    assert (rows(ward, "commitments"), rows(ward, "commitment_deliveries")) == (0, 0)
 
 
 def test_the_last_proof_of_a_promise_stays(ward: Any, instance: AskedInstance) -> None:
@@ -251,6 +310,13 @@ def test_what_is_forgotten_is_found_by_an_index(ward: Any, instance: AskedInstan
     commit(ward, "1.6.1", NOT_HERE)
     commit(ward, "1.6.2", instance)
     pull(ward, "7.1")
+    pull(ward, "7.2")
+    associate(ward)
+    with ward.store.database.write() as connection:
+        asked_at = ward.clock.now()
+        connection.execute(
+            insert(commitments), {"transaction_uid": "1.2.3", "destination": "pacs", "asked_at": asked_at}
+        )
     ward.clock.advance(91 * DAY)
 
     def work() -> None:
@@ -265,5 +331,11 @@ def test_what_is_forgotten_is_found_by_an_index(ward: Any, instance: AskedInstan
     assert not [item for item in lines if WHOLE_TABLE.match(item[0])]
     assert not [item for item in lines if "TEMP B-TREE" in item[0]]
     used = " ".join(line for line, _ in lines)
-    for index in ("ix_announcements_changed_at", "ix_commitment_requests_changed_at", "ix_pulls_ended"):
+    for index in (
+        "ix_announcements_changed_at",
+        "ix_commitment_requests_changed_at",
+        "ix_pulls_ended",
+        "ix_associations_closed_at",
+        "ix_commitments_asked_at",
+    ):
         assert index in used

@@ -168,6 +168,18 @@ def test_who_names_a_file_is_found_by_an_index(ward, table):
 @pytest.mark.parametrize(
     ("work", "index"),
     [
+        (lambda store: store.screenings.counts(), "ix_screenings_purpose"),
+        (lambda store: store.outbox.counts(), "ix_deliveries_state"),
+    ],
+)
+def test_what_is_counted_for_each_scrape_is_counted_in_an_index_alone(ward, work, index):
+    plan = next(iter(plans(ward.store.database.engine, lambda: work(ward.store)).values()))
+    assert f"USING COVERING INDEX {index}" in plan[0]
+
+
+@pytest.mark.parametrize(
+    ("work", "index"),
+    [
         (lambda store: store.screenings.claim("worker", lease=timedelta(hours=1)), "ix_screenings_state"),
         (lambda store: store.outbox.claim("pacs", limit=10), "ix_deliveries_state"),
         (lambda store: store.proofs.unproven("pacs", limit=10), "ix_deliveries_unproven"),
@@ -177,9 +189,10 @@ def test_who_names_a_file_is_found_by_an_index(ward, table):
         (lambda store: store.studies.receiving_series(), "ix_series_state"),
         (lambda store: store.judging.ripe(now=NOW, silent_since=NOW, after=0, limit=10), "ix_series_state"),
         (lambda store: store.asides.to_compare(), "ix_asides_reason"),
+        (lambda store: store.archives.open_series(since=NOW, limit=10), "ix_series_incomplete"),
     ],
 )
 def test_what_runs_every_second_begins_with_the_few_rows_that_are_open(ward, work, index):
     found = plans(ward.store.database.engine, lambda: work(ward.store))
     first = next(iter(found.values()))
-    assert any(index in step for step in first[:2]), first
+    assert any(index in step for step in first[:6]), first
