@@ -156,9 +156,20 @@ class Watch:
             except GroundglassError as error:  # the index; the operation itself may go on
                 logger.warning("an operation at an archive could not be looked at: %s", error)
                 continue
+            except Exception:  # without this thread nobody would ever break the operation off
+                logger.exception("an operation at an archive could not be looked at")
+                continue
             if self._reason:
                 logger.warning("an operation at an archive is broken off: %s", self._reason)
-                operation.cancel()
-                if not ended.wait(self._patience.grace.total_seconds()):
-                    operation.abort()
+                self._break_off(operation, ended)
                 return
+
+    def _break_off(self, operation: Operation, ended: threading.Event) -> None:
+        try:
+            operation.cancel()
+        except Exception:  # whatever keeps it from being cancelled: it is aborted then
+            logger.exception("an operation at an archive could not be cancelled; its association is aborted")
+        else:
+            if ended.wait(self._patience.grace.total_seconds()):
+                return
+        operation.abort()

@@ -41,6 +41,14 @@ class Call:
         raise DestinationUnavailable("the association ended")
 
 
+class Stubborn(Call):
+    """An operation that cannot be cancelled."""
+
+    def cancel(self) -> None:
+        super().cancel()
+        raise OSError("the association is gone")
+
+
 def watch_of(clock: FrozenClock, **named: Any) -> Watch:
     return Watch(
         **{"wanted": lambda: True, "arrived": lambda: 0, "clock": clock, "patience": PATIENCE, **named}
@@ -144,3 +152,27 @@ def test_an_association_that_breaks_by_itself_is_not_called_broken_off() -> None
     with pytest.raises(DestinationUnavailable) as raised, watch_of(FrozenClock()).over(Call()):
         raise DestinationUnavailable("the archive hung up")
     assert not isinstance(raised.value, BrokenOff)
+
+
+def test_what_cannot_be_cancelled_is_aborted(caplog: pytest.LogCaptureFixture) -> None:
+    call, looks = Stubborn(), iter([True])
+    watch = watch_of(FrozenClock(), wanted=lambda: next(looks, False))
+    with pytest.raises(BrokenOff, match=CANCELLED), watch.over(call):
+        call.run()
+    assert call.seen == ["cancel", "abort"]
+    assert "could not be cancelled" in caplog.text
+
+
+def test_a_look_that_fails_in_any_way_is_not_the_last_one(caplog: pytest.LogCaptureFixture) -> None:
+    looks = iter([True, None])
+
+    def wanted() -> bool:
+        found = next(looks, False)
+        if found is None:
+            raise OSError("nobody knows why")
+        return found
+
+    call = Call()
+    with pytest.raises(BrokenOff, match=CANCELLED), watch_of(FrozenClock(), wanted=wanted).over(call):
+        call.run()
+    assert "nobody knows why" in caplog.text
