@@ -173,6 +173,7 @@ class Node:
                 free_bytes=shutil.disk_usage(self._settings.node.data_dir).free,
                 least_free_bytes=self._settings.health.least_free_bytes,
                 receiving_problem=parts.receivers.problem if parts.receivers is not None else "",
+                damaged_files=0 if store_problem else parts.store.damage.count(),
             )
         )
 

@@ -81,7 +81,11 @@ def listener_of(
         announcements=AnnouncementService(store.announcements, uids),
         query=FindService(store.matches, store.files, ae_title=settings.node.ae_title),
         retrieve=RetrieveService(
-            store.matches, store.files, store.codecs, destinations=settings.move_destination_records()
+            store.matches,
+            store.files,
+            store.codecs,
+            damage=store.damage,
+            destinations=settings.move_destination_records(),
         ),
         places=places,
         receivers=receivers,

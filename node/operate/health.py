@@ -78,6 +78,8 @@ class Facts:
     least_free_bytes: int
     receiving_problem: str = ""
     """Why fewer processes receive than should; empty when they do."""
+    damaged_files: int = 0
+    """Object files that were missing or damaged when they were to be sent, and are so still."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,10 @@ def judge(facts: Facts) -> Health:
         for check in facts.destinations
         if check.breaker != BreakerState.CLOSED
     ]
+    if facts.damaged_files:
+        warnings.append(
+            f"store: {facts.damaged_files} object files are missing or damaged; see `groundglass integrity`"
+        )
     if facts.receiving_problem:
         warnings.append(f"network: {facts.receiving_problem}")
     return Health(ready=not problems, problems=tuple(problems), warnings=tuple(warnings), facts=facts)

@@ -14,12 +14,13 @@ from node.dicom.transcode import Transcoder
 from node.dimse.admission import Caller
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.retrieving import MOST_SUBOPERATIONS
-from node.domain.errors import QueryMalformed
+from node.domain.errors import ObjectDamaged, ObjectMissing, QueryMalformed
 from node.domain.network import MoveDestination
 from node.domain.ports import ObjectFiles
 from node.domain.query import Level
 from node.query.find import PATIENT_ROOT, STUDY_ROOT
 from node.query.identifier import read_retrieval
+from node.store.damage import DamageRecords
 from node.store.found_objects import Candidate
 from node.store.matching import MatchRecords
 
@@ -38,6 +39,8 @@ class RetrieveService:
         The stored objects.
     codecs : Codecs
         Decode and encode their pixels where a peer does not take them as stored.
+    damage : DamageRecords
+        Remembers files that are not as they were stored.
     destinations : iterable of MoveDestination
         Where objects may be sent; nobody can name another place.
     """
@@ -48,11 +51,13 @@ class RetrieveService:
         files: ObjectFiles,
         codecs: Codecs,
         *,
+        damage: DamageRecords,
         destinations: Iterable[MoveDestination],
     ) -> None:
         self.transcoder = Transcoder(codecs)
         self._records = records
         self._files = files
+        self._damage = damage
         self._destinations = {item.ae_title: item for item in destinations}
 
     def instances(self, request: RetrieveRequest, *, caller: Caller) -> Sequence[Retrievable]:  # noqa: ARG002 - the port's signature
@@ -92,13 +97,17 @@ class RetrieveService:
                     yield candidate
 
     def locate(self, item: Retrievable) -> Path:
-        """Return the file of an instance, which has the size that it was stored with.
+        """Return the file of an instance, which has the size that it was stored with; else remember that.
 
         Raises
         ------
         ObjectMissing, ObjectDamaged
         """
-        return self._files.path(item.object_key, item.size)
+        try:
+            return self._files.path(item.object_key, item.size)
+        except (ObjectMissing, ObjectDamaged):
+            self._damage.note(item.object_key)
+            raise
 
     def scratch(self) -> AbstractContextManager[RawIOBase]:
         """Lend a file that is gone afterwards, on the disk of the stored objects.

@@ -14,6 +14,7 @@ from node.store.archives import ArchiveRecords
 from node.store.asides import AsideRecords
 from node.store.breakers import BreakerRecords
 from node.store.commitments_asked import CommitmentRecords
+from node.store.damage import DamageRecords
 from node.store.database import Database
 from node.store.intake import IntakeRecords
 from node.store.judging import JudgingRecords
@@ -66,6 +67,7 @@ class Store:
     metadata: MetadataRecords
     retention: RetentionRecords
     pruning: PruningRecords
+    damage: DamageRecords
 
     def close(self) -> None:
         """Close the connections to the index, and end the processes beside this one."""
@@ -133,4 +135,5 @@ def open_store(
         metadata=MetadataRecords(database, files),
         retention=RetentionRecords(database, files),
         pruning=PruningRecords(database),
+        damage=DamageRecords(database, files),
     )

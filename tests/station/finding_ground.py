@@ -83,7 +83,9 @@ def answering(root: Path, *destinations: MoveDestination, limits: ListenLimits =
         services=StorageService(files=store.files, records=store.intake, clock=clock),
         clock=clock,
         query=FindService(store.matches, store.files, ae_title=AE_TITLE),
-        retrieve=RetrieveService(store.matches, store.files, store.codecs, destinations=destinations),
+        retrieve=RetrieveService(
+            store.matches, store.files, store.codecs, damage=store.damage, destinations=destinations
+        ),
     )
     port = listener.start()
     try:

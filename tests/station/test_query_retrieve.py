@@ -99,6 +99,7 @@ def test_a_missing_file_fails_alone(archive, tmp_path):
     archive.store.files.delete(page[0].object_key)
     sink = Sink()
     *_, (last, failed) = get(archive, sink)
+    assert archive.store.damage.count() == 1
     assert (set(sink.objects), last.Status) == ({second}, 0xB000)
     assert failed.FailedSOPInstanceUIDList == first
 
@@ -122,6 +123,9 @@ def test_a_file_that_became_shorter_fails_alone(archive, tmp_path, caplog):
     assert (set(sink.objects), last.Status) == ({second}, 0xB000)
     assert failed.FailedSOPInstanceUIDList == first
     assert path.stem in caplog.text
+    assert archive.store.damage.count() == 1
+    path.write_bytes((tmp_path / "1.dcm").read_bytes())  # out of a backup
+    assert archive.store.damage.count() == 0
 
 
 def test_a_file_that_became_shorter_is_not_moved(archive, tmp_path, port):

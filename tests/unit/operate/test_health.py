@@ -93,6 +93,13 @@ def test_a_pacs_that_is_down_is_told_and_stops_nothing() -> None:
     assert health.to_json()["destinations"][0]["failures"] == 7
 
 
+def test_damaged_files_are_told_and_keep_nothing_from_working() -> None:
+    health = judge(replace(WELL, damaged_files=2))
+    assert health.ready
+    warning = "store: 2 object files are missing or damaged; see `groundglass integrity`"
+    assert health.warnings == (warning,)
+
+
 def test_receiving_processes_that_end_again_and_again_are_told_and_stop_nothing() -> None:
     health = judge(replace(WELL, receiving_problem="receiving processes ended 3 times within an hour"))
     assert health.ready
