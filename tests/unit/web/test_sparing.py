@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from node.web.sparing import MOST, SECONDS, spare
+from node.web.sparing import MOST, MOST_KINDS, SECONDS, spare
 
 
 class SetClock:
@@ -23,27 +23,39 @@ class SetClock:
         return self.seconds
 
 
+def refuse(address: str, times: int) -> None:
+    for _ in range(times):
+        logging.getLogger("node.web.access").warning("a request from %s was refused: 100 %%", address)
+
+
 def test_a_client_that_is_refused_for_ever_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    clock, logger = SetClock(), logging.getLogger("node.web.access")
-
-    def refuse(times: int) -> None:
-        for number in range(times):
-            logger.warning("a request from %s was refused: 100 %%", number)
-
+    clock = SetClock()
     with ExitStack() as opened:
         spare(clock, opened)
-        refuse(MOST + 90)
+        refuse("A", MOST + 90)
         assert len(caplog.records) == MOST
-        logger.warning("another kind is told")
-        logger.error("what fails is told")
+        refuse("B", 1)  # another one is told of, from the same line
+        logging.getLogger("node.web.access").error("what fails is told")
         assert len(caplog.records) == MOST + 2
         clock.seconds += SECONDS
-        refuse(2)
+        refuse("A", 2)
         told = [record.getMessage() for record in caplog.records[MOST + 2 :]]
         assert told == [
-            "a request from 0 was refused: 100 % (and 90 more like it before)",
-            "a request from 1 was refused: 100 %",
+            "a request from A was refused: 100 % (and 90 more like it before)",
+            "a request from A was refused: 100 %",
         ]
     caplog.clear()
-    refuse(MOST + 5)
+    refuse("A", MOST + 5)
     assert len(caplog.records) == MOST + 5
+
+
+def test_clients_from_ever_other_addresses_do_not_fill_it_either(caplog: pytest.LogCaptureFixture) -> None:
+    clock = SetClock()
+    with ExitStack() as opened:
+        spare(clock, opened)
+        for number in range(3 * MOST_KINDS):
+            refuse(str(number), 1)
+        assert len(caplog.records) == MOST_KINDS + MOST
+        clock.seconds += SECONDS
+        refuse("new", 1)
+        assert len(caplog.records) == MOST_KINDS + MOST + 1  # what was told long ago makes room
