@@ -93,8 +93,7 @@ def open_store(
         Folder of the store: ``objects/``, ``spool/`` and, by default, ``index.sqlite``.
     url : str, optional
         SQLAlchemy URL of the index, if it lies elsewhere.
-    clock : Clock
-    uids : UidSource
+    clock, uids : Clock, UidSource
     codecs : CodecLimits, optional
         What decoding may cost.
     migrate : bool
