@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 
-from node.decide.queries import Entity, Items, Key, Query, is_match
+from node.decide.queries import Entity, Items, Key, Query, Values, is_match
 from node.dicom.elements import Attributes, Wanted
 from node.dicom.part10 import scan
 from node.domain.errors import DicomError, ObjectMissing
@@ -58,12 +58,16 @@ class Search:
             logger.error("attributes of an object are not found: %s", error)  # noqa: TRY400 - it says it all
             return Entity(texts=candidate.values)
         plain = {
-            key.attribute.keyword: attributes.text(key.attribute.tag)
+            key.attribute.keyword: _one_or_several(attributes.texts(key.attribute.tag))
             for key in read
             if not key.attribute.items
         }
         sequences = {key.attribute.keyword: _items(attributes, key) for key in read if key.attribute.items}
         return Entity(texts={**candidate.values, **plain}, sequences=sequences)
+
+
+def _one_or_several(values: tuple[str, ...]) -> Values:
+    return values if len(values) > 1 else "".join(values)
 
 
 def _wanted(read: Sequence[Key]) -> Wanted:

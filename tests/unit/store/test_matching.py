@@ -7,13 +7,21 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from node.decide.matching import Criterion, criterion_of
+from node.decide.queries import Key, Query
 from node.domain.query import ATTRIBUTES, Level
 from node.domain.result import RESULT_MODALITIES, ResultKind, Withdrawal
+from node.store.searching import Search
 from tests.unit.store.test_query_plans import plans
 
 STUDY = "1.2.826.0.1.10"
@@ -214,6 +222,25 @@ def test_a_statement_leaves_out_nothing_that_matches(ward, keyword, value, key):
 def test_a_statement_leaves_out_what_cannot_match(ward, keyword, key):
     ward.add(1, study_time="1030", referring_physician_name="House^Gregory")
     assert find(ward, Level.STUDY, **{keyword: key}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "is_found"), [("smith^a*", True), ("*jones*", True), ("smith^b", False), ("", True)]
+)
+def test_every_value_of_an_attribute_that_only_the_object_has_is_matched(ward, key, is_found):
+    data_set = dcmread(BytesIO(stored_object("1.2", "1.3", modality="CT", sop_class=CTImageStorage)))
+    data_set.OperatorsName = ["Smith^Anna", "Jones^Bert"]
+    stream = BytesIO()
+    data_set.save_as(stream)
+    ward.add(1, data=stream.getvalue())
+    attribute = next(item for item in ATTRIBUTES if item.keyword == "OperatorsName")
+    query = Query(
+        level=Level.SERIES, keys=(Key(attribute=attribute, criterion=criterion_of("PN", key)),), narrowing={}
+    )
+    found = [
+        entity for page in Search(ward.store.matches, ward.store.files).entities(query) for entity in page
+    ]
+    assert [entity.texts["OperatorsName"] for entity in found] == [("Smith^Anna", "Jones^Bert")] * is_found
 
 
 @pytest.mark.parametrize(
