@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import typer
 
@@ -15,10 +16,11 @@ from node.cli.models import known_store
 from node.cli.options import ConfigOption, JsonOption, settings_of
 from node.cli.output import counted, show, show_json, table
 from node.commitments import ground_of
+from node.dimse.certificates import require_in_force, server_context
 from node.domain.archives import Archive, DicomArchive, Retrieval, Sought
 from node.domain.errors import GroundglassError
 from node.domain.identity import derived_uid
-from node.domain.network import Destination, DicomDestination, Peer, Proof, Right
+from node.domain.network import Destination, DicomDestination, Peer, Proof, Right, TlsListen
 from node.fetching import searching
 from node.operate.health import ask, port_is_free
 from node.outlets import sender_to
@@ -69,7 +71,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
         subject="settings", passed=True, detail=f"{counted(len(settings.peers), 'peer', 'peers')} may call"
     )
     running = settings.health.enabled and ask(settings.health.host, settings.health.port) is not None
-    yield _port("node.port", settings.node.host, settings.node.port, running=running)
+    yield from _listening(settings, running=running)
     if settings.health.enabled:
         yield _port("health.port", settings.health.host, settings.health.port, running=running)
     if settings.web.enabled:
@@ -127,6 +129,25 @@ def _port(key: str, host: str, port: int, *, running: bool) -> Check:
         return Check(subject=key, passed=True, detail=f"{host}:{port} is free")
     detail = "taken by the node that runs" if running else "taken; free it or choose another"
     return Check(subject=key, passed=running, detail=f"{host}:{port} is {detail}")
+
+
+def _listening(settings: Settings, *, running: bool) -> Iterator[Check]:
+    """Look at the ports of associations, and at the certificate that the node shows."""
+    host, tls = settings.node.host, settings.tls
+    if tls.plain:
+        yield _port("node.port", host, settings.node.port, running=running)
+    if tls.port is not None:
+        yield _port("tls.port", host, tls.port, running=running)
+    if tls.certificate is not None and tls.key is not None:
+        yield _attempt("tls.certificate", partial(_certificate, tls.certificate, tls.key, tls.listen()))
+
+
+def _certificate(certificate: Path, key: Path, listen: TlsListen | None) -> str:
+    """Load what the node would listen with, and make a handshake with it in memory."""
+    if listen is not None:
+        server_context(listen)
+    until = require_in_force(certificate, key, calling=listen is None)
+    return f"{certificate.name} is in force until {until}"
 
 
 def _attempt(subject: str, action: Callable[[], str]) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from node.dimse.admission import BY_TLS
 from node.domain.delivery import Delivery
 from node.domain.job import Screening
 from node.domain.model import ModelIdentity
@@ -83,7 +84,7 @@ def refused_caller_record(caller: RefusedCaller) -> dict[str, Any]:
         "reason": caller.reason,
         "attempts": caller.attempts,
         "last_at": caller.last_at.isoformat(),
-        "settings": admitting_settings(caller),
+        "settings": "" if caller.reason in BY_TLS else admitting_settings(caller),
     }
 
 

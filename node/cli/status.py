@@ -176,9 +176,9 @@ def _print(record: dict[str, Any]) -> None:
             f"\nRefused: {printable(caller['calling_ae_title'])} from {printable(caller['address'])}, "
             f"{counted(caller['attempts'], 'time', 'times')}, last {caller['last_at']}:",
             f"  {printable(caller['reason'])}",
-            "To admit it, paste into the settings file:",
-            caller["settings"],
         )
+        if caller["settings"]:
+            show("To admit it, paste into the settings file:", caller["settings"])
 
 
 def _model_line(model: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from tests.docs_reading import ROOT, Block, Document, Step
 from tests.free_ports import free_port
 
 DEADLINE = 120.0
-PORTS = ("11112", "11113", "11114", "8042", "8001", "8080")
+PORTS = ("11112", "11113", "11114", "8042", "8001", "8080", "2762")
 """The ports that the documents name; each becomes a free one."""
 SHELL = re.compile(r"[|;&$*<>`]")
 VARIABLE = re.compile(r"(?P<name>[A-Z]+)=\$\(")

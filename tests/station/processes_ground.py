@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pynetdicom import AE
@@ -26,6 +27,7 @@ from tests.station.receiving_node import migrated_index
 
 OWN_DEVICE = "2.25.4711"
 PLACES = 4
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +77,20 @@ def receiving_processes(parent: int) -> list[int]:
 
 @contextmanager
 def receiving_in_processes(
-    root: Path, *, processes: int = 2, places: int = PLACES, clock: Clock | None = None
+    root: Path,
+    *,
+    processes: int = 2,
+    places: int = PLACES,
+    clock: Clock | None = None,
+    sections: Mapping[str, object] = NOTHING,
 ) -> Iterator[Ground]:
     """Open a store as a node that starts does, and receive; ``clock`` is that of the node's own process."""
-    settings = Settings(
-        node={"host": "127.0.0.1", "port": 0, "data_dir": root},
-        limits={"receiving_processes": processes, "max_associations": places},
-        peers=[{"ae_title": "CT1", "addresses": ["127.0.0.1"]}],
-    )
+    told = {
+        "node": {"host": "127.0.0.1", "port": 0, "data_dir": root},
+        "limits": {"receiving_processes": processes, "max_associations": places},
+        "peers": [{"ae_title": "CT1", "addresses": ["127.0.0.1"]}],
+    }
+    settings = Settings(**{**told, **sections})
     clock, uids = clock or SystemClock(), RandomUids()
     metrics = Metrics(lambda: Figures(screenings={}, shadows={}, deliveries={}, destinations=()))
     with ExitStack() as opened:
