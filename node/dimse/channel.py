@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from node.dimse.sockets import bound_calls
+
 LONGEST = 1 << 16
 """Bytes of one message; a socket pair of this kind takes some 200 KiB at once."""
 
@@ -40,6 +42,8 @@ class Kind(StrEnum):
     """From the receiving one: nothing is left of a connection."""
     RECEIVED = "received"
     """From the receiving one: how many instances it acknowledged."""
+    ALIVE = "alive"
+    """From the receiving one: nothing else has happened."""
     STOPPED = "stopped"
     """From the receiving one: every association has ended, or will not."""
 
@@ -71,13 +75,17 @@ class Channel:
         """Return two connected ends."""
         return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
+    def bound(self, seconds: float) -> None:
+        """Wait for the other process so long and no longer, from now on."""
+        bound_calls(self._end, seconds, socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)
+
     def send(self, kind: Kind, /, **content: object) -> None:
-        """Send a message; waits where the other process does not read.
+        """Send a message; waits where the other process does not read, as long as `bound` says.
 
         Raises
         ------
         OSError
-            The other process is gone.
+            The other process is gone, or does not read.
         """
         self._end.send(_packed(kind, content))
 
@@ -93,11 +101,19 @@ class Channel:
         socket.send_fds(self._end, [data], [connection.fileno()], socket.MSG_DONTWAIT)
 
     def receive(self) -> Message | None:
-        """Return the next message; None when the other process is gone."""
+        """Return the next message; None when the other process is gone.
+
+        Raises
+        ------
+        TimeoutError
+            None came within the time of `bound`.
+        """
         try:
             data, descriptors, _flags, _address = socket.recv_fds(self._end, LONGEST, 1)
         except ConnectionError:
             return None
+        except BlockingIOError as error:
+            raise TimeoutError("the other process says nothing") from error
         if not data:
             return None
         content = json.loads(data)

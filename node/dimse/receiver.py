@@ -18,7 +18,7 @@ from node.domain.errors import StoreError
 from node.domain.study import AssociationEnd
 
 REPORT_SECONDS = 1.0
-"""Between two reports of what was received."""
+"""Between two reports of what was received, or that nothing was."""
 
 
 class Accepting:
@@ -68,10 +68,12 @@ class Accepting:
         self._channel.send(Kind.REFUSED, caller=asdict(caller), reason=reason)
 
     def report(self) -> None:
-        """Tell what was received since the last report."""
+        """Tell what was received since the last report, or that this process lives."""
         counts = self._counts()
         if counts:
             self._channel.send(Kind.RECEIVED, counts=counts)
+        else:
+            self._channel.send(Kind.ALIVE)
 
     def answered(self, message: Message) -> None:
         """Hand an answer to who waits for it."""

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 """Until a process has read its modules."""
+SILENT_SECONDS = 60.0
+"""One that is ready and says or takes nothing for so long hangs: it says something each second."""
 STEADY_SECONDS = 60.0
 """One that lived so long did not fail at its start."""
 LONGEST_PAUSE = 60.0
@@ -189,8 +191,10 @@ class Receivers:
         with self._lock:
             self._news = tuple(own_device_uids)
             for running in self._runs():
-                with suppress(OSError):  # it is gone; the one that follows is told at its start
+                try:
                     running.channel.send(Kind.NEWS, own_device_uids=self._news)
+                except OSError:  # it is gone, or hangs; the one that follows is told at its start
+                    running.child.kill()
 
     def begin_stop(self, *, grace_seconds: float, abort_seconds: float) -> None:
         """Let every process bring its associations to an end; none is started any more."""
@@ -268,10 +272,11 @@ class Receivers:
         return running
 
     def _listen(self, slot: _Slot, running: _Running) -> None:
-        """Serve a process until it is gone."""
-        while (message := running.channel.receive()) is not None:
+        """Serve a process until it is gone, or hangs: else its peers would wait, and others come to it."""
+        while (message := self._next_of(running)) is not None:
             if message.kind is Kind.READY:
                 running.name = message.content["name"]
+                running.channel.bound(SILENT_SECONDS)
                 with self._lock:
                     running.ready = not self._stopping.is_set()
                 slot.settled.set()
@@ -284,8 +289,17 @@ class Receivers:
                 over()
             elif message.kind is Kind.RECEIVED:
                 self._received(message.content["counts"])
-            else:
+            elif message.kind is not Kind.ALIVE:
                 self._of_association(running, message)
+
+    def _next_of(self, running: _Running) -> Message | None:
+        try:
+            return running.channel.receive()
+        except TimeoutError:
+            if not running.stopped.is_set():
+                logger.error("receiving process %d hangs and is ended", running.child.pid)  # noqa: TRY400 - it says all
+            running.child.kill()
+            return None
 
     def _of_association(self, running: _Running, message: Message) -> None:
         """Do what a receiving process asks for one of its associations."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from node.dimse import receivers
 from node.dimse.receivers import STEADY_SECONDS, TELLING, TELLING_SECONDS
 from node.domain.errors import StoreInUse
 from node.store.claim import StoreClaim
@@ -26,6 +27,7 @@ from tests.faults.pdus import UID, release_request, store_request
 from tests.faults.raw_peer import ACCEPTED, RawPeer
 from tests.faults.sending_ground import FIRST, Scanner, check_whole
 from tests.faults.test_peers import allow_open_files
+from tests.journey.orthanc import wait_for
 from tests.station.processes_ground import gone, receiving_in_processes, receiving_processes
 from tests.station.receiving_node import wait_until
 
@@ -35,6 +37,8 @@ ASSOCIATIONS = 4
 LONGEST_SECONDS = 0.6
 BOTH = 0.2
 """How often every process is killed at once: the node's own then takes what comes."""
+CLOSED = 0
+"""Type of the PDU with which a connection ends that has none."""
 PAIRS = 60
 SILENT = 2000
 SECONDS = 30.0
@@ -124,6 +128,25 @@ def test_processes_that_end_again_and_again_are_told_and_cost_no_sender_anything
             assert answer.Status == 0x0000
         clock.leapt += TELLING_SECONDS
         assert ground.receivers.problem == "", "it is over"
+
+
+def test_a_receiving_process_that_hangs_is_ended_and_another_one_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receivers, "SILENT_SECONDS", 3.0)
+    with receiving_in_processes(tmp_path / "store") as ground, ExitStack() as opened:
+        hanging, _other = ground.receivers.processes
+        os.kill(hanging, signal.SIGSTOP)
+        peers = [opened.enter_context(RawPeer(ground.port)) for _ in range(2)]
+        answers = [peer.associate() for peer in peers]
+        assert sorted(answers) == [CLOSED, ACCEPTED], "one has come to each process"
+        wait_for(lambda: len(ground.receivers.processes) == 2, seconds=60, what="another one in its place")
+        assert hanging not in ground.receivers.processes
+        assert gone(hanging)
+        for peer in peers:
+            peer.socket.close()
+        with RawPeer(ground.port) as first, RawPeer(ground.port) as second:
+            assert [first.associate(), second.associate()] == [ACCEPTED] * 2
 
 
 @contextmanager
