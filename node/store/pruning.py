@@ -191,34 +191,42 @@ def _rule_of(kind: Kept) -> _Rule:
                 parts=(pull_series.c.pull_id,),
             )
         case Kept.ASSOCIATIONS:
-            # How an association ended is evidence of what came by it, until that is judged for good.
-            carried = exists().where(
-                association_series.c.association_id == associations.c.id,
-                series.c.id == association_series.c.series_id,
-                studies.c.id == series.c.study_id,
-                _is_undecided(),
-            )
-            return _Rule(
-                table=associations,
-                ended_at=associations.c.closed_at,
-                ended=associations.c.closed_at.is_not(None),
-                needed=carried,
-                parts=(association_series.c.association_id,),
-            )
+            return _of_associations()
         case Kept.QUESTIONS:
-            waits = exists().where(
-                commitment_deliveries.c.commitment_id == commitments.c.id,
-                deliveries.c.id == commitment_deliveries.c.delivery_id,
-                deliveries.c.state == DeliveryState.SENT,
-            )
-            return _Rule(
-                table=commitments,
-                ended_at=commitments.c.asked_at,
-                # Its answer may come at any later time, and counts while a delivery waits for it.
-                ended=true(),
-                needed=waits,
-                parts=(commitment_deliveries.c.commitment_id,),
-            )
+            return _of_questions()
+
+
+def _of_associations() -> _Rule:
+    # How an association ended is evidence of what came by it, until that is judged for good.
+    carried = exists().where(
+        association_series.c.association_id == associations.c.id,
+        series.c.id == association_series.c.series_id,
+        studies.c.id == series.c.study_id,
+        _is_undecided(),
+    )
+    return _Rule(
+        table=associations,
+        ended_at=associations.c.closed_at,
+        ended=associations.c.closed_at.is_not(None),
+        needed=carried,
+        parts=(association_series.c.association_id,),
+    )
+
+
+def _of_questions() -> _Rule:
+    waits = exists().where(
+        commitment_deliveries.c.commitment_id == commitments.c.id,
+        deliveries.c.id == commitment_deliveries.c.delivery_id,
+        deliveries.c.state == DeliveryState.SENT,
+    )
+    return _Rule(
+        table=commitments,
+        ended_at=commitments.c.asked_at,
+        # Its answer may come at any later time, and counts while a delivery waits for it.
+        ended=true(),
+        needed=waits,
+        parts=(commitment_deliveries.c.commitment_id,),
+    )
 
 
 def _is_open(series_instance_uid: ColumnElement[str]) -> ColumnElement[bool]:
