@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from node.decide.commitment import Decision, Step, decide
 from node.dimse.admission import Caller
@@ -132,6 +133,7 @@ class Committing:
         self._archive = archive
         self._requesters = {item.ae_title: item for item in requesters}
         self._waits = waits
+        self._reports_first = False
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -192,17 +194,20 @@ class Committing:
         """Decide on what is due, and report what is decided; for a tick.
 
         No request keeps others waiting: one whose files take long to read goes on in a later run, and who
-        cannot be reached is called once, for time limits of many calls would add up.
+        cannot be reached is called once, for time limits of many calls would add up. Once a run has lasted
+        long it begins nothing; where that leaves reports waiting, the next run begins with them.
         """
         unreachable: set[str] = set()
-        self._each(RequestState.OPEN, lambda request: self._look_in_turn(request, unreachable))
-        self._each(RequestState.DECIDED, lambda request: self._tell(request, unreachable))
-
-    def _each(self, state: RequestState, step: Callable[[OpenRequest], None]) -> None:
-        """Take a step with the requests that are due."""
         end = self._clock.monotonic() + TURN
+        steps = {RequestState.OPEN: self._look_in_turn, RequestState.DECIDED: self._tell}
+        for state in reversed(steps) if self._reports_first else steps:
+            self._each(state, partial(steps[state], unreachable=unreachable), until=end)
+        self._reports_first = not self._reports_first and self._clock.monotonic() > end
+
+    def _each(self, state: RequestState, step: Callable[[OpenRequest], None], *, until: float) -> None:
+        """Take a step with the requests that are due."""
         for request in self._records.due(state, limit=BATCH):
-            if not self._goes_on() or self._clock.monotonic() > end:
+            if not self._goes_on() or self._clock.monotonic() > until:
                 return
             try:
                 if request.received_at > self._clock.now():

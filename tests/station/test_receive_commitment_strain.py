@@ -20,6 +20,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel
 from node.dimse.admission import Caller
 from node.dimse.commitment import CommitmentReport, CommitmentRequest, ReferencedInstance
 from node.domain.commitment import RequestState
+from node.receive.committing import TURN
 from node.receive.verifying import SHARE, forget_cached
 from node.store.object_files import LocalObjectFiles
 from tests.station.asking_ground import WAITS, Node, Scanner, WatchedFiles, running_node
@@ -332,3 +333,26 @@ def test_a_late_acknowledgement_ends_no_request_that_was_decided_otherwise_since
     assert node.state(transaction, "CT1") is RequestState.DECIDED
     committing.reported(lost, caller=caller)
     assert node.state(transaction, "CT1") is RequestState.REPORTED
+
+
+def test_a_run_that_lasted_long_begins_no_report_and_the_next_one_begins_with_it(
+    node, tmp_path, study, transaction
+):
+    uids = node.receive(tmp_path, 1, study=study)
+    scanner, later = Scanner(), f"{transaction}.1"
+    node.provider.current = committing = node.committing(scanner_port=1)
+    scanner.ask(node, uids, transaction)
+    committing.run_once()
+    assert (node.request(transaction).attempts, node.state(transaction)) == (1, RequestState.DECIDED)
+    scanner.ask(node, uids, later)
+    looked: list[RequestState] = []
+
+    def takes_long(_count: int) -> None:
+        looked.append(node.state(transaction))
+        node.clock.at += timedelta(seconds=TURN + 1)
+
+    slow = node.committing(scanner_port=1, files=WatchedFiles(node, takes_long))
+    node.pass_time(timedelta(minutes=1), slow)
+    assert (node.request(transaction).attempts, node.state(later)) == (1, RequestState.DECIDED)
+    node.pass_time(timedelta(minutes=1), slow)
+    assert (node.request(transaction).attempts, len(looked)) == (2, 1)
