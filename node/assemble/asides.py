@@ -35,6 +35,9 @@ class Comparer:
             try:
                 self._conclude(aside)
                 concluded += 1
+            except CodecsUnavailable as error:  # it would be the same for the next one
+                LOGGER.warning("objects that came again are compared later: %s", error)
+                break
             except GroundglassError:
                 LOGGER.exception("aside %d could not be concluded", aside.id)
         return concluded
