@@ -125,8 +125,12 @@ class Site:
         return [name for name in held if name.startswith(f"{PREFIX}{os.getpid()}-")]
 
     def load_again(self, bundle: Bundle) -> None:
-        """Let the server load a network anew, with whatever lies in the repository now."""
-        (self.repository / bundle.name / "config.pbtxt").touch()
+        """Let the server load a network anew, with whatever lies in the repository now.
+
+        Where the configuration alone is newer, and says the same, the server keeps the load that it has.
+        """
+        for path in (self.repository / bundle.name).rglob("*.*"):
+            path.touch()
         with self.connection() as connection:
             connection.load(bundle.name, seconds=PATIENCE)
 

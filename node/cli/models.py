@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,10 +25,11 @@ from node.serving import TRITON, approval_of, open_engine, routing_of
 from node.settings.settings import Settings
 from node.store.store import Store
 
+if TYPE_CHECKING:
+    from node.infer.triton_connection import Connection
+
 CONTROL_SECONDS = 300.0
 """A network may be large, and compiled while it is loaded."""
-READY = "READY"
-"""State of a version in the server's repository index."""
 LIST = ("model", "version", "reads", "status", "digests", "role", "canary", "checked_at")
 CHECKS = ("", "model", "version", "detail")
 
@@ -42,7 +43,7 @@ LooseModelArgument = Annotated[
     ),
 ]
 ServerModelArgument = Annotated[
-    str, typer.Argument(metavar="NAME[:VERSION]", help="Model; with a version, whether it is served is told.")
+    str, typer.Argument(metavar="NAME[:VERSION]", help="Model; with a version, that one alone.")
 ]
 
 
@@ -139,12 +140,16 @@ def promote(model: ModelArgument, by: ByOption, reason: ReasonOption, config: Co
 
 
 def load(model: ServerModelArgument, config: ConfigOption = None) -> None:
-    """Have the inference server load a network with all of its versions, where it runs under control."""
+    """Have the inference server load a network, or one more version of it, where it runs under control.
+
+    Without a version it loads those that its repository names; with one, that beside those it serves. Once
+    it is started again, or the whole network was unloaded, the repository counts.
+    """
     _control(settings_of(config), model, loaded=True)
 
 
 def unload(model: ServerModelArgument, config: ConfigOption = None) -> None:
-    """Have the inference server unload a network with all of its versions; studies wait meanwhile."""
+    """Have the inference server unload a network, or one version of it; studies for it wait meanwhile."""
     _control(settings_of(config), model, loaded=False)
 
 
@@ -237,11 +242,32 @@ def _control(settings: Settings, model: str, *, loaded: bool) -> None:
     if settings.infer.engine != TRITON:
         show("The embedded engine opens a version when a study asks for it: there is nothing to load.")
         return
+    if version not in (ACTIVE_VERSION, *known):
+        raise ModelError(f"{name} version {version} is not installed here; see `groundglass models list`")
     from node.infer.triton_connection import Connection  # noqa: PLC0415 -- gRPC: 14 MB, for those with a server
 
     with closing(Connection(settings.infer.triton.record())) as connection:
-        (connection.load if loaded else connection.unload)(name, seconds=CONTROL_SECONDS)
-        served = [item for item in known if (name, str(item), READY) in connection.index()]
+        if version == ACTIVE_VERSION:
+            (connection.load if loaded else connection.unload)(name, seconds=CONTROL_SECONDS)
+        else:
+            _control_version(connection, name, version, loaded=loaded)
+        served = [item for item in connection.served(name) if item in known]
     show(f"{name}: served now: {', '.join(map(str, served)) or 'nothing'}")
     if loaded and version not in (ACTIVE_VERSION, *served):
-        raise ModelError(f"{name} version {version} is not served; see the repository's version_policy")
+        raise ModelError(
+            f"{name} version {version} is not in the server's repository; write it there with "
+            "`groundglass models build`"
+        )
+
+
+def _control_version(connection: Connection, name: str, version: int, *, loaded: bool) -> None:
+    """Load or unload one version, and let the server keep the others as they are."""
+    before = set(connection.served(name))
+    wanted = before | {version} if loaded else before - {version}
+    if not wanted:
+        connection.unload(name, seconds=CONTROL_SECONDS)
+    elif wanted != before:
+        if not before:  # its configuration is known once it serves something
+            connection.load(name, seconds=CONTROL_SECONDS)
+        if wanted != set(connection.served(name)):
+            connection.serve_only(name, wanted, seconds=CONTROL_SECONDS)

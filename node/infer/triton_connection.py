@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from tritonclient import grpc as triton
@@ -16,6 +18,8 @@ from node.infer.triton_options import TlsOptions, TokenOptions, TritonOptions
 MAX_TOKEN_BYTES = 16_384
 LARGEST_REQUEST = 2**31 - 1  # what the server allows
 LARGEST_ANSWER = 64 << 20  # bytes; scores and maps of a batch are below one MiB
+READY = "READY"
+"""State of a version in the server's repository index."""
 _TOKEN = re.compile(rb"[\x21-\x7e]+")  # a header value without blanks: RFC 9110 section 5.5
 
 Answer = TypeVar("Answer")
@@ -112,6 +116,38 @@ class Connection:
             It cannot, or not within so many seconds.
         """
         self._ask(self._client.load_model, name, seconds=seconds)
+
+    def serve_only(self, name: str, versions: Collection[int], *, seconds: float) -> None:
+        """Let the server serve some versions of a network that it serves, and drop the others.
+
+        It runs the configuration that it has, ``version_policy`` alone replaced, until it starts again or the
+        network is loaded after having been unloaded.
+
+        Parameters
+        ----------
+        name : str
+        versions : collection of int
+            At least one; those that it has already stay as they are.
+        seconds : float
+
+        Raises
+        ------
+        CallFailed
+            It cannot, not within so many seconds, or serves no version of the network.
+        """
+        served = self.served(name)
+        if not served:
+            raise CallFailed(Code.NOT_FOUND, f"the inference server serves no version of {name}")
+        read = partial(self._client.get_model_config, as_json=True)
+        config = self._ask(read, name, str(served[0]))["config"]
+        config["version_policy"] = {"specific": {"versions": sorted(versions)}}
+        self._ask(partial(self._client.load_model, config=json.dumps(config)), name, seconds=seconds)
+
+    def served(self, name: str) -> list[int]:
+        """Return the versions of a network that are ready, ascending."""
+        return sorted(
+            int(version) for found, version, state in self.index() if (found, state) == (name, READY)
+        )
 
     def unload(self, name: str, *, seconds: float) -> None:
         """Let it drop a network; it does so once no request uses it.

@@ -166,18 +166,29 @@ def test_weights_swapped_under_the_same_name_are_caught_before_the_next_study(
 def test_a_network_is_unloaded_and_loaded_by_command(own_triton: Callable[..., Site], tmp_path: Path) -> None:
     site = own_triton(["tiny"])
     place = installed(tmp_path / "node", site, site.tiny)
-    answer = place.command("models", "unload", "tiny")
-    assert (answer.exit_code, "served now: nothing" in answer.output) == (0, True)
+    two_versions(site)
+
+    def told(*words: str) -> str:
+        answer = place.command("models", *words)
+        assert answer.exit_code == 0, answer.output
+        return answer.output.rpartition("served now: ")[2].strip()
+
+    assert told("unload", "tiny:1") == "2", "the other one stays"
+    assert told("load", "tiny:1") == "1, 2"
+    assert told("unload", "tiny:2") == "1"
+    assert told("unload", "tiny:1") == "nothing"
+    assert told("load", "tiny:2") == "2", "not all that the repository names"
+    assert told("unload", "tiny") == "nothing"
     with running(place) as node:
         study = scan(place, 1)
         wait_for(lambda: any("model tiny" in item for item in node.health().problems), "what is wrong")
         assert report(node, study) is None
         assert place.command("models", "check", "tiny").exit_code == ExitCode.NOT_READY
         answer = place.command("models", "load", "tiny:1")
-        assert (answer.exit_code, "served now: 1" in answer.output) == (0, True)
+        assert (answer.exit_code, "served now: 1\n" in answer.output) == (0, True)
         assert answered(node, study).outcome is Outcome.POSITIVE
     missing = place.command("models", "load", "tiny:7")
-    assert (missing.exit_code, "version_policy" in missing.stderr) == (ExitCode.NOT_READY, True)
+    assert (missing.exit_code, "not installed here" in missing.stderr) == (ExitCode.NOT_READY, True)
 
 
 def test_a_node_stops_in_time_while_its_server_hangs(triton: Site, tmp_path: Path) -> None:

@@ -120,9 +120,17 @@ def test_the_same_weights_loaded_again_are_proven_and_the_batch_is_sent_again(
 ) -> None:
     options = options_for(triton.running, shared_memory=shared_memory)
     scorer = closing(TritonScorer(triton.tiny, options, clock=SystemClock()))
-    for seed in range(2):
-        assert_right("tiny", batch_of(2, seed), scorer.score(batch_of(2, seed)))
+    assert_right("tiny", batch_of(2), scorer.score(batch_of(2)))
+    with triton.connection() as connection:
+        former = connection.successes("tiny", triton.tiny.version)
+        assert_right("tiny", batch_of(2, 1), scorer.score(batch_of(2, 1)))
+        assert connection.successes("tiny", triton.tiny.version) == former + 1, "nothing is proven twice"
         triton.load_again(triton.tiny)
+        loaded = connection.successes("tiny", triton.tiny.version)
+        assert loaded < former, "the server began to count anew: it is another load"
+        assert_right("tiny", batch_of(2, 2), scorer.score(batch_of(2, 2)))
+        # The batch whose answer did not count, the golden answer, and the batch again.
+        assert connection.successes("tiny", triton.tiny.version) >= loaded + 3
 
 
 def test_other_weights_under_the_same_name_and_digests_answer_nothing(
