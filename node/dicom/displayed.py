@@ -134,12 +134,13 @@ class DisplayedImage:
     def _grey(self, decoded: DecodedImage, frame: int, window: Window | None) -> Picture:
         greyscale = greyscale_of(self._of_frame(frame))
         voi = window if window is not None else greyscale.voi
-        table = _all_words(decoded.words)
-        known = stored_words(self._file, decoded.words if table is None else table)
+        ranged = _words_between(decoded.words, signed=self._file.layout.signed)
+        table, places = (decoded.words, None) if ranged is None else ranged
+        known = stored_words(self._file, table)
         shown = ~known.padded
-        if table is not None and voi is None:
+        if places is not None and voi is None:
             present = np.zeros(len(table), dtype=np.bool_)
-            present[_places(decoded.words)] = True
+            present[places] = True
             shown &= present
         try:
             levels = shown_levels(
@@ -150,7 +151,7 @@ class DisplayedImage:
             )
         except ValueError as error:
             raise DecodeFailed(str(error)) from error
-        return levels if table is None else np.asarray(levels[_places(decoded.words)], dtype=np.uint8)
+        return levels if places is None else np.asarray(np.take(levels, places), dtype=np.uint8)
 
     def _of_frame(self, frame: int) -> Attributes:
         """Return the attributes of a frame: those of its functional groups, and those of the object."""
@@ -207,6 +208,21 @@ def _all_words(
     """Return every word that a pixel may be; None where there are too many of them."""
     size = words.dtype.itemsize
     return None if size > 2 else np.arange(1 << (8 * size), dtype=f"u{size}")
+
+
+def _words_between(
+    words: NDArray[np.unsignedinteger] | NDArray[np.signedinteger], *, signed: bool
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]] | None:
+    """Return every word from the least to the greatest, and where each pixel's stands among them.
+
+    A slice of a CT has a few thousand of the 65,536 that its pixels may be. None where there are too many.
+    """
+    size = words.dtype.itemsize
+    if size > 2:
+        return None
+    numbers = words.view(f"{'i' if signed else 'u'}{size}")
+    between = np.arange(int(numbers.min()), int(numbers.max()) + 1).astype(numbers.dtype).view(f"u{size}")
+    return between, words.view(f"u{size}") - between[0]  # modulo the words that there are
 
 
 def _places(words: NDArray[np.unsignedinteger] | NDArray[np.signedinteger]) -> NDArray[np.unsignedinteger]:
