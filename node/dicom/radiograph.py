@@ -19,6 +19,7 @@ from node.domain.errors import DecodeFailed
 from node.domain.input_spec import InputSpec
 from node.domain.radiograph import DisplayShutter, RadiographView
 from node.domain.study import InstanceHeader
+from node.domain.wording import tell
 from node.imaging.arrays import Box
 from node.imaging.frontal import frontal_orientation
 from node.imaging.geometry import DisplayOrientation
@@ -130,7 +131,7 @@ class RadiographSource:
         )
         box = box_of(np.asarray(self.orientation.apply(self._shown(stored, shutter)), dtype=np.bool_))
         if box is None:
-            raise DecodeFailed("its display shutter hides all of the image; let the sender correct it")
+            raise DecodeFailed(tell("unread.shutter"))
         return _placed(prepare_picture(grey[box[0] : box[1], box[2] : box[3]], spec), box)
 
     def _shown(self, shape: tuple[int, int], shutter: DisplayShutter) -> NDArray[np.bool_]:

@@ -25,9 +25,10 @@ END_OF_IMAGE: Final = b"\xff\xd9"
 """Ends a JPEG, JPEG-LS, JPEG 2000 or HTJ2K codestream (ITU-T T.81 B.1.1.3, T.87, T.800 A.4.4)."""
 END_WITHIN: Final = 10
 """Bytes at the end of a fragment among which the marker is: padding follows it."""
-MOST_INFLATED: Final = 1 << 36
+MOST_INFLATED: Final = 1 << 37
 """Bytes that come out of a deflated data set until each of its frames was read once: a frame is found by
-inflating all before it, so that some kilobytes of many empty frames would keep a processor for hours."""
+inflating all before it, so that some kilobytes of many empty frames would keep a processor for hours.
+It admits 512 frames of 512 x 512 floats, the largest map that the node makes by default."""
 FLOATS: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 """Bits of a pixel of Float Pixel Data and Double Float Pixel Data (PS3.3 C.7.6.24, C.7.6.25)."""
 BITS: Final = frozenset({1, 8, 16, 32, 64})

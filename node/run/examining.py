@@ -14,7 +14,7 @@ from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError
 from node.domain.job import Screening
 from node.domain.result import Finding, RunOutcome
-from node.domain.wording import reason_of, tell
+from node.domain.wording import tell
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_candidates
 from node.run.findings import Method, analysed, method, not_analysed
@@ -24,6 +24,7 @@ from node.run.progress import Stage, StageWatch
 from node.run.results import Analysis
 from node.run.scoring import score
 from node.run.slice_analysis import DISPLAY_WINDOW, SliceAnalysis
+from node.run.unread import unread
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class CtExamination:
                 analysis = self._look_and_score(sources, watch)
             except (DicomError, GeometryError) as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
-                candidates = candidates.without(chosen.series_instance_uid, reason_of(error))
+                candidates = candidates.without(chosen.series_instance_uid, unread(error))
                 continue
             with watch.stage(Stage.DECIDE):
                 finding = analysed(self.how, candidates.choices, analysis.looked, analysis.scored)

@@ -11,6 +11,7 @@ from pathlib import Path
 from node.dicom.slices import SliceSource
 from node.domain.errors import DecodeFailed
 from node.domain.input_spec import SelectionSpec
+from node.domain.wording import tell
 from node.imaging.arrays import Real
 from node.imaging.scout import coronal_profile
 from node.imaging.selection import DarkCount, Plausibility, dark_count, plausibility, select
@@ -70,7 +71,7 @@ def look(
     """
     files = dict.fromkeys(source.path for source in sources)
     if not all(pool.map(intact, files)):
-        raise DecodeFailed("a stored file is damaged on the disk; see `groundglass integrity`")
+        raise DecodeFailed(tell("unread.damaged"))
     counts: list[DarkCount] = []
     digests: list[str] = []
     profiles: list[Real] = []

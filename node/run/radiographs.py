@@ -26,7 +26,7 @@ from node.domain.errors import DecodeFailed, DicomError
 from node.domain.job import Screening
 from node.domain.radiograph import RadiographView
 from node.domain.result import Finding, RunOutcome, SeriesChoice, SliceScore
-from node.domain.wording import reason_of, tell
+from node.domain.wording import tell
 from node.imaging.frontal import frontal_orientation
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_study
@@ -42,6 +42,7 @@ from node.run.findings import (
 from node.run.progress import Stage, StageWatch
 from node.run.radiograph_analysis import RadiographAnalysis
 from node.run.scoring import score
+from node.run.unread import unread
 from node.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class RadiographExamination:
                 analysis = self._score(self.candidates.of(chosen.series_instance_uid), watch)
             except DicomError as error:
                 log.warning("series %s cannot be analysed: %s", chosen.series_instance_uid, error)
-                candidates = candidates.without(chosen.series_instance_uid, reason_of(error))
+                candidates = candidates.without(chosen.series_instance_uid, unread(error))
                 continue
             with watch.stage(Stage.DECIDE):
                 finding = analysed_radiographs(self.how, candidates.choices, analysis)
@@ -132,7 +133,7 @@ class RadiographExamination:
             digests = []
             for source in sources:
                 if not tools.store.files.verify(source.path.stem):
-                    raise DecodeFailed("a stored file is damaged on the disk; see `groundglass integrity`")
+                    raise DecodeFailed(tell("unread.damaged"))
                 digests.append(source.pixel_digest())
                 watch.advanced(Stage.SELECT, len(digests), len(sources))
         with watch.stage(Stage.INFER):

@@ -301,11 +301,12 @@ class ReportSettings(Section):
         True, description="Whether the maps under the heatmaps are made as data (Parametric Map), too."
     )
     parametric_map_series_bytes: int = Field(
-        64 * MEBIBYTE,
+        512 * MEBIBYTE,
         ge=0,
-        le=1024 * MEBIBYTE,
-        description="A map that is not larger than this has frames of padding on the slices of the series "
-        "that have no values; viewers as OHIF show no other. 0: a map has frames with values alone.",
+        le=1000 * MEBIBYTE,
+        description="A map whose pixels take no more than this, not deflated, has frames of padding on the "
+        "slices of the series that have no values; viewers as OHIF show no other. Less where a destination "
+        "that takes no deflated data sets has little room. 0: a map has frames with values alone.",
     )
     summary: bool = Field(
         True,

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import highdicom
 import numpy as np
 import pytest
 
-from node.report.request import ReportRequest
-from tests.unit.report.conftest import read
-from tests.unit.report.test_parametric_map import SHAPE, instance, maps_of, slices, whole, with_maps
+from node.report.request import MapSlice, ReportRequest
+from tests.unit.report.conftest import Case, read
+from tests.unit.report.test_parametric_map import (
+    PLANE,
+    SHAPE,
+    activation,
+    instance,
+    maps_of,
+    slices,
+    whole,
+    with_maps,
+)
 from tests.unit.report.test_radiographs import request as radiographs
 
 
@@ -57,3 +68,30 @@ def test_a_slice_that_lies_elsewhere_is_not_filled() -> None:
     odd = next(item for item in request.finding.slices if item.sop_instance_uid not in mapped)
     instance(request, odd.sop_instance_uid).Rows = SHAPE[0] + 1
     assert read(maps_of(request)[0]).NumberOfFrames == len(mapped)
+
+
+def test_a_map_of_a_long_series_is_small_and_its_frames_are_whole() -> None:
+    """Padding is deflated once; the frames around it refer to nothing before them."""
+    case = Case(source={**PLANE, "Rows": 256, "Columns": 256}, count=200)
+    request = case.request()
+    for number, header in enumerate(request.evidence):
+        header.ImagePositionPatient = ["-150.5", "-149", str(-200 + 2.5 * number)]
+    coarse = [np.kron(activation(rank, (8, 8)), np.ones((32, 32), np.float32)) for rank in (1, 2, 3)]
+    maps = [
+        MapSlice(slice=picture.slice, values=coarse[picture.rank - 1], rank=picture.rank)
+        for picture in request.heatmaps
+    ]
+    (made,) = maps_of(replace(request, maps=maps, map_series_bytes=200 * 4 * 256 * 256))
+    assert made.transfer_syntax_uid == "1.2.840.10008.1.2.1.99"
+    assert len(made.data) % 2 == 0
+    assert len(made.data) < 4 * 256 * 256
+    image = read(made)
+    assert image.pixel_array.shape == (200, 256, 256)
+    uids = [
+        own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        for own in image.PerFrameFunctionalGroupsSequence
+    ]
+    slope = image.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueSlope
+    mapped = {item.slice.sop_instance_uid: item.values for item in maps}
+    for uid, pixels in zip(uids, image.pixel_array, strict=True):
+        assert np.array_equal(pixels * slope, mapped[uid]) if uid in mapped else np.all(pixels == -1)

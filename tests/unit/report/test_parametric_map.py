@@ -135,33 +135,6 @@ def test_stored_values_reach_from_0_to_about_1_and_are_not_rounded(highest: floa
     assert np.array_equal(image.pixel_array.astype(float) * mapping.RealWorldValueSlope, expected)
 
 
-def test_a_map_of_a_long_series_is_small_and_its_frames_are_whole() -> None:
-    """Padding is deflated once; the frames around it refer to nothing before them."""
-    case = Case(source={**PLANE, "Rows": 256, "Columns": 256}, count=200)
-    request = case.request()
-    for number, instance in enumerate(request.evidence):
-        instance.ImagePositionPatient = ["-150.5", "-149", str(-200 + 2.5 * number)]
-    coarse = [np.kron(activation(rank, (8, 8)), np.ones((32, 32), np.float32)) for rank in (1, 2, 3)]
-    maps = [
-        MapSlice(slice=picture.slice, values=coarse[picture.rank - 1], rank=picture.rank)
-        for picture in request.heatmaps
-    ]
-    (made,) = maps_of(replace(request, maps=maps, map_series_bytes=200 * 4 * 256 * 256))
-    assert made.transfer_syntax_uid == "1.2.840.10008.1.2.1.99"
-    assert len(made.data) % 2 == 0
-    assert len(made.data) < 4 * 256 * 256
-    image = read(made)
-    assert image.pixel_array.shape == (200, 256, 256)
-    uids = [
-        own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        for own in image.PerFrameFunctionalGroupsSequence
-    ]
-    slope = image.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0].RealWorldValueSlope
-    mapped = {item.slice.sop_instance_uid: item.values for item in maps}
-    for uid, pixels in zip(uids, image.pixel_array, strict=True):
-        assert np.array_equal(pixels * slope, mapped[uid]) if uid in mapped else np.all(pixels == -1)
-
-
 def test_highdicom_reads_values_and_geometry_back() -> None:
     request = slices()
     image = highdicom.pm.ParametricMap.from_dataset(read(maps_of(request)[0]))
