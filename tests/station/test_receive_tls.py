@@ -72,6 +72,14 @@ def test_objects_come_whole_over_tls(node: Receiving, made: Certificates, tmp_pa
     assert send_files(node.remote, large[0])[0].delivered, "the plain port is open, too"
 
 
+def test_the_reactors_of_the_library_read_over_tls_too(tmp_path: Path, made: Certificates) -> None:
+    files = [write_instance(tmp_path / f"{number}.dcm", number)[0] for number in range(3)]
+    with receiving_over_tls(tmp_path / "node", made.listen(), prompt=False) as node:
+        answers = send_files(over_tls(node, made.call(made.scanner)), *files)
+        assert [answer.delivered for answer in answers] == [True] * 3
+        assert node.instance_count() == 3
+
+
 def test_who_shows_no_certificate_or_a_wrong_one_is_not_heard(
     node: Receiving, made: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
