@@ -31,6 +31,7 @@ from node.operate.health import Facts, Health, HealthEndpoint, judge
 from node.operate.index_state import figures_of, index_problem
 from node.operate.metrics import Metrics
 from node.operate.renewing import RenewedLeases
+from node.outlets import longest_call
 from node.publishing import publish
 from node.receive.storage import StorageService
 from node.receiving import listener_of, receivers_of
@@ -288,8 +289,9 @@ class Node:
             action: Callable[[], object],
             ending: Callable[[], object] | None = None,
         ) -> Tick:
-            every = timedelta(seconds=seconds)
-            return Tick(name=name, every=every, action=pulse.watch(name, every, action), ending=ending)
+            every, calls = timedelta(seconds=seconds), name == COMMITTING or name.startswith(COURIER)
+            watched = pulse.watch(name, every, action, call=longest_call(settings) * calls)
+            return Tick(name=name, every=every, action=watched, ending=ending)
 
         return Ticks(
             [

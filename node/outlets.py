@@ -7,6 +7,7 @@ in processes that receive and send nothing.
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from functools import partial
 
 from node.deliver.dicom_sender import DicomSender
@@ -29,6 +30,13 @@ def call_timeouts(settings: Settings) -> Timeouts:
     """Return how long this node waits for a peer that it calls."""
     deliver = settings.deliver
     return Timeouts(connect=deliver.connect_seconds, acse=deliver.acse_seconds, dimse=deliver.dimse_seconds)
+
+
+def longest_call(settings: Settings) -> timedelta:
+    """Return how long a peer may keep this node waiting that connects, and then answers nothing."""
+    deliver, limits = settings.deliver, call_timeouts(settings)
+    waits = (limits.connect, limits.acse, limits.dimse, deliver.commitment_same_association_seconds)
+    return timedelta(seconds=sum(waits))
 
 
 def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sender:

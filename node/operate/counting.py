@@ -168,12 +168,30 @@ class Pulse:
         self._clock = clock
         self._lock = threading.Lock()
         self._periods: dict[str, float] = {}
+        self._calls: dict[str, float] = {}
         self._ended: dict[str, float] = {}
 
-    def watch(self, name: str, every: timedelta, action: Callable[[], object]) -> Callable[[], None]:
-        """Return ``action``, watched."""
+    def watch(
+        self,
+        name: str,
+        every: timedelta,
+        action: Callable[[], object],
+        *,
+        call: timedelta = timedelta(0),
+    ) -> Callable[[], None]:
+        """Return ``action``, watched.
+
+        Parameters
+        ----------
+        name : str
+        every : timedelta
+        action : callable
+        call : timedelta, optional
+            How long a peer that it calls may keep it waiting.
+        """
         with self._lock:
             self._periods[name] = every.total_seconds()
+            self._calls[name] = call.total_seconds()
             self._ended[name] = self._clock.monotonic()
 
         def watched() -> None:
@@ -188,6 +206,11 @@ class Pulse:
         now = self._clock.monotonic()
         with self._lock:
             return tuple(
-                TickAge(name=name, period_seconds=period, age_seconds=now - self._ended[name])
+                TickAge(
+                    name=name,
+                    period_seconds=period,
+                    age_seconds=now - self._ended[name],
+                    call_seconds=self._calls[name],
+                )
                 for name, period in self._periods.items()
             )

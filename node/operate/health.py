@@ -37,11 +37,14 @@ class TickAge:
     period_seconds: float
     age_seconds: float
     """Since its last end, or since the start of the node when it never ended."""
+    call_seconds: float = 0.0
+    """How long a peer that it calls may keep it waiting, by the time limits of the settings."""
 
     @property
     def overdue(self) -> bool:
         """Whether it should have ended long ago."""
-        return self.age_seconds > self.period_seconds * OVERDUE_PERIODS + OVERDUE_SLACK_SECONDS
+        late = self.period_seconds * OVERDUE_PERIODS + OVERDUE_SLACK_SECONDS
+        return self.age_seconds > late + self.call_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,8 @@ def test_receiving_processes_that_end_again_and_again_are_told_and_stop_nothing(
 
 def test_a_late_tick_is_not_yet_overdue() -> None:
     assert not TickAge(name="sweep", period_seconds=5, age_seconds=110).overdue
+    assert not TickAge(name="courier", period_seconds=2, age_seconds=180, call_seconds=100).overdue
+    assert TickAge(name="courier", period_seconds=2, age_seconds=181, call_seconds=100).overdue
 
 
 def test_healthz_answers_200_when_well_and_503_when_not() -> None:
