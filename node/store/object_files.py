@@ -24,6 +24,7 @@ WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSY
 """What file systems say that have no hard links."""
 PRIVATE = 0o700  # patients' data: for the node's user alone
 BLOCK = 1 << 20  # bytes read at a time while hashing a file
+BEGUN_EARLY = 1 << 24  # bytes of a file that is on its way to the disk before it is synced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,11 @@ class SpooledFile:
         """Read what was written from its beginning; nothing more can be written then."""
         with _room():
             self._raw.seek(0)
+            if self._writer.size <= BEGUN_EARLY:
+                # The disk begins to write while the header is read, and the sync waits for less, and tells
+                # of errors all the same. What is being written stays in memory; of a longer file the system
+                # would forget what the disk has by now.
+                os.posix_fadvise(self._raw.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         reader = io.BufferedReader(self._raw)
         try:
             yield reader
