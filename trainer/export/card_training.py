@@ -105,10 +105,11 @@ def _fitted(source: Source, run: FinishedRun, title: str) -> list[str]:
 def fitting_in_words(schedule: Schedule) -> str:
     """Return how long it was fitted, and what was kept."""
     if schedule.optimiser == "lbfgs":
+        copies = schedule.cached_variants
+        what = f"image and {copies} varied copies" if copies else "image as it is"
         return (
             "the dense layer alone, by logistic regression (L-BFGS, ridge "
-            f"{schedule.weight_decay:g}) on each image and {schedule.cached_variants} varied copies; the "
-            "stages before it stay as they were read"
+            f"{schedule.weight_decay:g}) on each {what}; the stages before it stay as they were read"
         )
     if schedule.keep == "best":
         return (

@@ -94,7 +94,7 @@ NETS: Final[Mapping[str, NetKind]] = MappingProxyType(
             title="Xception (pooled head)", build=partial(Xception, pooled=True), load_imagenet=load_xception
         ),
         "xception-middle": NetKind(
-            title="Xception up to block 10 (pooled head)",
+            title="Xception up to block 8 (pooled head)",
             build=xception_middle.XceptionMiddle,
             load_imagenet=xception_middle.load_imagenet,
         ),

@@ -1,9 +1,9 @@
-"""Xception up to block 10: a trunk that stays as ImageNet left it, and one dense layer.
+"""Xception up to block 8: a trunk that stays as ImageNet left it, and one dense layer.
 
 The last blocks of an ImageNet network tell objects apart; texture and small opacities are told in the middle
-flow. Each block there begins with a ReLU, so the maps behind blocks 8 and 10 are rectified as the next block
-would read them, laid side by side, pooled and judged. The maps are the mean of those of the image and of its
-mirror image, turned back: both get the same score, and Grad-CAM explains that mean.
+flow. What lies there in a small part of the image is lost in the mean over all of it, unless weak answers are
+left out: the maps are what exceeds `LEVEL`. They are the mean of those of the image and of its mirror image,
+turned back: both get the same score, and Grad-CAM explains that mean.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from trainer.imports.imagenet import load_xception
 from trainer.nets.heads import DenseClassifier
 from trainer.nets.xception import Xception
 
-FIRST_TAP: Final = 8
-LAST_TAP: Final = 10
+LAST_BLOCK: Final = 8
 MAPS: Final = 728
 """Behind each block of the middle flow."""
+LEVEL: Final = 1.0
+"""Subtracted from the maps before they are rectified, in the units of ImageNet's Xception."""
 
 
 class MiddleMaps(nn.Module):
-    """Block 1's two convolutions and blocks 2 to 10, with rectified maps behind blocks 8 and 10.
+    """Block 1's two convolutions and blocks 2 to 8, and what of their maps exceeds the level.
 
     Parameters
     ----------
@@ -35,16 +36,14 @@ class MiddleMaps(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         whole = list(Xception(channels, 2, 0.0, pooled=True).stages)
-        self.first = nn.Sequential(*whole[: FIRST_TAP + 1])
-        self.second = nn.Sequential(*whole[FIRST_TAP + 1 : LAST_TAP + 1])
+        self.blocks = nn.Sequential(*whole[: LAST_BLOCK + 1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map [n, channels, rows, columns] to [n, 1456, grid rows, grid columns]."""
+        """Map [n, channels, rows, columns] to [n, 728, grid rows, grid columns]."""
         return (self._maps(images) + self._maps(images.flip(3)).flip(3)) / 2
 
     def _maps(self, images: Tensor) -> Tensor:
-        first = self.first(images)
-        return torch.cat([torch.relu(first), torch.relu(self.second(first))], dim=1)
+        return torch.relu(self.blocks(images) - LEVEL)
 
 
 class XceptionMiddle(DenseClassifier):
@@ -63,7 +62,7 @@ class XceptionMiddle(DenseClassifier):
     """
 
     def __init__(self, channels: int = 3, classes: int = 2, dropout: float = 0.0) -> None:
-        super().__init__(nn.Sequential(MiddleMaps(channels)), 2 * MAPS, classes, dropout)
+        super().__init__(nn.Sequential(MiddleMaps(channels)), MAPS, classes, dropout)
 
 
 def load_imagenet(net: XceptionMiddle, file: Path) -> None:
@@ -80,6 +79,5 @@ def load_imagenet(net: XceptionMiddle, file: Path) -> None:
     trunk = net.stages[0]
     if not isinstance(trunk, MiddleMaps):
         raise TypeError("the first stage holds the trunk")
-    own = [*trunk.first, *trunk.second]
-    for block, published in zip(own, list(whole.stages)[: LAST_TAP + 1], strict=True):
+    for block, published in zip(trunk.blocks, list(whole.stages)[: LAST_BLOCK + 1], strict=True):
         block.load_state_dict(published.state_dict())

@@ -55,7 +55,7 @@ def test_every_shipped_network_has_every_variant(target: Target, tmp_path: Path)
     for folder in folders:
         source = SHIPPED / folder.name
         spec = json.loads((source / "input_spec.json").read_text())
-        config = read(folder)
+        config, version = read(folder), spec["model"]["version"]
         assert config.name == folder.name
         assert list(config.input[0].dims) == [spec["input"]["channels"], *spec["input"]["size"]]
         assert config.input[0].name == read(source).input[0].name
@@ -63,15 +63,15 @@ def test_every_shipped_network_has_every_variant(target: Target, tmp_path: Path)
             (o.name, list(o.dims)) for o in read(source).output
         ]
         assert config.max_batch_size == read(source).max_batch_size
-        assert list(config.version_policy.specific.versions) == [1]
+        assert list(config.version_policy.specific.versions) == [version]
         parameters = {key: value.string_value for key, value in config.parameters.items()}
-        assert parameters["onnx_sha256_1"] == digest(source / "1" / "model.onnx")
-        assert parameters["spec_sha256_1"] == digest(source / "input_spec.json")
-        assert parameters["status_1"] == spec["model"]["status"]
+        assert parameters[f"onnx_sha256_{version}"] == digest(source / f"{version}" / "model.onnx")
+        assert parameters[f"spec_sha256_{version}"] == digest(source / "input_spec.json")
+        assert parameters[f"status_{version}"] == spec["model"]["status"]
         assert (parameters["target"], parameters["precision"]) == (target, "f32")
         labels = (folder / config.output[0].label_filename).read_text().splitlines()
         assert labels == spec["outputs"]["classes"]
-        assert digest(folder / "1" / "model.onnx") == parameters["onnx_sha256_1"]
+        assert digest(folder / f"{version}" / "model.onnx") == parameters[f"onnx_sha256_{version}"]
         assert dict(parse_config((folder / "config.pbtxt").read_text()).parameters) == parameters
 
 

@@ -120,11 +120,11 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_an_image_and_its_mirror_image_get_the_same_score() -> None:
     torch.manual_seed(2)
     net = build_net("xception-middle", 3, 2, 0.0, None).eval()
-    images = torch.rand(2, 3, 96, 96)
+    images = 100 * torch.rand(2, 3, 96, 96)  # untrained maps of paler images do not reach the level
     with torch.no_grad():
         torch.testing.assert_close(net(images), net(images.flip(3)), atol=1e-5, rtol=1e-4)
         maps = pooled(net).features(images)
         assert isinstance(maps, torch.Tensor)
-        assert maps.shape[:2] == (2, 1456)
+        assert maps.shape[:2] == (2, 728)
         torch.testing.assert_close(maps, pooled(net).features(images.flip(3)).flip(3), atol=1e-5, rtol=1e-4)
         assert not torch.equal(net(images)[0], net(images)[1])
