@@ -26,11 +26,12 @@ from node.domain.job import ACTIVE_VERSION, Assignment, Purpose
 from node.domain.result import Finding
 from node.domain.study import Study
 from node.infer.bundle import installed, load_bundle
-from node.run.verifying import ScoreDifference, Verification, verify
+from node.run.verifying import ScoreDifference, SelectionDifference, Verification, verify
 from node.serving import open_embedded, routing_of
 from node.settings.settings import Settings
 from node.store.store import Store
 
+SELECTED = ("sop_instance_uid", "frame", "instance_number", "dark_count", "found_count", "selected", "now")
 COLUMNS = ("sop_instance_uid", "frame", "instance_number", "stored", "found", "difference")
 
 
@@ -58,7 +59,7 @@ def reprocess(
         typer.Option(
             "--verify",
             help="Queue nothing: score the stored images again, here and now, by the model that scored them, "
-            "and say which scores differ.",
+            "and say which scores, and which selected slices, differ.",
         ),
     ] = False,
     tolerance: Annotated[
@@ -143,6 +144,7 @@ def _finding(store: Store, study: Study, model: str | None) -> Finding:
 def _tell(finding: Finding, found: Verification, *, as_json: bool) -> None:
     """Print what differs; any difference is a failure."""
     rows = [_row(item) for item in found.differing]
+    selected = [_selected_row(item) for item in found.selected_otherwise]
     if as_json:
         show_json(
             {
@@ -152,6 +154,8 @@ def _tell(finding: Finding, found: Verification, *, as_json: bool) -> None:
                 "tolerance": found.tolerance,
                 "largest_difference": found.largest,
                 "differing": rows,
+                "looked_at": found.looked_at,
+                "selected_otherwise": selected,
             }
         )
     else:
@@ -162,7 +166,12 @@ def _tell(finding: Finding, found: Verification, *, as_json: bool) -> None:
         )
         if rows:
             show(table("Differing scores", COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
-    if rows:
+        if found.looked_at:
+            show(f"{counted(found.looked_at, 'slice', 'slices')} selected again, {len(selected)} otherwise")
+        if selected:
+            cells = [[row[name] for name in SELECTED] for row in selected]
+            show(table("Slices selected otherwise", SELECTED, cells))
+    if rows or selected:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -174,4 +183,16 @@ def _row(item: ScoreDifference) -> dict[str, Any]:
         "stored": item.slice.probability,
         "found": item.found,
         "difference": item.difference,
+    }
+
+
+def _selected_row(item: SelectionDifference) -> dict[str, Any]:
+    return {
+        "sop_instance_uid": item.slice.sop_instance_uid,
+        "frame": item.slice.frame,
+        "instance_number": item.slice.instance_number,
+        "dark_count": item.slice.dark_count,
+        "found_count": item.dark_count,
+        "selected": item.slice.selected,
+        "now": item.selected,
     }

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node.dicom.radiograph import RadiographSource, read_view
-from node.dicom.slices import slice_sources
+from node.dicom.slices import SliceSource, slice_sources
 from node.domain.errors import HandshakeFailed, UnknownSubject
+from node.domain.input_spec import InputSpec
 from node.domain.model import ModelIdentity
 from node.domain.ports import Scorer
 from node.domain.preparation_spec import InputModality
 from node.domain.result import Finding, SliceScore
 from node.domain.study import Instance
+from node.imaging.selection import dark_count, select
 from node.infer.bundle import Bundle
 from node.run.scoring import Image, score
 from node.store.store import Store
@@ -40,8 +43,19 @@ class ScoreDifference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectionDifference:
+    """One slice that is not selected as it was, or whose lungs are not seen as large as they were."""
+
+    slice: SliceScore
+    """As it is stored."""
+    dark_count: int | None
+    """What came out; None where the slice is not in the study any more."""
+    selected: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What became of a finding's scores."""
+    """What became of a finding's scores and selection."""
 
     identity: ModelIdentity
     """Who scored again."""
@@ -51,6 +65,9 @@ class Verification:
     largest: float
     """Largest difference of a score, those within the tolerance too."""
     differing: tuple[ScoreDifference, ...]
+    looked_at: int
+    """Slices that the finding tells of; 0 for radiographs, all of which are scored where they are fit."""
+    selected_otherwise: tuple[SelectionDifference, ...]
 
 
 def verify(
@@ -64,7 +81,7 @@ def verify(
     batch: int,
     decoders: int,
 ) -> Verification:
-    """Score the images of a finding again and compare.
+    """Select the slices of a finding again, score again what it scored, and compare.
 
     Parameters
     ----------
@@ -105,8 +122,38 @@ def verify(
             batch=min(batch, bundle.config.max_batch_size),
             advanced=_unwatched,
         )
+        selected = _selected_otherwise(finding, bundle.spec, images, pool)
     found = {_key(item): answer.probability for item, answer in zip(present, scored, strict=True)}
-    return _judged(scorer.identity, stored, found, tolerance)
+    judged = _judged(scorer.identity, stored, found, tolerance)
+    if finding.modality is InputModality.CR:
+        return judged
+    return replace(judged, looked_at=len(finding.slices), selected_otherwise=selected)
+
+
+def _selected_otherwise(
+    finding: Finding, spec: InputSpec, images: Mapping[tuple[str, int], Image], pool: ThreadPoolExecutor
+) -> tuple[SelectionDifference, ...]:
+    """Select anew among all slices that are there, and return what comes out otherwise than it stands."""
+    slices = {key: image for key, image in images.items() if isinstance(image, SliceSource)}
+    dark = partial(_dark_count, spec=spec)
+    counts = dict(zip(slices, pool.map(dark, slices.values()), strict=True))
+    order = list(counts)
+    kept = {order[index] for index in select(list(counts.values()), spec.selection).kept} if order else set()
+    told = {
+        _key(item): SelectionDifference(
+            slice=item, dark_count=counts.get(_key(item)), selected=_key(item) in kept
+        )
+        for item in finding.slices
+    }
+    return tuple(
+        found
+        for found in told.values()
+        if (found.dark_count, found.selected) != (found.slice.dark_count, found.slice.selected)
+    )
+
+
+def _dark_count(source: SliceSource, *, spec: InputSpec) -> int:
+    return dark_count(source.v(), spec.selection).count
 
 
 def _unwatched(done: int, total: int) -> None:
@@ -129,6 +176,8 @@ def _judged(
         differing=tuple(
             item for item in all_of_them if item.difference is None or not item.difference <= tolerance
         ),
+        looked_at=0,
+        selected_otherwise=(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ def test_stored_scores_come_out_again_until_one_is_changed(place: Place, node: N
     before = place.json("studies", "show", study)
     verified = place.json("reprocess", study, "--verify", *AUDIT)
     assert (verified["differing"], verified["model"]["version"]) == ([], 1)
+    assert (verified["looked_at"], verified["selected_otherwise"]) == (len(before["finding"]["slices"]), [])
     assert verified["compared"] == before["finding"]["slices_selected"]
     assert place.json("reprocess", study, "--verify", "--model", "tiny:2", *AUDIT)["model"]["version"] == 2
     assert place.json("studies", "show", study) == before, "it writes nothing but an audit line"
@@ -184,6 +186,22 @@ def test_stored_scores_come_out_again_until_one_is_changed(place: Place, node: N
     text = place.command("reprocess", study, "--verify", *AUDIT)
     assert "1 differ by more" in text.output
     assert place.command("reprocess", study, "--verify", "--tolerance", "1", *AUDIT).exit_code == 0
+
+    closed = next(item for item in before["finding"]["slices"] if not item["selected"])
+    with store_of(place.settings) as store, store.database.write() as connection:
+        connection.execute(
+            update(slice_scores)
+            .where(slice_scores.c.sop_instance_uid == closed["sop_instance_uid"])
+            .values(selected=True, dark_count=slice_scores.c.dark_count + 1)
+        )
+    answer = place.command("reprocess", study, "--verify", "--tolerance", "1", "--json", *AUDIT)
+    assert answer.exit_code == ExitCode.FAILED, "the score lies within, the selection does not"
+    [otherwise] = json.loads(answer.stdout)["selected_otherwise"]
+    assert otherwise["sop_instance_uid"] == closed["sop_instance_uid"]
+    assert (otherwise["selected"], otherwise["now"]) == (True, False)
+    assert otherwise["dark_count"] == otherwise["found_count"] + 1
+    text = place.command("reprocess", study, "--verify", "--tolerance", "1", *AUDIT).output
+    assert f"{len(before['finding']['slices'])} slices selected again, 1 otherwise" in text
 
 
 def test_only_results_of_models_that_a_destination_takes_are_released_to_it(
