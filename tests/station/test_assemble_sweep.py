@@ -15,8 +15,6 @@ import pytest
 from node.assemble.sweep import Sweep
 from node.dicom.read import read_header
 from node.dicom.write import PhantomLabels, write_phantom
-from node.domain.errors import ModelNotServed
-from node.domain.selection_spec import SelectionSpec
 from node.domain.study import (
     CORRECTION_HOLD,
     Arrival,
@@ -171,37 +169,6 @@ def test_a_missing_slice_is_no_evidence(ward: Ward, series: list[Path]) -> None:
     ward.receive([series[8]])
     ward.pass_time(30)
     assert ward.study.series[0].verdict is Verdict.GEOMETRY
-
-
-def test_a_version_promoted_meanwhile_looks_for_the_lungs(ward: Ward, series: list[Path], clock: Any) -> None:
-    chosen = [dataclasses.replace(SELECTION, minimum_slices=17)]
-    sweep = Sweep(ward.store, clock, QUIET, lambda: chosen[0], by_covid)
-    ward.receive(series)
-    clock.advance(30)
-    sweep.run()
-    assert ward.study.series[0].state is SeriesState.RECEIVING, "16 slices are too few for this version"
-    chosen[0] = SELECTION
-    sweep.run()
-    assert ward.study.series[0].verdict is Verdict.GEOMETRY
-
-
-def test_a_model_folder_that_is_gone_stops_no_sweep(
-    ward: Ward, series: list[Path], clock: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    there = [SELECTION]
-
-    def selection() -> SelectionSpec:
-        if not there:
-            raise ModelNotServed("no model 'covid'")
-        return there[0]
-
-    sweep = Sweep(ward.store, clock, QUIET, selection, by_covid)
-    there.clear()
-    ward.receive(series)
-    clock.advance(30)
-    sweep.run()
-    assert ward.study.series[0].verdict is Verdict.GEOMETRY
-    assert "the lungs are looked for as before: no model 'covid'" in caplog.text
 
 
 def test_an_open_association_holds(ward: Ward, series: list[Path]) -> None:
