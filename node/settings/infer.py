@@ -90,7 +90,7 @@ class InferSettings(Section):
         ge=0,
         le=1024,
         description="Requests that the embedded engine computes at once, its threads shared out among them; "
-        "0 takes two where there are two threads.",
+        "0 takes one for each thread, four at most.",
     )
     cache_dir: Path | None = Field(
         None,
