@@ -87,6 +87,9 @@ class Some:
         """Answer without looking."""
         return self.submit(batch).result()
 
+    def rest(self) -> None:
+        """No batch leaves anything behind."""
+
     def close(self) -> None:
         """There is nothing to let go of."""
 

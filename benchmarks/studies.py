@@ -108,6 +108,9 @@ class AtOnce:
         """Answer without looking."""
         return self.submit(batch).result()
 
+    def rest(self) -> None:
+        """No batch leaves anything behind."""
+
     def close(self) -> None:
         """There is nothing to let go of."""
 
