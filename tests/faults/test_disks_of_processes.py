@@ -69,6 +69,7 @@ def test_a_disk_that_fails_under_two_receiving_processes_costs_nothing_that_was_
     with node_of(root) as (pid, port):
         senders, receiving = Senders(port), receiving_processes(pid)
         assert len(receiving) == 2
+        failed = 0
         for call, error in KINDS:
             with ExitStack() as opened:
                 peers = senders.open(opened)
@@ -76,8 +77,11 @@ def test_a_disk_that_fails_under_two_receiving_processes_costs_nothing_that_was_
                 with traced([pid, *receiving] if where == ALL else receiving[:1], *failing(call, error)):
                     answers = [senders.send(peer) for peer in peers]
                 assert set(answers) <= {SUCCESS, OUT_OF_RESOURCES, None}
-                assert answers.count(SUCCESS) == (0 if where == ALL else 1), f"{call} {error}: {answers}"
+                stored = answers.count(SUCCESS)
+                assert stored == 0 if where == ALL else stored > 0, f"{call} {error}: {answers}"
+                failed += len(answers) - stored
             wait_until(lambda: lets_in_two(senders), f"it goes on by itself after {call} {error}")
+        assert failed > 0, "one that fails has had an association; both may come to the other one"
         assert receiving_processes(pid) == receiving, "no process has ended"
     store = open_store(root, clock=SystemClock(), uids=RandomUids())
     check_whole(store, senders.acknowledged)
