@@ -73,6 +73,8 @@ def errors_of(data_set: Dataset, folder: Path) -> list[str]:
     """Return what dciodvfy finds wrong; DCMTK must be able to read a report at all."""
     path = folder / f"{data_set.SOPInstanceUID}.dcm"
     data_set.save_as(path)
+    if data_set.file_meta.TransferSyntaxUID.is_deflated:  # dciodvfy reads no deflated data set
+        subprocess.run(["dcmconv", "+te", path, path], check=True)
     if data_set.Modality == "SR":
         subprocess.run(["dsrdump", "+Pl", path], capture_output=True, text=True, check=True)
     tool = Path(sys.executable).with_name("dciodvfy")
