@@ -59,8 +59,9 @@ class TlsPort:
     def __init__(self, tls: TlsListen) -> None:
         self._tls = tls
         self._lock = threading.Lock()
-        self._seen = self._stamps()
+        self._taken = self._stamps()
         self._context = server_context(tls)
+        self._told = ""
 
     def begin(self, connection: socket.socket) -> TlsConnection:
         """Return what takes the place of a connection; its handshake is to be done.
@@ -71,19 +72,28 @@ class TlsPort:
             The peer has gone.
         """
         return TlsConnection(
-            self._current().wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         )
 
-    def _current(self) -> ssl.SSLContext:
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Return how the next connection is answered.
+
+        Files that cannot be used are tried again for each: neither permissions nor the time from which a
+        certificate is in force change the stamps. What is wrong with them is said once.
+        """
         with self._lock:
             found = self._stamps()
-            if found != self._seen:
-                self._seen = found
+            if found != self._taken:
                 try:
                     self._context = server_context(self._tls)
-                    logger.info("the certificate files of [tls] changed; new connections use them")
                 except SettingsError as error:
-                    logger.error("the former certificate stays in use: %s", error)  # noqa: TRY400 -- it says all
+                    if str(error) != self._told:
+                        self._told = str(error)
+                        logger.error("the former certificate stays in use: %s", error)  # noqa: TRY400 -- it says all
+                else:
+                    self._taken, self._told = found, ""
+                    logger.info("the certificate files of [tls] changed; new connections use them")
             return self._context
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
@@ -105,6 +115,10 @@ def server_context(tls: TlsListen) -> ssl.SSLContext:
     ------
     CertificateError
     """
+    if tls.ca_file is None and tls.require_client_certificate:
+        raise CertificateMissing(
+            "[tls] has no ca_file: name the authorities that sign the certificates of clients"
+        )
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     require_in_force(tls.certificate, tls.key, calling=False)
     _load_own(context, tls.certificate, tls.key)

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from pynetdicom.timer import Timer
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -40,6 +42,7 @@ REFUSALS = frozenset(
 )
 """Alerts by which a peer refuses a certificate (RFC 8446 section 6.2)."""
 OTHER_REASONS = {
+    "UNEXPECTED_EOF_WHILE_READING": "the connection ended within the handshake",
     "WRONG_VERSION_NUMBER": "the other side speaks without TLS",
     "HTTP_REQUEST": "the other side speaks HTTP",
     "UNSUPPORTED_PROTOCOL": "the other side has TLS below 1.2 alone",
@@ -53,9 +56,9 @@ HOST_MISMATCH = frozenset({62, 64})
 class TlsConnection:
     """A TLS connection with those methods of a socket that associations call.
 
-    ``MSG_DONTWAIT`` and ``MSG_WAITALL`` mean what they do on a plain socket, and so do ``SO_RCVTIMEO`` and
-    ``SO_SNDTIMEO``, but that they bound each wait. Where a plain socket raises `BlockingIOError`,
-    `ssl.SSLWantReadError` is raised.
+    ``MSG_DONTWAIT`` and ``MSG_WAITALL`` mean what they do on a plain socket, and so do ``SO_RCVTIMEO``, which
+    bounds a read with all its waits, and ``SO_SNDTIMEO``, which bounds each wait of a write. Where a plain
+    socket raises `BlockingIOError`, `ssl.SSLWantReadError` is raised.
 
     Parameters
     ----------
@@ -108,11 +111,13 @@ class TlsConnection:
         if flags & socket.MSG_DONTWAIT:
             return self._read(place)
         received = 0
+        limit = Timer(self._allowed(socket.SO_RCVTIMEO))
+        limit.start()  # a record that comes byte by byte ends many waits, but no read
         while received < len(place):
             try:
                 count = self._read(place[received:])
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, socket.SO_RCVTIMEO)
+                self._wait(select.POLLIN, None if limit.timeout is None else limit.remaining)
                 continue
             received += count
             if count == 0 or not flags & socket.MSG_WAITALL:
@@ -132,7 +137,7 @@ class TlsConnection:
             sent, awaited = self._write(left)
             left = left[sent:]
             if awaited:
-                self._wait(awaited, socket.SO_SNDTIMEO)
+                self._wait(awaited, self._allowed(socket.SO_SNDTIMEO))
 
     def sendmsg(self, buffers: Iterable[ReadableBuffer]) -> int:
         """Send all bytes of several buffers as if they were one, since each would be a record of its own.
@@ -236,12 +241,15 @@ class TlsConnection:
         if self._over:
             raise ConnectionResetError(errno.ECONNRESET, "the connection was closed here")
 
-    def _wait(self, awaited: int, option: int) -> None:
-        seconds = self._seconds
-        if seconds is None:
-            whole, part = OF_A_CALL.unpack(self._inner.getsockopt(socket.SOL_SOCKET, option, OF_A_CALL.size))
-            seconds = whole + part / 1_000_000 or None
-        if not self._poll(awaited, seconds):
+    def _allowed(self, option: int) -> float | None:
+        """Return how many seconds the peer has, None for any number."""
+        if self._seconds is not None:
+            return self._seconds
+        whole, part = OF_A_CALL.unpack(self._inner.getsockopt(socket.SOL_SOCKET, option, OF_A_CALL.size))
+        return whole + part / 1_000_000 or None
+
+    def _wait(self, awaited: int, seconds: float | None) -> None:
+        if (seconds is not None and seconds <= 0) or not self._poll(awaited, seconds):
             raise TimeoutError("the peer did not go on in time")
 
     def _poll(self, awaited: int, seconds: float | None) -> bool:

@@ -20,6 +20,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from node.dimse.reactor import make_prompt
 from node.dimse.sockets import BoundedSocket, SocketLimits, without_delay
+from node.dimse.telling import Seldom
 from node.dimse.tls import TlsConnection, as_socket, reason_of
 from node.domain.ports import Clock
 
@@ -94,7 +95,7 @@ class AssociationHandler(RequestHandler):
         try:
             self.request = self.server.shake(self.request)
         except OSError as error:
-            logger.warning("no TLS with %s: %s", self.client_address[0], reason_of(error))
+            self.server.tell("no TLS with %s: %s", self.client_address[0], reason_of(error))
             return False
         return True
 
@@ -182,6 +183,7 @@ class BoundedServer(ThreadedAssociationServer):
         self._elsewhere = elsewhere
         self._tls = tls
         self._shaking: set[TlsConnection] = set()
+        self._seldom = Seldom(clock)
         self.prompt = prompt
         self.attach = attach
         self.ended = ended
@@ -202,6 +204,12 @@ class BoundedServer(ThreadedAssociationServer):
         for connection in shaking:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def tell(self, what: str, *about: str) -> None:
+        """Log what an address does; what it repeats is counted."""
+        repetitions = self._seldom.repetitions(what, *about)
+        if repetitions is not None:
+            logger.warning("%s%s", what % about, repetitions)
 
     def is_secure(self, connection: socket.socket) -> bool:  # noqa: ARG002 - what was handed over tells
         """Whether a connection begins with a TLS handshake."""
@@ -245,7 +253,7 @@ class BoundedServer(ThreadedAssociationServer):
         if free:
             self._enter(address)
             return True
-        logger.warning("connection from %s closed: too many connections are open", address)
+        self.tell("connection from %s closed: too many connections are open", address)
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:

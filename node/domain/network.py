@@ -61,6 +61,7 @@ class TlsListen:
     ca_file: Path | None
     """Authorities that may sign the certificates of clients, PEM; None: they show none."""
     require_client_certificate: bool
+    """Not without ``ca_file``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import re
 import shutil
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom.presentation import build_context
 
 from node.dimse.admission import ANOTHER_CERTIFICATE, WITHOUT_TLS, Admission
-from node.dimse.scu import echo
+from node.dimse.certificates import TlsPort
+from node.dimse.scu import echo, open_association
 from node.domain.errors import (
     CertificateError,
     CertificateExpired,
@@ -37,6 +43,7 @@ from tests.station.receiving_node import (
     wait_until,
     write_instance,
 )
+from tests.station.test_receive_associations import store_fragments
 from tests.station.tls_ground import Certificates, over_tls, receiving_over_tls, shaken
 
 
@@ -52,6 +59,10 @@ def node(tmp_path: Path, made: Certificates) -> Iterator[Receiving]:
     gate = Admission(AE_TITLE, [*PEERS, bound, other])
     with receiving_over_tls(tmp_path / "node", made.listen(), gate) as started:
         yield started
+
+
+def deny(path: Path, mode: str = "r") -> None:
+    raise PermissionError(errno.EACCES, f"Permission denied, {mode}", str(path))
 
 
 def greet(node: Receiving, made: Certificates, own: Signed | None, calling: str = SCANNER) -> None:
@@ -158,6 +169,66 @@ def test_an_association_that_ends_within_an_object_leaves_nothing(
     assert node.spooled() == []
 
 
+def test_an_abort_within_an_object_leaves_nothing(node: Receiving, made: Certificates) -> None:
+    remote = over_tls(node, made.call(made.scanner))
+    contexts = [build_context(CTImageStorage, ExplicitVRLittleEndian)]
+    with open_association(remote, SCANNER, contexts, TIMEOUTS) as association:
+        store_fragments(association, b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", bytes(10_000))
+        wait_until(lambda: any(path.stat().st_size > 10_000 for path in node.spooled()), "spooled")
+        association.abort()
+    wait_until(lambda: node.ends() == ["aborted"], "it is over")
+    assert node.spooled() == []
+    assert node.instance_count() == 0
+
+
+def test_who_shows_an_expired_certificate_is_told_of(
+    node: Receiving, made: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "node")
+    for _ in range(3):
+        with (
+            shaken(node.listener.tls_port, made.call(made.expired)) as connection,
+            pytest.raises(ssl.SSLError, match=r"(?i)certificate.expired"),
+        ):
+            connection.recv(1)
+    wait_until(lambda: "not trusted (certificate has expired)" in caplog.text, "the reason")
+    assert len(caplog.messages) == 1, "what is repeated within a minute is counted"
+    greet(node, made, made.scanner)
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_record_that_comes_byte_by_byte_holds_nobody_up(
+    tmp_path: Path, made: Certificates, prompt: bool
+) -> None:
+    context = ssl.create_default_context(cafile=made.ca_file)
+    context.load_cert_chain(made.scanner.certificate, made.scanner.key)
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(came, goes, server_hostname="127.0.0.1")
+    with (
+        receiving_over_tls(tmp_path / "node", made.listen(), prompt=prompt, acse_seconds=0.3) as node,
+        socket.create_connection(("127.0.0.1", node.listener.tls_port), timeout=0.1) as plain,
+    ):
+        while not came.eof and tls.version() is None:
+            with suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            plain.sendall(goes.read())
+            if tls.version() is None:
+                came.write(plain.recv(1 << 16))
+        tls.write(bytes(4000))
+        left = bytearray(goes.read())
+
+        def ended() -> bool:
+            try:
+                plain.sendall(bytes([left.pop(0)]))
+                return plain.recv(1) == b""
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                return True
+
+        wait_until(ended, "its time is over")
+
+
 def test_a_renewed_certificate_is_taken(tmp_path: Path, made: Certificates) -> None:
     own = Signed(certificate=tmp_path / "own.pem", key=tmp_path / "own.key")
 
@@ -178,6 +249,24 @@ def test_a_renewed_certificate_is_taken(tmp_path: Path, made: Certificates) -> N
         assert shown() != first
 
 
+def test_a_renewed_certificate_is_taken_once_it_can_be_read(
+    tmp_path: Path, made: Certificates, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Signed(certificate=tmp_path / "own.pem", key=tmp_path / "own.key")
+    shutil.copy(made.node.key, own.key)
+    shutil.copy(made.node.certificate, own.certificate)
+    port = TlsPort(made.listen(own))
+    first = port.context
+    shutil.copy(made.scanner.key, own.key)
+    shutil.copy(made.scanner.certificate, own.certificate)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", deny)  # as by its permissions, which do not bind root
+        assert port.context is first
+        assert port.context is first
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert port.context is not first, "nothing but the permissions has changed"
+
+
 def test_certificate_files_that_cannot_be_used_are_told_of_at_the_start(
     tmp_path: Path, made: Certificates
 ) -> None:
@@ -191,10 +280,11 @@ def test_certificate_files_that_cannot_be_used_are_told_of_at_the_start(
         (replace(own, ca_file=noise), CertificateUnreadable),
         (replace(own, key=made.scanner.key), CertificateMismatch),
         (made.listen(made.expired), CertificateExpired),
+        (replace(own, ca_file=None), CertificateMissing),
     ):
         with pytest.raises(error) as caught:
             start_receiving(tmp_path / "node", tls=tls)
-        assert str(tmp_path.parent.parent) in str(caught.value), "the file is named"
+        assert re.search(f"{tmp_path.parent.parent}|ca_file", str(caught.value)), "the file is named"
         assert isinstance(caught.value, CertificateError)
 
 
