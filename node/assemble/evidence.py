@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from node.dicom.slices import SliceSource, slice_sources
 from node.domain.errors import DicomError, GeometryError, StoreError
 from node.domain.input_spec import SelectionSpec
 from node.domain.study import Instance
+from node.domain.unread import unread
+from node.domain.wording import reason_of
 from node.imaging.geometry import Stack, stack
 from node.imaging.selection import dark_count, lungs_close_at_both_ends, select
+
+log = logging.getLogger(__name__)
 
 
 def geometric_evidence(
@@ -43,11 +48,10 @@ def geometric_evidence(
     try:
         return _of_slices(slice_sources(instances, path_of, codecs), spec)
     except GeometryError as error:
-        return Evidence(holds=False, reason=f"the slices do not form a volume ({error})")
-    except (DicomError, StoreError) as error:
-        return Evidence(holds=False, reason=f"a slice cannot be read ({error})")
-    except OSError as error:
-        return Evidence(holds=False, reason=f"a slice cannot be read ({error.strerror})")
+        return Evidence(holds=False, reason=f"the slices do not form a volume ({reason_of(error)})")
+    except (DicomError, StoreError, OSError) as error:
+        log.warning("a slice cannot be read, so that its series is judged without its geometry: %s", error)
+        return Evidence(holds=False, reason=f"a slice cannot be read ({unread(error)})")
 
 
 def _of_slices(sources: Sequence[SliceSource], spec: SelectionSpec) -> Evidence:

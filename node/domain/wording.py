@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from node.domain.errors import SettingsError
 
-STORED: Final = "stored."
-"""Keys of phrases that come back from a database as English text; see `Wording.of`."""
+STORED: Final = ("stored.", "geometry.", "unread.")
+"""Beginnings of the keys of phrases that come back from a database as English text; see `Wording.of`."""
 CLAUSES: Final = "clauses"
 """Name of a value of such a phrase that is a list of others."""
 _CODE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -118,7 +118,10 @@ class Wording:
 
 
 def _clauses(name: str, text: str) -> str | tuple[str, ...]:
-    return tuple(text.split(ENGLISH("joined.list"))) if name == CLAUSES else text
+    if name != CLAUSES:
+        return text
+    between = re.escape(ENGLISH("joined.list"))
+    return tuple(re.split(rf"{between}(?![^(]*\))", text))  # what stands in brackets is one reason
 
 
 def _pattern(phrase: str) -> re.Pattern[str]:

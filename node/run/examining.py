@@ -14,6 +14,7 @@ from node.dicom.slices import SliceSource
 from node.domain.errors import DicomError, GeometryError
 from node.domain.job import Screening
 from node.domain.result import Finding, RunOutcome
+from node.domain.unread import unread
 from node.domain.wording import tell
 from node.infer.served import Served
 from node.run.candidates import Candidates, read_candidates
@@ -24,7 +25,6 @@ from node.run.progress import Stage, StageWatch
 from node.run.results import Analysis
 from node.run.scoring import score
 from node.run.slice_analysis import DISPLAY_WINDOW, SliceAnalysis
-from node.run.unread import unread
 from node.store.store import Store
 
 log = logging.getLogger(__name__)

@@ -26,6 +26,7 @@ from node.domain.errors import DecodeFailed, DicomError
 from node.domain.job import Screening
 from node.domain.radiograph import RadiographView
 from node.domain.result import Finding, RunOutcome, SeriesChoice, SliceScore
+from node.domain.unread import unread
 from node.domain.wording import tell
 from node.imaging.frontal import frontal_orientation
 from node.infer.served import Served
@@ -42,7 +43,6 @@ from node.run.findings import (
 from node.run.progress import Stage, StageWatch
 from node.run.radiograph_analysis import RadiographAnalysis
 from node.run.scoring import score
-from node.run.unread import unread
 from node.store.store import Store
 
 log = logging.getLogger(__name__)

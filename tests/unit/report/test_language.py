@@ -54,7 +54,8 @@ EXPECTED: Final = [
     for source in Source
     for missing in (0, 3)
 ]
-VERDICT: Final = "Complete: association released normally, then at least 30 s of quiet."
+QUIET_END: Final = "association released normally, then at least 30 s of quiet"
+VERDICT: Final = f"Complete: {QUIET_END}."
 
 
 def told(request: ReportRequest) -> ReportRequest:
@@ -227,7 +228,7 @@ def test_every_verdict_is_known_again(end: AssociationEnd | None, known: tuple[E
 
 def test_everything_that_slices_say_for_a_verdict_is_known_again() -> None:
     tree = ast.parse(inspect.getsource(evidence))
-    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    bare = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Expr) for part in ast.walk(node)}
     parts = [
         node.value
         for node in ast.walk(tree)
@@ -236,6 +237,17 @@ def test_everything_that_slices_say_for_a_verdict_is_known_again() -> None:
     phrases = " ".join(phrase for key, phrase in ENGLISH.phrases.items() if key.startswith(STORED))
     assert len(parts) > 10
     assert [part for part in parts if WORD.search(part) and part.strip(" ;,()") not in phrases] == []
+
+
+@pytest.mark.parametrize("key", [key for key in ENGLISH.phrases if key.startswith(("geometry.", "unread."))])
+@pytest.mark.parametrize("said", ["the slices do not form a volume", "a slice cannot be read"])
+def test_why_slices_say_nothing_is_known_again(said: str, key: str) -> None:
+    why = ENGLISH(key, odd=3, slices=20, pairs=2)
+    reason = f"Complete: {QUIET_END}; 20 instances; no evidence of geometry: {said} ({why})."
+    left = TOY.of(reason)
+    assert english_in(left) == []
+    assert ENGLISH.of(reason) == reason
+    assert TOY(key, odd=3, slices=20, pairs=2) in left
 
 
 def test_a_record_of_what_was_told_is_text() -> None:

@@ -1,4 +1,4 @@
-"""Why images could not be read, in the words of a report; the details are in the log."""
+"""Why images could not be read, in the words of a report; whoever asks logs the details."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Final
 
 from node.domain.errors import (
     DecodeFailed,
-    DicomError,
-    GeometryError,
     GreyscaleUnknown,
     HounsfieldUnknown,
     ObjectTooLarge,
@@ -26,7 +24,7 @@ KINDS: Final = (
 )
 
 
-def unread(error: DicomError | GeometryError) -> Told:
+def unread(error: Exception) -> Told:
     """Return what an error says, as a clause that can be told in any language.
 
     What decoders say is of other makers, in English and for engineers: of it the kind alone is told.
