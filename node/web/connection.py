@@ -137,14 +137,31 @@ class BoundedConnection(HttpToolsProtocol):
         """Send a body whose head is written.
 
         Threads write to the socket itself, once all that the transport holds is gone. Between their turns the
-        loop waits for the client, so that a slow one takes no thread.
+        loop waits for the client, so that a slow one takes no thread. Of one that has gone the body stays as
+        it is.
 
         Raises
         ------
         GroundglassError, OSError
+            A file cannot be read.
         """
+        try:
+            await self._send_over_socket(body)
+        except ConnectionError:
+            if not self.transport.is_closing():
+                self._cut()
+        if body.over:
+            self.cycle.expected_content_length = len(body.rest)
+        else:
+            self.cycle.disconnected = True  # the server does not know yet, and would report a failure
+
+    async def _send_over_socket(self, body: FileBody) -> None:
+        if self.transport.is_closing():
+            return
         self.transport.set_write_buffer_limits(high=0)
         await self.flow.drain()
+        if self.transport.is_closing():
+            return
         self.transport.set_write_buffer_limits()
         lent = self.transport.get_extra_info("socket")
         with socket.socket(fileno=os.dup(lent.fileno())) as connection:
@@ -159,8 +176,6 @@ class BoundedConnection(HttpToolsProtocol):
                 self._moved += sent
                 if not body.over:
                     await self._takes_more(connection)
-        if body.over:
-            self.cycle.expected_content_length = len(body.rest)
 
     async def _takes_more(self, connection: socket.socket) -> None:
         """Wait until a client takes more, or has gone."""

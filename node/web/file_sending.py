@@ -33,7 +33,9 @@ LAST: Final = 4096
 """Bytes of the last file that are kept for the end, where nothing stands behind it."""
 SHORTER: Final = "an object file is shorter than the index says; restore it from a backup"
 PATIENCE_MS: Final = 5
-"""For which a thread waits for the client to take more, before it leaves the waiting to the loop."""
+"""For which a thread waits for the client to take more, before it leaves the waiting to the loop ..."""
+MOST_WAITS: Final = 20
+"""... and how often in one turn: a client that takes a little each time must not keep it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,11 +86,13 @@ class FileBody:
             The client has gone, a file is not there, or the disk refused.
         """
         sent = 0
+        waits = 0
         while sent < TURN and not self.over:
             try:
                 sent += self._send(connection)
             except BlockingIOError:
-                if not _takes_more(connection):
+                waits += 1
+                if waits > MOST_WAITS or not _takes_more(connection):
                     break
         return sent
 
@@ -110,7 +114,7 @@ class FileBody:
         if not self._left:
             self._end(self._file)
             return 0
-        sent = os.sendfile(connection.fileno(), self._file.fileno(), self._at, self._left)
+        sent = os.sendfile(connection.fileno(), self._file.fileno(), self._at, min(self._left, TURN))
         if not sent:
             raise ObjectMissing(SHORTER)
         self._at, self._left = self._at + sent, self._left - sent
@@ -177,8 +181,6 @@ class FilesResponse(StreamedResponse):
         try:
             with closing(FileBody(self._parts, self._tail)) as body:
                 await lend["send"](body)
-        except ConnectionError:
-            return  # the client has gone
         except (GroundglassError, OSError) as error:
             logger.error("an answer was broken off: %s", error)  # noqa: TRY400 - the message says it all
             return
