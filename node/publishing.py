@@ -148,12 +148,13 @@ def _resources(
 
 def _retrieving(store: Store, *, url: ServiceUrl) -> list[Resource]:
     transcoder = Transcoder(store.codecs)
-    frames = FrameResource(store.stored, store.files, transcoder, url=url)
+    files = store.damage  # an operator hears of those that are missing or damaged
+    frames = FrameResource(store.stored, files, transcoder, url=url)
     return [
-        *WadoResource(store.stored, store.files, transcoder).resources(),
+        *WadoResource(store.stored, files, transcoder).resources(),
         *frames.resources(),
-        *BulkDataResource(store.stored, store.files, frames).resources(),
-        *RenderedResource(store.stored, store.files, store.codecs).resources(),
+        *BulkDataResource(store.stored, files, frames).resources(),
+        *RenderedResource(store.stored, files, store.codecs).resources(),
     ]
 
 

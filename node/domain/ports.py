@@ -172,21 +172,8 @@ class Sender(Protocol):
         ...
 
 
-class ObjectFiles(Protocol):
-    """Where the bytes of objects lie: a local disk, later an object store."""
-
-    def spool(self) -> AbstractContextManager[Spooled]:
-        """Open a new temporary object; leaving the context without ``commit`` removes it."""
-        ...
-
-    def scratch(self) -> AbstractContextManager[RawIOBase]:
-        """Lend a file without a name, which is gone when the context is left.
-
-        Raises
-        ------
-        StoreError
-        """
-        ...
+class ObjectPlaces(Protocol):
+    """Knows the files of objects."""
 
     def path(self, key: str, size: int | None = None) -> Path:
         """Return the file of an object (PS3.10 file).
@@ -200,6 +187,23 @@ class ObjectFiles(Protocol):
         Raises
         ------
         ObjectMissing, ObjectDamaged
+        """
+        ...
+
+
+class ObjectFiles(ObjectPlaces, Protocol):
+    """Where the bytes of objects lie: a local disk, later an object store."""
+
+    def spool(self) -> AbstractContextManager[Spooled]:
+        """Open a new temporary object; leaving the context without ``commit`` removes it."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[RawIOBase]:
+        """Lend a file without a name, which is gone when the context is left.
+
+        Raises
+        ------
+        StoreError
         """
         ...
 

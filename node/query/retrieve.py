@@ -14,7 +14,7 @@ from node.dicom.transcode import Transcoder
 from node.dimse.admission import Caller
 from node.dimse.queries import Retrievable, RetrieveRequest
 from node.dimse.retrieving import MOST_SUBOPERATIONS
-from node.domain.errors import ObjectDamaged, ObjectMissing, QueryMalformed
+from node.domain.errors import QueryMalformed
 from node.domain.network import MoveDestination
 from node.domain.ports import ObjectFiles
 from node.domain.query import Level
@@ -103,11 +103,7 @@ class RetrieveService:
         ------
         ObjectMissing, ObjectDamaged
         """
-        try:
-            return self._files.path(item.object_key, item.size)
-        except (ObjectMissing, ObjectDamaged):
-            self._damage.note(item.object_key)
-            raise
+        return self._damage.path(item.object_key, item.size)
 
     def scratch(self) -> AbstractContextManager[RawIOBase]:
         """Lend a file that is gone afterwards, on the disk of the stored objects.

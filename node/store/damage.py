@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -26,13 +27,30 @@ class DamageRecords:
         self._database = database
         self._files = files
 
+    def path(self, key: str, size: int | None = None) -> Path:
+        """Return the file of an object that is to be sent, as `ObjectFiles.path` does; else remember that.
+
+        Raises
+        ------
+        ObjectMissing, ObjectDamaged
+        """
+        try:
+            return self._files.path(key, size)
+        except (ObjectMissing, ObjectDamaged):
+            self.note(key)
+            raise
+
     def note(self, object_key: str) -> None:
         """Remember a file that is missing or has another size than the index says.
 
         One that was taken away since it was looked for is no damage. What cannot be recorded is logged: who
         wants the file learns of it in any case.
         """
+        noted = select(damaged_files.c.id).where(damaged_files.c.object_key == object_key)
         try:
+            with self._database.read() as connection:
+                if connection.execute(noted).first() is not None:
+                    return  # however often it is asked for, nobody who stores waits for it
             with self._database.write() as connection:
                 known = connection.execute(select(func.count()).select_from(damaged_files)).scalar_one()
                 if known < MOST_REMEMBERED and is_named(connection, object_key):

@@ -14,7 +14,7 @@ from node.dicom.bulk_values import find_value
 from node.dicom.elements import PIXEL_DATA
 from node.domain.errors import DicomError
 from node.domain.network import Right
-from node.domain.ports import ObjectFiles
+from node.domain.ports import ObjectPlaces
 from node.store.stored_instances import StoredInstances
 from node.web.errors import NotAcceptable, NotFound
 from node.web.frames import FrameResource, opened
@@ -51,13 +51,13 @@ class BulkDataResource:
     ----------
     stored : StoredInstances
         The index.
-    files : ObjectFiles
+    files : ObjectPlaces
         The objects.
     frames : FrameResource
         Gives compressed pixel data, a part for each frame.
     """
 
-    def __init__(self, stored: StoredInstances, files: ObjectFiles, frames: FrameResource) -> None:
+    def __init__(self, stored: StoredInstances, files: ObjectPlaces, frames: FrameResource) -> None:
         self._stored = stored
         self._files = files
         self._frames = frames

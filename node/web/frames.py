@@ -17,7 +17,7 @@ from node.dicom.transcode import Transcoder
 from node.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN, NATIVE
 from node.domain.errors import DicomError
 from node.domain.network import Right
-from node.domain.ports import ObjectFiles
+from node.domain.ports import ObjectPlaces
 from node.store.stored_instances import StoredInstance, StoredInstances
 from node.web.errors import BadRequest, NotAcceptable, NotFound
 from node.web.media import Form, frame_form
@@ -56,7 +56,7 @@ class FrameResource:
     ----------
     stored : StoredInstances
         The index.
-    files : ObjectFiles
+    files : ObjectPlaces
         The objects.
     transcoder : Transcoder
         Gives a frame in a transfer syntax that it is not stored in.
@@ -65,7 +65,7 @@ class FrameResource:
     """
 
     def __init__(
-        self, stored: StoredInstances, files: ObjectFiles, transcoder: Transcoder, *, url: ServiceUrl
+        self, stored: StoredInstances, files: ObjectPlaces, transcoder: Transcoder, *, url: ServiceUrl
     ) -> None:
         self._stored = stored
         self._files = files

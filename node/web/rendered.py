@@ -16,7 +16,7 @@ from node.dicom.codecs import Codecs
 from node.dicom.displayed import DisplayedImage
 from node.domain.errors import DicomError
 from node.domain.network import Right
-from node.domain.ports import ObjectFiles
+from node.domain.ports import ObjectPlaces
 from node.imaging.greyscale import Window, WindowFunction
 from node.imaging.viewing import JPEG, PNG, Region, Viewport, fitted, picture_file
 from node.store.stored_instances import StoredInstance, StoredInstances
@@ -112,13 +112,13 @@ class RenderedResource:
     ----------
     stored : StoredInstances
         The index.
-    files : ObjectFiles
+    files : ObjectPlaces
         The objects.
     codecs : Codecs
         Who decodes compressed pixels.
     """
 
-    def __init__(self, stored: StoredInstances, files: ObjectFiles, codecs: Codecs) -> None:
+    def __init__(self, stored: StoredInstances, files: ObjectPlaces, codecs: Codecs) -> None:
         self._stored = stored
         self._files = files
         self._codecs = codecs

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from node.dicom.transcode import Transcoder
 from node.domain.errors import DicomError, ObjectDamaged, ObjectMissing
 from node.domain.network import Right
-from node.domain.ports import ObjectFiles
+from node.domain.ports import ObjectPlaces
 from node.store.stored_instances import Scope, StoredInstance, StoredInstances
 from node.web.errors import NotAcceptable, NotFound
 from node.web.file_sending import FilePart, FilesResponse
@@ -117,13 +117,13 @@ class WadoResource:
     ----------
     stored : StoredInstances
         The index.
-    files : ObjectFiles
+    files : ObjectPlaces
         The objects.
     transcoder : Transcoder
         Gives an object in a transfer syntax that it is not stored in.
     """
 
-    def __init__(self, stored: StoredInstances, files: ObjectFiles, transcoder: Transcoder) -> None:
+    def __init__(self, stored: StoredInstances, files: ObjectPlaces, transcoder: Transcoder) -> None:
         self._stored = stored
         self._files = files
         self._transcoder = transcoder

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
+from sqlalchemy import delete
 
 from node.dicom.read import read_header
 from node.domain.study import Arrival
+from node.store.schema_damage import damaged_files
 from node.store.stored_instances import Scope
 from node.web import server
 from tests.station.receiving_node import wait_until, write_instance
@@ -97,6 +99,21 @@ def test_a_client_that_goes_away_leaves_nothing_open(web: Reading, large: tuple[
     assert web.get(large[1], AS_STORED).status_code == 200
 
 
+def test_a_client_that_goes_away_is_no_failure_of_the_server(
+    web: Reading, large: tuple[Path, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also not one that goes before the head of the answer is written, or at any moment behind it."""
+    for attempt in range(20):
+        with asked(web, large[1], AS_STORED) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if attempt % 2:
+                connection.recv(1)
+    name = web.store.files.path(web.store.stored.first(_scope(large[1])).object_key).name
+    wait_until(lambda: held_open(name) == 0, "every object file is closed")
+    assert web.get(large[1], AS_STORED).status_code == 200
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_server_stops_though_clients_take_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STOP_SECONDS", 1)
     with ExitStack() as clients, reading(tmp_path / "data") as web:
@@ -144,8 +161,11 @@ def test_a_file_that_is_cut_short_is_never_taken_for_whole(web: Reading, tmp_pat
         with pytest.raises(http.client.IncompleteRead):
             answer.read()
     os.truncate(kept, LARGE.nbytes // 2)  # its header is whole, and so are its first frames
-    for end in ("", "/frames/1", "/bulkdata/7FE00010", "/rendered"):
+    for end in ("/frames/1", "/bulkdata/7FE00010", "/rendered", ""):
+        with web.store.database.write() as connection:
+            connection.execute(delete(damaged_files))
         assert web.get(path + end, "*/*").status_code == 404, end
+        assert web.store.damage.count() == 1, end
     kept.unlink()
     assert web.get(path, AS_STORED).status_code == 404
     assert web.get(path.partition("/series")[0], DICOM).status_code == 206

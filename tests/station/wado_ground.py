@@ -68,16 +68,16 @@ def reading(root: Path, *, idle_seconds: float = 30.0) -> Iterator[Reading]:
     (root / "index.sqlite").write_bytes(migrated_index())
     store = open_store(root, clock=WallClock(), uids=CountedUids())
     url = ServiceUrl(path="/dicom-web", public="", any_name=False)
-    codecs = store.codecs
+    codecs, files = store.codecs, store.damage
     transcoder = Transcoder(codecs)
-    frames = FrameResource(store.stored, store.files, transcoder, url=url)
+    frames = FrameResource(store.stored, files, transcoder, url=url)
     server = WebServer(
         Bind(host="127.0.0.1", port=0, path="/dicom-web", max_connections=64, idle_seconds=idle_seconds),
         [
-            *WadoResource(store.stored, store.files, transcoder).resources(),
+            *WadoResource(store.stored, files, transcoder).resources(),
             *frames.resources(),
-            *BulkDataResource(store.stored, store.files, frames).resources(),
-            *RenderedResource(store.stored, store.files, codecs).resources(),
+            *BulkDataResource(store.stored, files, frames).resources(),
+            *RenderedResource(store.stored, files, codecs).resources(),
         ],
         access=Access(["127.0.0.1"], frozenset({Right.RETRIEVE}), None),
         url=url,
