@@ -27,7 +27,7 @@ from pynetdicom.pdu import A_ABORT_RQ
 from node.dimse.framing import P_DATA_TF
 from node.dimse.reading import PDU_HEAD, ReadSocket, UnknownPdu
 from node.dimse.requested import RequestedUpperLayer
-from node.dimse.waking import Checkpoint, Waker, WakingQueue
+from node.dimse.waking import Checkpoint, OutgoingQueue, Waker, WakingQueue
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -106,7 +106,7 @@ class PromptUpperLayer(RequestedUpperLayer):
         super().__init__(association)
         self._waker: Waker | None = None
         self.event_queue = WakingQueue(self.wake)
-        self.to_provider_queue = WakingQueue(self.wake)
+        self.to_provider_queue = self._outgoing = OutgoingQueue(self.wake)
         self.for_user = threading.Event()
         self._settled = threading.Event()
         self._taking = False
@@ -188,6 +188,7 @@ class PromptUpperLayer(RequestedUpperLayer):
         """
         if self.assoc._sent_abort:
             self.assoc.is_established = False  # before anybody asks for something again
+        self._outgoing.end()
         self.assoc.dimse.msg_queue.put((None, None))
         self.to_user_queue.put(None)  # as when the time is over
         self.for_user.set()

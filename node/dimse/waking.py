@@ -6,6 +6,14 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
+from typing import Final
+
+from pynetdicom.pdu_primitives import P_DATA
+
+MOST_WAITING: Final = 64
+"""PDUs of data that wait for the connection: a megabyte, by the length of PDU that most peers take."""
+LONGEST_WAIT: Final = 60.0
+"""Seconds; a connection that takes nothing ends before, by its own time limit."""
 
 
 class Waker:
@@ -54,6 +62,30 @@ class WakingQueue(queue.Queue):  # type: ignore[type-arg]  # of several kinds of
         """Put an item in, and wake the reader."""
         super().put(item, block, timeout)
         self._wake()
+
+
+class OutgoingQueue(WakingQueue):
+    """What is to be sent; data come no faster than the peer reads them.
+
+    The library hands a whole object over at once, and all of it would be in memory on a slow line.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__(wake)
+        self._ended = False
+
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item in, data when few others wait, and wake the reader."""
+        if isinstance(item, P_DATA):
+            with self.not_full:  # told whenever something is taken
+                self.not_full.wait_for(lambda: self._ended or self._qsize() < MOST_WAITING, LONGEST_WAIT)
+        super().put(item, block, timeout)
+
+    def end(self) -> None:
+        """Keep nobody waiting any more: nothing goes out again."""
+        with self.not_full:
+            self._ended = True
+            self.not_full.notify_all()
 
 
 class Checkpoint(threading.Event):
