@@ -24,6 +24,7 @@ from node.domain.network import (
 from node.domain.ports import Clock, Sender
 from node.http.credentials import SecretReader
 from node.settings.settings import Settings
+from node.store.object_files import SPOOL
 
 
 def call_timeouts(settings: Settings) -> Timeouts:
@@ -48,6 +49,8 @@ def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sen
         There is none for its kind.
     """
     secrets = SecretReader(os.environ)
+    spool = settings.node.data_dir / SPOOL
+    scratch = spool if spool.is_dir() else None  # not before the node's first start
     match destination:
         case DicomDestination():
             return DicomSender(
@@ -55,11 +58,12 @@ def sender_to(destination: Destination, settings: Settings, clock: Clock) -> Sen
                 calling_ae_title=settings.node.ae_title,
                 timeouts=call_timeouts(settings),
                 report_seconds=settings.deliver.commitment_same_association_seconds,
+                scratch=scratch,
             )
         case StowDestination():
             from node.deliver.stow_sender import StowSender  # noqa: PLC0415 -- see the module's docstring
 
-            return StowSender(destination, clock=clock, secrets=secrets)
+            return StowSender(destination, clock=clock, secrets=secrets, scratch=scratch)
         case FolderDestination():
             return FolderSender(destination)
         case WebhookDestination():

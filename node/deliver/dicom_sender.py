@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from node.deliver.dicom_proof import prove_on, unprovable
 from node.dimse.asking import associate_to_ask
@@ -30,6 +31,8 @@ class DicomSender:
     report_seconds : float
         How long a report of storage commitment is waited for on the association of its request; later it
         comes on one that the destination opens.
+    scratch : Path, optional
+        Folder for what is transcoded; by default the system's.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class DicomSender:
         calling_ae_title: str,
         timeouts: Timeouts,
         report_seconds: float = REPORT_SECONDS,
+        scratch: Path | None = None,
     ) -> None:
         self._name = destination.name
         self._remote = Remote(
@@ -51,6 +55,7 @@ class DicomSender:
         self._calling_ae_title = calling_ae_title
         self._timeouts = timeouts
         self._report_seconds = report_seconds
+        self._scratch = scratch
 
     @property
     def name(self) -> str:
@@ -74,6 +79,7 @@ class DicomSender:
                 calling_ae_title=self._calling_ae_title,
                 needed=(instance.syntaxes for instance in instances),
                 timeouts=self._timeouts,
+                scratch=self._scratch,
             ) as association:
                 return list(_send_all(association, objects, instances, may_leave))
         except DestinationRefused as error:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from node.deliver.multipart import multipart
 from node.deliver.one_by_one import send_one_by_one
 from node.deliver.stow_answers import is_list, names, stored
 from node.dicom.pixel_file import IN_PROCESS
+from node.dicom.scratch import scratch_file
 from node.dicom.transcode import Transcoder
 from node.dicom.transfer_syntaxes import DEFLATED_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN
 from node.domain.delivery import OutgoingObject, ProofReply, ProofStanding, SendReply
@@ -39,9 +39,19 @@ class StowSender:
     destination : StowDestination
     clock : Clock
     secrets : SecretReader
+    scratch : Path, optional
+        Folder for what is inflated; by default the system's.
     """
 
-    def __init__(self, destination: StowDestination, *, clock: Clock, secrets: SecretReader) -> None:
+    def __init__(
+        self,
+        destination: StowDestination,
+        *,
+        clock: Clock,
+        secrets: SecretReader,
+        scratch: Path | None = None,
+    ) -> None:
+        self._scratch = scratch
         self._destination = destination
         self._clock = clock
         self._secrets = secrets
@@ -62,7 +72,7 @@ class StowSender:
             Before any object was sent.
         """
         with self._session() as http:
-            return send_one_by_one(objects, partial(_send_one, http), may_leave=may_leave)
+            return send_one_by_one(objects, partial(_send_one, http, self._scratch), may_leave=may_leave)
 
     def prove(
         self, objects: Sequence[OutgoingObject], *, transaction_uid: str, asked: int
@@ -105,7 +115,7 @@ class StowSender:
         return http_session(self._destination.access, clock=self._clock, secrets=self._secrets)
 
 
-def _send_one(http: HttpSession, item: OutgoingObject) -> SendReply:
+def _send_one(http: HttpSession, scratch: Path | None, item: OutgoingObject) -> SendReply:
     """Send one object (PS3.18 section 10.5.1), as it lies.
 
     A server must take Explicit VR Little Endian (PS3.18 section 8.7.3), and need not take what is deflated:
@@ -114,7 +124,7 @@ def _send_one(http: HttpSession, item: OutgoingObject) -> SendReply:
     try:
         reply = _send_file(http, item, item.path)
         if not reply.delivered and item.transfer_syntax_uid == DEFLATED_LITTLE_ENDIAN:
-            with NamedTemporaryFile(suffix=".dcm") as file:
+            with scratch_file(scratch) as file:
                 file.writelines(Transcoder(IN_PROCESS).part10(item.path, EXPLICIT_LITTLE_ENDIAN))
                 file.flush()
                 reply = _send_file(http, item, Path(file.name))

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
@@ -22,11 +21,13 @@ from pynetdicom.presentation import PresentationContext, build_context, build_ro
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
 from node.dicom.pixel_file import IN_PROCESS
+from node.dicom.scratch import scratch_file
 from node.dicom.transcode import Transcoder, possible
 from node.dicom.transfer_syntaxes import TARGETS
 from node.dimse.certificates import client_context
 from node.dimse.contexts import KINDS_PER_ASSOCIATION, Syntaxes, proposed_contexts
 from node.dimse.entity import Entity, Timeouts, application_entity
+from node.dimse.reactor import PromptUpperLayer
 from node.dimse.sockets import CallingSocket
 from node.dimse.status import Meaning, meaning_of
 from node.dimse.tls import reason_of
@@ -51,7 +52,9 @@ logger = logging.getLogger(__name__)
 MESSAGE_IDS = 65535  # MessageID (0000,0110) is US
 TLS_ADVICE = "see ca_file, client_certificate and check_host_name of its entry, and what it asks for"
 SLOWEST_LINE = 32 * 1024
-"""Bytes a second: the response to a large object is waited for as long as the object may take to go out."""
+"""Bytes a second: the response to an object is waited for as long as its last bytes may take to go out."""
+MOST_ON_THE_WAY = 1 << 23
+"""Bytes that wait for the line when the last one is handed over; of this node and in the system's buffers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +92,10 @@ class StorageAssociation:
     Made by `associate`.
     """
 
-    def __init__(self, association: Association, remote: Remote) -> None:
+    def __init__(self, association: Association, remote: Remote, scratch: Path | None = None) -> None:
         self._association = association
         self._remote = remote
+        self._scratch = scratch
         self._sent = 0
         self._dimse_seconds = association.dimse_timeout or 0.0
 
@@ -113,8 +117,11 @@ class StorageAssociation:
             raise DestinationUnavailable(f"{self._remote} closed the association; the object is sent again")
         message_id = self._sent % MESSAGE_IDS + 1
         self._sent += 1
-        # The library counts from when the first byte is handed over, not from when the last one is sent.
-        self._association.dimse_timeout = self._dimse_seconds + path.stat().st_size / SLOWEST_LINE
+        # The library counts from when the last byte is handed over; its own reactors take all at once.
+        size = path.stat().st_size
+        bounded = isinstance(self._association.dul, PromptUpperLayer)
+        late = min(size, MOST_ON_THE_WAY) if bounded else size
+        self._association.dimse_timeout = self._dimse_seconds + late / SLOWEST_LINE
         answer = self._association.send_c_store(path, msg_id=message_id)
         silence = f"{self._remote} gave no answer to a C-STORE; the object is sent again"
         return meaning_of(status_of(self._association, answer, silence))
@@ -130,7 +137,7 @@ class StorageAssociation:
             return nullcontext(instance.path)
         for wanted in TARGETS:
             if wanted in accepted and possible(instance.transfer_syntax_uid, wanted):
-                return _transcoded(instance.path, wanted)
+                return _transcoded(instance.path, wanted, self._scratch)
         raise DestinationRefused(
             f"{self._remote} accepts no {instance.sop_class_uid} in {instance.transfer_syntax_uid}; "
             "enable this SOP class and transfer syntax there"
@@ -138,7 +145,7 @@ class StorageAssociation:
 
 
 @contextmanager
-def _transcoded(path: Path, wanted: str) -> Iterator[Path]:
+def _transcoded(path: Path, wanted: str, scratch: Path | None) -> Iterator[Path]:
     """Lend a file in another transfer syntax.
 
     The codecs run within this process: what is sent here is the node's own, or of who runs the command.
@@ -148,7 +155,7 @@ def _transcoded(path: Path, wanted: str) -> Iterator[Path]:
     DestinationRefused
         It cannot be transcoded without loss.
     """
-    with NamedTemporaryFile(suffix=".dcm") as file:
+    with scratch_file(scratch) as file:
         try:
             file.writelines(Transcoder(IN_PROCESS).part10(path, wanted))
         except DicomError as error:
@@ -199,7 +206,12 @@ class RequestingAssociation:
 
 @contextmanager
 def associate(
-    remote: Remote, *, calling_ae_title: str, needed: Iterable[Syntaxes], timeouts: Timeouts
+    remote: Remote,
+    *,
+    calling_ae_title: str,
+    needed: Iterable[Syntaxes],
+    timeouts: Timeouts,
+    scratch: Path | None = None,
 ) -> Iterator[StorageAssociation]:
     """Open an association for objects to be sent; it is released at the end, or aborted after an exception.
 
@@ -213,6 +225,8 @@ def associate(
         What the objects need.
     timeouts : Timeouts
         How long to wait.
+    scratch : Path, optional
+        Folder for what is transcoded; by default the system's.
 
     Raises
     ------
@@ -222,7 +236,7 @@ def associate(
         The peer accepted no presentation context at all.
     """
     with open_association(remote, calling_ae_title, proposed_contexts(needed), timeouts) as association:
-        yield StorageAssociation(association, remote)
+        yield StorageAssociation(association, remote, scratch)
 
 
 def echo(remote: Remote, *, calling_ae_title: str, timeouts: Timeouts) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from tempfile import TemporaryFile
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from node.domain.errors import ObjectDamaged, ObjectMissing, OutOfSpace, StoreError
 from node.domain.ports import UidSource
@@ -25,6 +25,8 @@ WITHOUT_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSY
 PRIVATE = 0o700  # patients' data: for the node's user alone
 BLOCK = 1 << 20  # bytes read at a time while hashing a file
 BEGUN_EARLY = 1 << 24  # bytes of a file that is on its way to the disk before it is synced
+SPOOL: Final = "spool"
+"""Folder of the store for what is not whole yet; swept at each start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ class LocalObjectFiles:
 
     def __init__(self, root: Path, uids: UidSource) -> None:
         self._objects = root / "objects"
-        self._spool = root / "spool"
+        self._spool = root / SPOOL
         self._uids = uids
         for folder in (root, self._objects, self._spool, *self._folders()):
             folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE)

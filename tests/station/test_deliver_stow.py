@@ -87,6 +87,11 @@ def test_what_is_deflated_goes_out_inflated_where_it_is_not_taken(tmp_path: Path
     again = dcmread(io.BytesIO(second))
     assert again.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert again == image
+    with WebServer(lambda _: refused) as server:
+        sender = stow(f"{server.url}/dicom-web", scratch=tmp_path / "none")
+        (reply,) = sender.send([item], may_leave=always)
+    assert (reply.delivered, reply.retryable) == (False, True)
+    assert reply.detail == "its file cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize(

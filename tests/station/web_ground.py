@@ -23,12 +23,19 @@ def access(url: str, **values: object) -> WebAccess:
     return WebAccess(**({"url": url, "connect_seconds": 5.0, "request_seconds": 20.0} | values))
 
 
-def stow(url: str, *, proof: Proof = Proof.AUTO, clock: Clock | None = None, **values: object) -> StowSender:
+def stow(
+    url: str,
+    *,
+    proof: Proof = Proof.AUTO,
+    clock: Clock | None = None,
+    scratch: Path | None = None,
+    **values: object,
+) -> StowSender:
     """Return a sender to a DICOMweb server."""
     destination = StowDestination(
         name="web", accept_demonstration=True, access=access(url, **values), proof=proof
     )
-    return StowSender(destination, clock=clock or WallClock(), secrets=SecretReader(ENVIRON))
+    return StowSender(destination, clock=clock or WallClock(), secrets=SecretReader(ENVIRON), scratch=scratch)
 
 
 def webhook(
