@@ -124,12 +124,12 @@ def _slices(phantom: ThoraxPhantom) -> tuple[Dataset, ...]:
 
 
 def phantom_series(
-    labels: PhantomLabels | None = None, *, slices: int = 24, patches: int = 0
+    labels: PhantomLabels | None = None, *, slices: int = 24, rows: int = 256, patches: int = 0
 ) -> list[Dataset]:
     """Return the data sets of a small phantom series under other labels; the pixels are made once."""
     labels = labels or PhantomLabels()
     series = []
-    for index, original in enumerate(_slices(ThoraxPhantom(slices=slices, rows=256, patches=patches))):
+    for index, original in enumerate(_slices(ThoraxPhantom(slices=slices, rows=rows, patches=patches))):
         item = copy.deepcopy(original)
         item.StudyInstanceUID, item.SeriesInstanceUID = labels.study_instance_uid, labels.series_instance_uid
         item.SOPInstanceUID = item.file_meta.MediaStorageSOPInstanceUID = labels.sop_instance_uid(index)

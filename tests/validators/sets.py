@@ -94,9 +94,9 @@ def _labels(name: str) -> PhantomLabels:
     return PhantomLabels(identity=name, patient_name="Yamada^Tarou=山田^太郎", patient_id=f"V-{name}"[:16])
 
 
-def _ct(name: str, *, slices: int = 24, patches: int = 6) -> list[Dataset]:
+def _ct(name: str, *, slices: int = 24, rows: int = 256, patches: int = 6) -> list[Dataset]:
     labels = _labels(name)
-    series = phantom_series(labels, slices=slices, patches=patches)
+    series = phantom_series(labels, slices=slices, rows=rows, patches=patches)
     for item in series:
         item.PatientName = labels.patient_name
     return series
@@ -162,10 +162,17 @@ CASES = {
     ),
 }
 
+LARGE = {
+    "ct-thin": Case(
+        bundle=ct_bundle, arrivals=lambda: [_ct("thin", slices=80, rows=512)], outcome=Outcome.POSITIVE
+    )
+}
+"""For viewers: a map of 84 million bytes, nearly all of it padding."""
+
 
 def make(name: str, folder: Path) -> ResultSet:
     """Screen the study of a case and write source and results to ``folder``."""
-    case = CASES[name]
+    case = (CASES | LARGE)[name]
     ground, ends = Ground(folder / "node"), Ends()
     try:
         bundle = case.bundle(folder / "models")

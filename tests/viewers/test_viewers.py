@@ -5,33 +5,15 @@ from __future__ import annotations
 import html
 import re
 
-import cv2
-import numpy as np
 import pydicom
 import pytest
 
 from node.domain.result import ResultKind
 from tests.validators import programs
 from tests.viewers.conftest import Reading
+from tests.viewers.looking import LOADED, SECONDS, coloured, failures, look, rest
 
 pytestmark = pytest.mark.long
-
-LOADED = "document.querySelector('canvas') && document.body.innerText.includes('S:8800')"
-CLOSE_TOUR = "[...document.querySelectorAll('button')].filter(e => e.innerText.includes('Skip all'))"
-NO_TRACKING = "[...document.querySelectorAll('button')].filter(e => e.innerText.trim() === 'No')"
-SECONDS = 60
-COLOURED = 40
-"""Difference between the channels of a pixel that is no shade of grey."""
-VIEWPORT = (slice(60, 770), slice(290, 1530))
-"""Of a screenshot: where the images are, without toolbar, list of series, scroll bar and messages."""
-
-
-def coloured(picture: bytes) -> float:
-    """Return the share of coloured pixels in the viewport of a screenshot."""
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    shown = pixels[VIEWPORT].astype(int)
-    return float((shown.max(axis=2) - shown.min(axis=2) > COLOURED).mean())
 
 
 def opened(reading: Reading, name: str, kind: ResultKind, *, least: float = 0.001, tries: int = 60) -> float:
@@ -44,18 +26,10 @@ def opened(reading: Reading, name: str, kind: ResultKind, *, least: float = 0.00
     path = reading.pictures / f"ohif-{name}-{kind.value}.png"
     share = 0.0
     for _ in range(tries):
-        for buttons in (CLOSE_TOUR, NO_TRACKING):
-            browser.evaluate(f"{buttons}.forEach(e => e.click())")
-        browser.evaluate("new Promise(done => setTimeout(done, 500))")
-        share = coloured(browser.screenshot(path))
+        share = look(browser, path)
         if share > least:
             break
     return share
-
-
-def failures(reading: Reading) -> list[str]:
-    """Return what went wrong in the page."""
-    return [line for line in reading.browser.console if line.startswith("exception") or "Error" in line]
 
 
 @pytest.mark.parametrize("name", ["ct-positive", "cr-positive"])
@@ -71,13 +45,13 @@ def test_ohif_lists_every_series(name: str, reading: Reading) -> None:
 @pytest.mark.parametrize("kind", [ResultKind.HEATMAP, ResultKind.SUMMARY])
 def test_ohif_shows_the_pictures_in_colour(name: str, kind: ResultKind, reading: Reading) -> None:
     assert opened(reading, name, kind) > 0.03
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 def test_ohif_lays_a_map_over_the_slices(reading: Reading) -> None:
     """OHIF 3.13 takes a map for that of the whole stack."""
     assert opened(reading, "ct-every-slice", ResultKind.PARAMETRIC_MAP, least=0.03) > 0.03
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 def test_ohif_shows_a_map_of_some_slices_on_those_alone(reading: Reading) -> None:
@@ -93,19 +67,19 @@ def test_ohif_shows_a_map_of_some_slices_on_those_alone(reading: Reading) -> Non
     }
     assert 0 < len(mapped) < len(heights) == made.NumberOfFrames
     opened(reading, name, ResultKind.PARAMETRIC_MAP, least=1.0, tries=8)
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
     for _ in heights:
         browser.scroll(-1)
-    browser.evaluate("new Promise(done => setTimeout(done, 1000))")
+    rest(browser, 1000)
     shown = []
     for number in range(len(heights)):
         path = reading.pictures / f"ohif-{name}-map-slice-{number:02d}.png"
         shown.append(coloured(browser.screenshot(path)) > 0.02)
         browser.scroll(1)
-        browser.evaluate("new Promise(done => setTimeout(done, 300))")
+        rest(browser, 300)
     expected = [height in mapped for height in heights]
     assert shown == expected[::-1]  # the wheel goes from head to feet
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 def test_ohif_shows_the_report_on_the_strongest_slice(reading: Reading) -> None:
@@ -117,7 +91,7 @@ def test_ohif_shows_the_report_on_the_strongest_slice(reading: Reading) -> None:
     assert "Certainty of Finding: " in shown
     strongest = max(finding.slices, key=lambda item: item.probability or 0.0)
     assert f"I:{strongest.instance_number} " in shown
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 def test_ohif_shows_no_number_that_is_not_in_a_negative_report(reading: Reading) -> None:
@@ -126,13 +100,13 @@ def test_ohif_shows_no_number_that_is_not_in_a_negative_report(reading: Reading)
     lines = reading.browser.text().splitlines()
     assert not [line for line in lines if re.search(r"positive.*: *1", line)]
     assert any("Slices positive (k): " in line for line in lines)
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 @pytest.mark.parametrize("name", ["ct-not-analysed", "cr-positive"])
 def test_ohif_opens_every_other_report(name: str, reading: Reading) -> None:
     assert opened(reading, name, ResultKind.REPORT) > 0.0005
-    assert failures(reading) == []
+    assert failures(reading.browser) == []
 
 
 def test_the_page_of_the_pacs_lists_and_shows_the_results(reading: Reading) -> None:
