@@ -50,6 +50,8 @@ TRANSCODED_AHEAD = 1 << 28
 """Of a longer one on the disk: so much of it is whole before anything is sent. A damaged frame within is a
 sub-operation that failed; one that comes later ends the association, for nothing but the rest of its object
 may follow there. More would let a peer wait for longer than some do."""
+KEPT_FREE = 1 << 30
+"""Bytes of the disk that are left to what is received, however many peers are sent to at once."""
 
 
 class Suboperations:
@@ -267,9 +269,10 @@ def _ahead(
 
 
 def _taken(file: RawIOBase, block: bytes | memoryview) -> bool:
-    """Write a block; return whether there was room for it."""
+    """Write a block; return whether there was room for it, beside what is kept free."""
     try:
-        return file.write(block) == len(block)
+        disk = os.fstatvfs(file.fileno())
+        return disk.f_bavail * disk.f_frsize >= KEPT_FREE and file.write(block) == len(block)
     except OSError as error:
         logger.warning("an object is sent before it is known to be sound: %s", error.strerror)
         return False

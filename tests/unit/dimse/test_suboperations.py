@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import FileIO
 from unittest.mock import patch
 
@@ -51,3 +52,12 @@ def test_an_object_is_the_same_however_much_of_it_is_kept_before_it_is_sent(
     blocks = list(_regrouped(iter([content]), size))
     with patch.object(suboperations, "TRANSCODED_AHEAD", ahead):
         assert [(bytes(block), last) for block, last in _ahead(iter(blocks), scratch)] == blocks
+
+
+def test_what_is_received_finds_room_beside_what_is_transcoded() -> None:
+    """Nothing is kept on a disk with less room than is left free; the object goes out all the same."""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        blocks = [(b"12", False), (b"34", False), (b"5", True)]
+        with patch.object(suboperations, "KEPT_FREE", 1 << 62):
+            assert list(_ahead(iter(blocks), lambda: nullcontext(file))) == blocks
+        assert os.fstat(file.fileno()).st_size == 0
