@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -140,6 +141,30 @@ def _listening(settings: Settings, *, running: bool) -> Iterator[Check]:
         yield _port("tls.port", host, tls.port, running=running)
     if tls.certificate is not None and tls.key is not None:
         yield _attempt("tls.certificate", partial(_certificate, tls.certificate, tls.key, tls.listen()))
+        yield from is_private(tls.key)
+    yield from shut_out(settings.peer_records(), tls.listen())
+
+
+def is_private(key: Path) -> Iterator[Check]:
+    """Warn where everybody on this machine can read the key; the certificate is looked at elsewhere."""
+    with suppress(OSError):
+        if key.stat().st_mode & stat.S_IROTH:
+            detail = f"everybody on this machine can read {key.name}; take that right away (chmod o-r)"
+            yield Check(subject="tls.key", passed=True, warning=True, detail=detail)
+
+
+def shut_out(peers: Iterable[Peer], listen: TlsListen | None) -> Iterator[Check]:
+    """Warn of peers that may call over TLS alone, and cannot."""
+    for peer in peers:
+        if not peer.tls:
+            continue
+        if listen is None:
+            detail = "it may call over TLS alone, and no port is open for it; give [tls] a port"
+        elif peer.certificates and listen.ca_file is None:
+            detail = "it is bound to a certificate, and none is verified; give [tls] a ca_file"
+        else:
+            continue
+        yield Check(subject=f"peer {peer.ae_title}", passed=True, warning=True, detail=detail)
 
 
 def _certificate(certificate: Path, key: Path, listen: TlsListen | None) -> str:

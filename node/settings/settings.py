@@ -26,7 +26,7 @@ from node.settings.tables import (
     ReportSettings,
     SelectSettings,
 )
-from node.settings.tls import TlsSettings
+from node.settings.tls import CalledOverTls, TlsSettings
 from node.settings.web import WebSettings
 
 ENV_PREFIX = "GROUNDGLASS_"
@@ -90,6 +90,22 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"polls: {poll.name!r} names the archive {poll.archive!r}, which is none of `archives`"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _who_is_called_is_proven(self) -> Self:
+        for table, items in (
+            ("destinations", self.destinations),
+            ("archives", self.archives),
+            ("move_destinations", self.move_destinations),
+            ("commitment.requesters", self.commitment.requesters),
+        ):
+            for place, item in enumerate(items):
+                if isinstance(item, CalledOverTls) and item.takes_anybody(self.tls):
+                    raise ValueError(
+                        f"{table}[{place}]: check_host_name = false takes any certificate of any authority "
+                        "that the system trusts; name in ca_file the authority of its certificate"
+                    )
         return self
 
     def peer_records(self) -> tuple[Peer, ...]:

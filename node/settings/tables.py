@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import tzlocal
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from node.domain.breaker import Patience
 from node.domain.delivery import ProofWaits
@@ -139,6 +139,17 @@ class PeerSettings(Section):
         "`sha256:` and the digest of the certificate, `cn:` and the common name of its subject, `dns:` and "
         "a DNS name.",
     )
+
+    @field_validator("certificates")
+    @classmethod
+    def _binds(cls, value: tuple[CertificateName, ...]) -> tuple[CertificateName, ...]:
+        """Refuse a list from which the last name was taken: its AE title would be bound to nothing."""
+        if not value:
+            raise ValueError(
+                "names no certificate, so that it might call without one; name one, leave the key out, or "
+                "remove the peer"
+            )
+        return value
 
     def record(self) -> Peer:
         """Return the domain's record."""

@@ -130,6 +130,10 @@ class CalledOverTls(Section):
             update |= {"client_certificate": own.certificate, "client_key": own.key}
         return self.model_copy(update=update)
 
+    def takes_anybody(self, own: TlsSettings) -> bool:
+        """Whether any certificate of an authority that the system trusts would do: anybody can get one."""
+        return self.tls and not self.check_host_name and self.ca_file is None and own.ca_file is None
+
     def tls_call(self) -> TlsCall | None:
         """Return the domain's record; None without TLS."""
         if not self.tls:

@@ -70,6 +70,11 @@ def test_who_is_called_over_tls_gets_what_tls_says(tmp_path: Path) -> None:
             '[[peers]]\nae_title = "A"\naddresses = ["10.0.0.1"]\ncertificates = ["sha256:00"]\n',
             "peers[0].certificates[0]: 'sha256:00' names no certificate",
         ),
+        (
+            '[[peers]]\nae_title = "A"\naddresses = ["10.0.0.1"]\ncertificates = []\n',
+            "peers[0].certificates: names no certificate",
+        ),
+        (PACS + "check_host_name = false\n", "destinations[0]: check_host_name = false takes any"),
     ],
 )
 def test_errors_name_the_key(tmp_path: Path, text: str, line: str) -> None:
