@@ -29,6 +29,9 @@ from node.imaging.shutter import box_of, shown_within
 
 MOST_PIXELS: Final = 1 << 25
 """Of one image; the largest flat detectors have about 19 million."""
+LEAST_SHOWN: Final = 64
+"""Rows and columns that a display shutter leaves of a chest at least; a network would answer for one pixel as
+certainly."""
 AS_STORED: Final = DisplayOrientation(transposed=False, rows_reversed=False, columns_reversed=False)
 
 
@@ -130,7 +133,7 @@ class RadiographSource:
             (grey.shape[1], grey.shape[0]) if self.orientation.transposed else (grey.shape[0], grey.shape[1])
         )
         box = box_of(np.asarray(self.orientation.apply(self._shown(stored, shutter)), dtype=np.bool_))
-        if box is None:
+        if box is None or min(box[1] - box[0], box[3] - box[2]) < LEAST_SHOWN:
             raise DecodeFailed(tell("unread.shutter"))
         return _placed(prepare_picture(grey[box[0] : box[1], box[2] : box[3]], spec), box)
 

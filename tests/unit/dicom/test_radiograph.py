@@ -202,6 +202,15 @@ def test_what_a_shutter_hides_is_no_image(source_of: Callable[..., RadiographSou
     assert prepared.box == ((16, 240, 32, 224) if behind else (32, 224, 16, 240))
 
 
+@pytest.mark.parametrize("column", [17, 17 + 62])
+def test_a_shutter_that_hides_nearly_everything_leaves_nothing_to_score(
+    source_of: Callable[..., RadiographSource], column: int
+) -> None:
+    source = source_of(radiograph_object(**{**RECTANGLE, "ShutterRightVerticalEdge": column}))
+    with pytest.raises(DecodeFailed, match="nearly all"):
+        source.prepared(radiograph_spec())
+
+
 def test_a_shutter_that_hides_everything_leaves_nothing_to_score(
     source_of: Callable[..., RadiographSource],
 ) -> None:
