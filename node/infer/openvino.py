@@ -152,6 +152,8 @@ class EmbeddedScorer:
                 while len(requests) < len(batch):
                     requests.append(self._compiled.create_infer_request())
                 started = _Running(self._answer, requests[: len(batch)], batch)
+            except RuntimeError as error:
+                raise EngineUnavailable(f"OpenVINO makes no room for the batch: {error}") from error
             finally:
                 self._turns.append((requests, started))
             return started
