@@ -85,6 +85,6 @@ class DamageRecords:
             if size is not None:
                 try:
                     self._files.path(key, size)
-                except (ObjectMissing, ObjectDamaged):
+                except (ObjectMissing, ObjectDamaged, OSError):  # what a dying disk says, too
                     return True
         return False
