@@ -37,10 +37,15 @@ def rest(browser: Browser, milliseconds: int) -> None:
     browser.evaluate(f"new Promise(done => setTimeout(done, {milliseconds}))")
 
 
-def look(browser: Browser, path: Path) -> float:
-    """Answer what OHIF asks, keep a screenshot and return the share of coloured pixels."""
+def answer(browser: Browser) -> None:
+    """Answer what OHIF asks: no tour, no tracking."""
     for buttons in (CLOSE_TOUR, NO_TRACKING):
         browser.evaluate(f"{buttons}.forEach(e => e.click())")
+
+
+def look(browser: Browser, path: Path) -> float:
+    """Answer what OHIF asks, keep a screenshot and return the share of coloured pixels."""
+    answer(browser)
     rest(browser, 500)
     return coloured(browser.screenshot(path))
 
@@ -54,13 +59,23 @@ def place(browser: Browser) -> tuple[int, int] | None:
 def turn_to(browser: Browser, wanted: int) -> None:
     """Turn the wheel until a slice is shown, from the head, from 1."""
     deadline = time.monotonic() + SECONDS
-    while (shown := place(browser)) is None or shown[0] != wanted:
+    while (shown := settled(browser)) is None or shown[0] != wanted:
         assert time.monotonic() < deadline, f"slice {wanted} is not reached: {shown}"
+        answer(browser)
         steps = 0 if shown is None else wanted - shown[0]
         for _ in range(abs(steps)):
             browser.scroll(1 if steps > 0 else -1)
-        rest(browser, 200)
-    rest(browser, 300)
+
+
+def settled(browser: Browser) -> tuple[int, int] | None:
+    """Return which slice is shown once the page has followed the wheel."""
+    deadline = time.monotonic() + SECONDS
+    before, shown = None, place(browser)
+    while before is None or shown != before:
+        assert time.monotonic() < deadline, f"the slices do not rest: {shown}"
+        rest(browser, 300)
+        before, shown = shown, place(browser)
+    return shown
 
 
 def failures(browser: Browser) -> list[str]:
