@@ -40,7 +40,7 @@ MOVE_SOP_CLASSES = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
 GET_SOP_CLASSES = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
 
 REMEMBERED_CONTEXTS = 1024
-"""Contexts that are kept once built; an association has 128 at most."""
+"""Contexts that are kept once built; an association has 128 at most, and no peer says how large one is."""
 MAX_CONTEXTS = 128
 """Presentation context IDs are odd and fit one byte (PS3.8 table 9-13)."""
 KINDS_PER_ASSOCIATION = MAX_CONTEXTS // 2
@@ -161,7 +161,8 @@ def supported_contexts(
         if uid in plain:
             supported[uid] = _context(uid, frozenset(CONVERTIBLE))
         elif uid in STORAGE_SOP_CLASSES and (stores or uid in takes):
-            supported[uid] = _context(uid, frozenset(offered), (stores, True) if uid in takes else None)
+            known = frozenset(offered).intersection(TRANSFER_SYNTAXES)
+            supported[uid] = _context(uid, known, (stores, True) if uid in takes else None)
         elif uid == STORAGE_COMMITMENT and commitment is not None:
             supported[uid] = commitment
     return list(supported.values())

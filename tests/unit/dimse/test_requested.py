@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE, build_role
+from pynetdicom import AE, build_context, build_role
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 
@@ -73,3 +73,14 @@ def test_a_supported_context_is_built_once_for_each_role() -> None:
     assert supported(CTImageStorage) is supported(*STORAGE_SOP_CLASSES)
     assert supported() is not supported(CTImageStorage)
     assert (supported().scp_role, supported(CTImageStorage).scp_role) == (None, True)
+
+
+def test_transfer_syntaxes_that_are_not_known_make_no_context_that_is_kept() -> None:
+    rights = frozenset({Right.STORE})
+
+    def supported(*more: str) -> object:
+        proposed = [build_context(CTImageStorage, [ExplicitVRLittleEndian, *more])]
+        (context,) = supported_contexts(proposed, rights, retrievals=False, storing=())
+        return context
+
+    assert supported(*(f"2.25.{number}" for number in range(100))) is supported()
