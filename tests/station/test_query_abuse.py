@@ -46,7 +46,7 @@ def test_the_right_to_retrieve_is_none_to_store(archive, tmp_path):
     context._as_scu = True  # a peer that does not keep to what was negotiated
     association.send_c_store(dcmread(path))
     wait_until(lambda: archive.listener.connections == 0, "the association to end")
-    assert association.is_aborted
+    wait_until(lambda: association.is_aborted, "the peer to notice it")
     assert list(archive.store.matches.find("IMAGE", {}, frozenset())) == []
 
 
