@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from io import FileIO, RawIOBase
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -256,20 +256,32 @@ def _ahead(
     if last:
         yield first, True
         return
-    with scratch() as file:
-        kept, after = 0, next(blocks)
+    with ExitStack() as opened:
+        file, kept, after = _lent(scratch, opened), 0, next(blocks)
         while not after[1] and (kept + 1) * len(first) <= TRANSCODED_AHEAD and _taken(file, after[0]):
             kept, after = kept + 1, next(blocks)
         yield first, False
-        file.seek(0)
-        for _ in range(kept):
-            yield file.read(len(first)) or b"", False
+        if file is not None:
+            file.seek(0)
+            for _ in range(kept):
+                yield file.read(len(first)) or b"", False
     yield after
     yield from blocks
 
 
-def _taken(file: RawIOBase, block: bytes | memoryview) -> bool:
+def _lent(scratch: Callable[[], AbstractContextManager[RawIOBase]], opened: ExitStack) -> RawIOBase | None:
+    """Return a file that is there until ``opened`` ends; None where the disk refuses."""
+    try:
+        return opened.enter_context(scratch())
+    except StoreError as error:
+        logger.warning("an object is sent before it is known to be sound: %s", error)
+        return None
+
+
+def _taken(file: RawIOBase | None, block: bytes | memoryview) -> bool:
     """Write a block; return whether there was room for it, beside what is kept free."""
+    if file is None:
+        return False
     try:
         disk = os.fstatvfs(file.fileno())
         return disk.f_bavail * disk.f_frsize >= KEPT_FREE and file.write(block) == len(block)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.dimse import suboperations
 from node.dimse.suboperations import _ahead, _regrouped
+from node.domain.errors import StoreError
 
 
 @given(blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=12), size=st.integers(1, 30))
@@ -61,3 +62,15 @@ def test_what_is_received_finds_room_beside_what_is_transcoded() -> None:
         with patch.object(suboperations, "KEPT_FREE", 1 << 62):
             assert list(_ahead(iter(blocks), lambda: nullcontext(file))) == blocks
         assert os.fstat(file.fileno()).st_size == 0
+
+
+def test_an_object_goes_out_though_nothing_of_it_can_be_written_down() -> None:
+    """As where a disk is read-only by now."""
+    blocks = [(b"12", False), (b"34", False), (b"5", True)]
+
+    @contextmanager
+    def scratch():
+        raise StoreError("the disk refused")
+        yield
+
+    assert list(_ahead(iter(blocks), scratch)) == blocks
