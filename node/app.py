@@ -24,7 +24,16 @@ from node.domain.errors import StoreError
 from node.domain.model import ModelIdentity
 from node.fetching import counts_of_archives, fetch_studies
 from node.infer.served import EngineRoom
-from node.keeping import FORGETTING, FORGETTING_SECONDS, RETENTION, forgetting_of, retention_of
+from node.keeping import (
+    FORGETTING,
+    FORGETTING_SECONDS,
+    RETENTION,
+    SCRUBBING,
+    SCRUBBING_SECONDS,
+    forgetting_of,
+    retention_of,
+    scrubbing_of,
+)
 from node.operate.counting import CountedIntake, CountedScreenings, Pulse, WhenEnded
 from node.operate.destinations import DestinationCheck, destination_checks
 from node.operate.health import Facts, Health, HealthEndpoint, judge
@@ -280,6 +289,7 @@ class Node:
         retention = retention_of(settings, store, clock)
         retaining = [retention] if settings.retention.enabled else []
         forgetting = forgetting_of(settings, store, clock)
+        scrubbing = scrubbing_of(settings, store, clock)
         keeper = committing_of(settings, store, clock=clock, uids=self._uids)
         look_seconds = settings.commitment.look_seconds
 
@@ -302,6 +312,7 @@ class Node:
                 tick(WITHDRAWALS, settings.deliver.courier_seconds, withdrawing.run_once),
                 *(tick(RETENTION, settings.retention.every_seconds, item.run_once) for item in retaining),
                 *([tick(FORGETTING, FORGETTING_SECONDS, forgetting.run_once)] if forgetting else []),
+                *([tick(SCRUBBING, SCRUBBING_SECONDS, scrubbing.run_once)] if scrubbing else []),
                 *(
                     tick(COURIER + name, settings.deliver.courier_seconds, partial(courier.run_once, name))
                     for name in courier.destinations

@@ -71,6 +71,7 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             {"state": str(state), "count": count}
             for state, count in sorted(store.commitments.counts().items())
         ],
+        "object_files": _object_files(store),
         "notes_to_be_made": [
             {"study": item.study_instance_uid, "withdrawn": item.at.isoformat(), "version": item.version}
             for item in store.withdrawals.to_note()
@@ -84,6 +85,20 @@ def _collect(settings: Settings, store: Store) -> dict[str, Any]:
             refused_caller_record(caller) for caller in store.intake.refused_callers()[:SHOWN_CALLERS]
         ],
     }
+
+
+def _object_files(store: Store) -> list[dict[str, Any]]:
+    """Return how far the files are verified, and how many are damaged; nothing before the first round."""
+    current = store.verification.current()
+    if current is None:
+        return []
+    return [
+        {
+            "damaged": store.damage.count(),
+            "verified_percent": round(current.share * 100, 1),
+            "since": current.began_at.isoformat(timespec="seconds"),
+        }
+    ]
 
 
 def _destinations(settings: Settings, store: Store) -> list[dict[str, Any]]:
@@ -169,6 +184,7 @@ def _print(record: dict[str, Any]) -> None:
         {"study": study["study_instance_uid"], "reason": study["hold_reason"]}
         for study in record["held_studies"]
     ]
+    _print_rows("Object files", record["object_files"])
     _print_rows("Held studies", held)
     _print_rows("Rejection notes to be made", record["notes_to_be_made"])
     for caller in record["refused_callers"]:

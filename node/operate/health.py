@@ -82,7 +82,7 @@ class Facts:
     receiving_problem: str = ""
     """Why fewer processes receive than should; empty when they do."""
     damaged_files: int = 0
-    """Object files that were missing or damaged when they were to be sent, and are so still."""
+    """Object files that were found missing or damaged, and are so still."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from node.settings.tables import (
     SelectSettings,
 )
 from node.settings.tls import CalledOverTls, TlsSettings
+from node.settings.upkeep import UpkeepSettings
 from node.settings.web import WebSettings
 
 ENV_PREFIX = "GROUNDGLASS_"
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     commitment: CommitmentSettings = CommitmentSettings()
     retention: RetentionSettings = RetentionSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     web: WebSettings = WebSettings()
     pull: PullSettings = PullSettings()
 

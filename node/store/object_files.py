@@ -216,6 +216,25 @@ class LocalObjectFiles:
                 state.update(block)
         return state.hexdigest() == key
 
+    def verify_on_disk(self, key: str) -> bool:
+        """Whether the disk still has the bytes of ``key``; memory neither answers for it nor keeps them."""
+        with self.path(key).open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == key
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return whole
+
+    def stamp(self, key: str, size: int) -> str:
+        """Return what changes when somebody writes to the file of ``key`` or puts another in its place.
+
+        Raises
+        ------
+        ObjectMissing, ObjectDamaged
+            As `path` does.
+        """
+        found = self.path(key, size).stat()
+        return f"{found.st_ino}:{found.st_ctime_ns}"
+
     def sweep_spool(self, process: str = "") -> int:
         """Remove what a crash left half received; none of it was acknowledged. Returns how many.
 

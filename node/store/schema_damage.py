@@ -1,4 +1,4 @@
-"""The table of object files that were found missing or damaged when they were to be sent."""
+"""The tables of object files that were found missing or damaged, and of how far they are verified."""
 
 from __future__ import annotations
 
@@ -12,4 +12,13 @@ damaged_files = Table(
     Column("id", Integer, primary_key=True),
     Column("object_key", String, nullable=False, unique=True),
     Column("found_at", UtcDateTime, nullable=False),
+    # Which state of the file had another digest; null where its absence or size told.
+    Column("stamp", String),
+)
+verification = Table(
+    "verification",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("position", String, nullable=False),
+    Column("began_at", UtcDateTime, nullable=False),
 )

@@ -33,6 +33,7 @@ from node.store.scores import ScoreRecords
 from node.store.screenings import ScreeningRecords
 from node.store.stored_instances import StoredInstances
 from node.store.studies import StudyRecords
+from node.store.verification import VerificationRecords
 from node.store.withdrawals import WithdrawalRecords
 
 
@@ -68,6 +69,7 @@ class Store:
     retention: RetentionRecords
     pruning: PruningRecords
     damage: DamageRecords
+    verification: VerificationRecords
 
     def close(self) -> None:
         """Close the connections to the index, and end the processes beside this one."""
@@ -95,7 +97,6 @@ def open_store(
         SQLAlchemy URL of the index, if it lies elsewhere.
     clock, uids : Clock, UidSource
     codecs : CodecLimits, optional
-        What decoding may cost.
     migrate : bool
         Whether the index is created or migrated where needed; not where another process has done so.
 
@@ -135,4 +136,5 @@ def open_store(
         retention=RetentionRecords(database, files),
         pruning=PruningRecords(database),
         damage=DamageRecords(database, files),
+        verification=VerificationRecords(database),
     )
