@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
 
 from node.domain.errors import UnknownSubject
 from node.domain.study import CORRECTION_HOLD, AsideReason, Instance, StudyState
+from node.domain.wording import ENGLISH
 from node.store import rows
 from node.store.acts import record_act
 from node.store.authority import explains_itself
@@ -24,6 +25,8 @@ from node.store.rows import Aside
 from node.store.schema import asides, audit, instances, series, studies
 
 Asides: TypeAlias = list[Aside]
+BY_AUTHORITY: Final = ENGLISH("stored.authority")
+"""Reason of such a correction, in the log of acts and in the rejection notes of what it withdraws."""
 TOGETHER = 500
 """Rows that one statement names at most."""
 
@@ -157,9 +160,7 @@ class AsideRecords:
             # Looked at again under the lock: another object may have arrived just now.
             sources = _sources(connection, study_id, authorities, settled_since)
             if sources:
-                self._confirm(
-                    connection, study_id, ", ".join(sources), "corrected by a source with authority"
-                )
+                self._confirm(connection, study_id, ", ".join(sources), BY_AUTHORITY)
         return bool(sources)
 
     def _confirm(self, connection: Connection, study_id: int, by: str, reason: str) -> None:

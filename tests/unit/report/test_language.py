@@ -22,12 +22,15 @@ from node.assemble.completeness import Conclusion, Evidence, judge
 from node.cli.dicom_samples import SAMPLES, _rejection, _request
 from node.domain.expectation import Expectation, Source
 from node.domain.model import ModelStatus
+from node.domain.result import Withdrawal
 from node.domain.study import AssociationEnd
 from node.domain.wording import ENGLISH, STORED, Told, Wording, known_wording, reason_of, tell, wording
 from node.report import codes, picture_text, text
 from node.report.build import build_results
+from node.report.rejection import RejectionRequest, build_rejection
 from node.report.render import report_text
 from node.report.request import ReportRequest
+from node.store.asides import BY_AUTHORITY
 from tests.toy_language import TEXTS, TOY, WORD, elements, english_in
 from tests.unit.assemble.test_completeness import QUIET, situation
 from tests.unit.report.conftest import CASES, read
@@ -248,6 +251,27 @@ def test_why_slices_say_nothing_is_known_again(said: str, key: str) -> None:
     assert english_in(left) == []
     assert ENGLISH.of(reason) == reason
     assert TOY(key, odd=3, slices=20, pairs=2) in left
+
+
+def test_a_note_on_what_a_source_corrected_is_in_its_language() -> None:
+    """Its reason lies in the database, written by the node and not by an operator."""
+    request = in_toy(MADE["positive"])
+    made = [read(item) for item in build_results(request)]
+    note = build_rejection(
+        RejectionRequest(
+            withdrawn=made,
+            title=Withdrawal.PATIENT_SAFETY,
+            reason=BY_AUTHORITY,
+            version=1,
+            model=request.finding.model,
+            made_at=request.made_at,
+            producer=request.producer,
+        )
+    )
+    said = [str(value) for _, vr, value in elements(read(note)) if vr == "UT"]
+    assert said
+    known = "\n".join([*outside(request), text.SERVICE, codes.PRIVATE_SCHEME])
+    assert [word for word in english_in(" ".join(said)) if word not in known] == []
 
 
 def test_a_record_of_what_was_told_is_text() -> None:
