@@ -118,7 +118,9 @@ def test_what_fills_more_than_one_page_is_judged_and_settled(store: Store, clock
 
 
 def test_a_tick_settles_none_of_many_that_are_not_quiet(store: Store, clock: Any) -> None:
-    sweep = Sweep(store, clock, dataclasses.replace(QUIET, study=timedelta(hours=1)), SELECTION, by_covid)
+    sweep = Sweep(
+        store, clock, dataclasses.replace(QUIET, study=timedelta(hours=1)), lambda: SELECTION, by_covid
+    )
 
     def judged(first: int, last: int) -> list[str]:
         for number in range(first, last):

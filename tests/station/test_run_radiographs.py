@@ -159,7 +159,7 @@ def test_one_of_two_images_is_enough_for_the_share(ground: Ground, ends: Ends, b
         ({"NumberOfFrames": 2, "PixelData": bytes(4 * 256 * 256)}, "2 frames"),
         ({"PresentationLUTShape": "INVERSE"}, "polarity unknown"),
         ({"PatientAge": "012Y"}, "younger than 18"),
-        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "RescaleSlope or RescaleIntercept is malformed"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "the rescale or look-up table of an image is malformed"),
     ],
 )
 def test_a_study_without_a_fit_radiograph_is_not_analysed(
@@ -193,14 +193,17 @@ def test_an_unreadable_series_gives_way_to_the_next(ground: Ground, ends: Ends, 
     assert "malformed" in finding.choices[0].reason
 
 
-def test_an_image_that_ends_its_decoder_is_not_analysed(ground: Ground, ends: Ends, bundle: Bundle) -> None:
+def test_an_image_that_ends_its_decoder_is_not_analysed(
+    ground: Ground, ends: Ends, bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
     hostile = radiograph_object(Rows=SIDE, Columns=SIDE)
     hostile.PixelData = encapsulate([ends_its_process()])
     hostile["PixelData"].is_undefined_length = True
     hostile.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     finding, _ = screened(ground, ends, bundle, [hostile])
     assert finding.run_outcome is RunOutcome.FAILED
-    assert "its codec ended by SIGSEGV" in finding.reason
+    assert "cannot be decoded" in finding.reason
+    assert "its codec ended by SIGSEGV" in caplog.text
 
 
 def test_a_damaged_file_is_not_analysed(ground: Ground, ends: Ends, bundle: Bundle) -> None:

@@ -128,11 +128,11 @@ def test_forgetting_is_looked_at_before_it_is_done(study: str, store: Store, clo
     clock.advance(-200 * 86400)  # the commands go by the clock of the day
     store.announcements.create(Source.AVAILABILITY, "1.5", Status.AVAILABLE, [], calling_ae_title="PACS")
     assert run("forget").exit_code != 0
-    kinds = ["announcements", "commitment requests", "pulls"]
+    kinds = ["announcements", "commitment requests", "pulls", "associations", "questions for proof"]
     for words, counts in (
-        (("--dry-run",), [1, 0, 0]),
-        (("--by", "Ada"), [1, 0, 0]),
-        (("--by", "Ada"), [0] * 3),
+        (("--dry-run",), [1, 0, 0, 0, 0]),
+        (("--by", "Ada"), [1, 0, 0, 0, 0]),
+        (("--by", "Ada"), [0] * 5),
     ):
         told = json.loads(run("forget", "--json", *words).stdout)
         assert [(item["what"], item["count"]) for item in told] == list(zip(kinds, counts, strict=True))

@@ -113,11 +113,12 @@ def test_only_what_was_asked_for_is_taken(results: list[bytes | Unreadable], cut
     try:
         os.write(file, data)
         answer = {"size": len(data)}
-        if cut or count != len(results):
+        whole = count <= len(results) and data == b"".join(map(result_written, results[:count]))
+        if whole:  # what was cut away may have been all of the last ones
+            assert results_read(answer, file, count=count) == results[:count]
+        else:
             with pytest.raises(Lost):
                 results_read(answer, file, count=count)
-        else:
-            assert results_read(answer, file, count=count) == results
         for size in (None, "9", 0, -1, 1 << 40, len(data) + 1):
             with pytest.raises(Lost):
                 results_read({"size": size}, file, count=len(results))
