@@ -35,7 +35,7 @@ def archive(tmp_path):
         yield running
 
 
-# the library's client does not close a socket whose shutdown fails, as it does where the node's reset came first
+# the library's client does not close a socket whose shutdown fails, as it does after a reset by the node
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_the_right_to_retrieve_is_none_to_store(archive, tmp_path):
     path, _ = write_instance(tmp_path / "1.dcm", 1)
