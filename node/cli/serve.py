@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
-from typing import Annotated, Literal
+import socket
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from node.cli.logs import log_to
 from node.cli.options import ConfigOption, settings_of
 from node.cli.output import counted, show
 from node.infer.memory import share_memory_among_threads
+
+STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +33,7 @@ def serve(
     log_to(logging.StreamHandler(), log_level.upper())
     share_memory_among_threads()
     settings = settings_of(config)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    told = _told_of_signals()
     node = build(settings)
     try:
         port = node.start()
@@ -43,9 +43,24 @@ def serve(
             f"{counted(len(settings.peers), 'peer', 'peers')} may call; "
             f"results go to {', '.join(live) if live else 'nobody (silent; see `groundglass go-live`)'}"
         )
-        stopping.wait()
+        while STOPPING.isdisjoint(told.recv(1)):
+            pass  # another signal of which a handler wants to know
     finally:
         node.stop()
+
+
+def _told_of_signals() -> socket.socket:
+    """Return what gets the number of each signal, whichever thread the system gives it to.
+
+    A handler runs in the main thread alone, and a lock or an event that this one waits for does not end where
+    another thread got the signal; what it reads from does (signal.set_wakeup_fd).
+    """
+    told, tell = socket.socketpair()
+    tell.setblocking(False)
+    signal.set_wakeup_fd(tell.detach())
+    for number in STOPPING:
+        signal.signal(number, lambda *_: None)
+    return told
 
 
 def _over_tls(port: int | None) -> str:
