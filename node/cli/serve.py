@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final, Literal
 
 import typer
@@ -33,34 +35,39 @@ def serve(
     log_to(logging.StreamHandler(), log_level.upper())
     share_memory_among_threads()
     settings = settings_of(config)
-    told = _told_of_signals()
-    node = build(settings)
-    try:
-        port = node.start()
-        live = [name for name, is_live in node.store.operations.live().items() if is_live]
-        show(
-            f"{settings.node.ae_title} listens on {settings.node.host}:{port}{_over_tls(node.tls_port)}; "
-            f"{counted(len(settings.peers), 'peer', 'peers')} may call; "
-            f"results go to {', '.join(live) if live else 'nobody (silent; see `groundglass go-live`)'}"
-        )
-        while STOPPING.isdisjoint(told.recv(1)):
-            pass  # another signal of which a handler wants to know
-    finally:
-        node.stop()
+    with _told_of_signals() as told:
+        node = build(settings)
+        try:
+            port = node.start()
+            live = [name for name, is_live in node.store.operations.live().items() if is_live]
+            show(
+                f"{settings.node.ae_title} listens on {settings.node.host}:{port}{_over_tls(node.tls_port)}; "
+                f"{counted(len(settings.peers), 'peer', 'peers')} may call; "
+                f"results go to {', '.join(live) if live else 'nobody (silent; see `groundglass go-live`)'}"
+            )
+            while STOPPING.isdisjoint(told.recv(1)):
+                pass  # another signal of which a handler wants to know
+        finally:
+            node.stop()
 
 
-def _told_of_signals() -> socket.socket:
-    """Return what gets the number of each signal, whichever thread the system gives it to.
+@contextmanager
+def _told_of_signals() -> Iterator[socket.socket]:
+    """Lend what gets the number of each signal, whichever thread the system gives it to.
 
     A handler runs in the main thread alone, and a lock or an event that this one waits for does not end where
     another thread got the signal; what it reads from does (signal.set_wakeup_fd).
     """
     told, tell = socket.socketpair()
-    tell.setblocking(False)
-    signal.set_wakeup_fd(tell.detach())
-    for number in STOPPING:
-        signal.signal(number, lambda *_: None)
-    return told
+    with told, tell:
+        tell.setblocking(False)
+        former = signal.set_wakeup_fd(tell.fileno())
+        try:
+            for number in STOPPING:
+                signal.signal(number, lambda *_: None)
+            yield told
+        finally:
+            signal.set_wakeup_fd(former)
 
 
 def _over_tls(port: int | None) -> str:
